@@ -1,0 +1,77 @@
+/* stream/net.h: endpoints behind a table: bind or connect, receive and send multipart messages.
+ *
+ * The real table is over libzmq. A socket belongs to the thread that opened it. A simulated run hands
+ * the stages another table.
+ *
+ * A received message owns its parts until fly_msg_close; messages (not sockets) may change threads.
+ */
+#ifndef FLY_STREAM_NET_H
+#define FLY_STREAM_NET_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "engine/base/err.h"
+#include "stream/wire.h"
+
+struct fly_net;      /* a context: one per process or per simulated world */
+struct fly_endpoint; /* one socket */
+
+enum fly_socket { FLY_PULL, FLY_PUSH, FLY_XPUB, FLY_SUB, FLY_ROUTER, FLY_DEALER, FLY_REQ };
+
+enum { FLY_MSG_PARTS = FLY_PARTS_MAX + 3 }; /* identity, empty part and topic come on top */
+
+struct fly_msg {
+    struct fly_part parts[FLY_MSG_PARTS];
+    int32_t n_parts;
+    int32_t n_seen;      /* parts that came; > n_parts when there were too many (the rest is dropped) */
+    size_t bytes;        /* of all parts */
+    void *owner;         /* the table's; NULL: parts are lent or none */
+};
+
+struct fly_curve {
+    char public_key[41], secret_key[41], server_key[41]; /* Z85; empty: no CURVE */
+};
+
+struct fly_endpoint_config {
+    enum fly_socket socket;
+    const char *address;     /* "tcp://127.0.0.1:5570", "ipc://...", tcp port * or 0: any free one */
+    int bind;                /* 1 bind, 0 connect */
+    int32_t high_water;      /* messages queued each way, 1 .. 100000 */
+    size_t part_max;         /* larger parts drop the peer's connection; 0: FLY_PAYLOAD_MAX */
+    int32_t linger_ms;
+    struct fly_curve curve;  /* server side when bind */
+};
+
+FLY_MUST_USE int fly_net_open(struct fly_net **out); /* libzmq */
+void fly_net_close(struct fly_net **net);
+
+/* FLY_EIO "ingest tcp://...: Address already in use"; FLY_ERANGE a malformed address */
+FLY_MUST_USE int fly_endpoint_open(struct fly_endpoint **out, struct fly_net *net,
+                                   const struct fly_endpoint_config *config);
+void fly_endpoint_close(struct fly_endpoint **endpoint);
+
+/* The address bound, with the real port. Lent. */
+const char *fly_endpoint_address(const struct fly_endpoint *endpoint);
+
+/* Never blocks. FLY_OK: msg filled (close it); FLY_EAGAIN: nothing there. */
+FLY_MUST_USE int fly_endpoint_recv(struct fly_endpoint *endpoint, struct fly_msg *msg);
+void fly_msg_close(struct fly_msg *msg);
+
+/* Never blocks; copies. FLY_EAGAIN: the queue is full, nothing was sent. FLY_EIO: no such peer. */
+FLY_MUST_USE int fly_endpoint_send(struct fly_endpoint *endpoint, const struct fly_part *parts,
+                                   int32_t n_parts);
+
+/* SUB only. */
+FLY_MUST_USE int fly_endpoint_subscribe(struct fly_endpoint *endpoint, const char *topic);
+
+/* Wait until one of the endpoints can be read, or a wake-up comes (wakers may be NULL), at most
+ * timeout_ms. Returns FLY_OK when something is there, else FLY_EAGAIN. want_write: bit i set waits
+ * for endpoint i to take a message instead. */
+FLY_MUST_USE int fly_net_wait(struct fly_endpoint *const *endpoints, int32_t count, uint32_t want_write,
+                              int wake_fd, int32_t timeout_ms);
+
+/* A pair of keys in Z85. FLY_EIO when libzmq was built without CURVE. */
+FLY_MUST_USE int fly_curve_keypair(char public_key[41], char secret_key[41]);
+
+#endif
