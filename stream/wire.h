@@ -26,7 +26,12 @@ enum {
     FLY_SEGMENTS_MAX = 16,    /* eds streams of a session */
     FLY_STREAMS_MAX = 1 + FLY_DETECTORS_MAX + FLY_SEGMENTS_MAX,
     FLY_CHANNELS_MAX = 16384,
+    FLY_SCAN_SIDE_MAX = 16384,  /* px, height and width */
+    FLY_FRAMES_MAX   = 1 << 20, /* frame numbers are 0 .. FLY_FRAMES_MAX - 1 */
+    FLY_ELEMENTS_MAX = 32,
+    FLY_K_FACTORS_MAX = 64,
 };
+#define FLY_DWELL_MAX_NS ((uint64_t)1 << 40)
 #define FLY_PAYLOAD_MAX ((size_t)256 * 1024 * 1024)
 
 /* One part of a message, lent. */
@@ -47,9 +52,12 @@ enum fly_refusal {
 };
 const char *fly_refusal_name(enum fly_refusal refusal);
 
-/* The bounded pre-scan: one well-formed msgpack value that is a map with string keys, no bin or ext,
- * nothing deeper, longer or more than the limits, no duplicate keys in any map, valid UTF-8, nothing
- * after it. Returns FLY_REFUSE_NONE, FLY_REFUSE_OVERSIZE or FLY_REFUSE_MALFORMED (text in fly_fail_text). */
+/* The bounded pre-scan: one well-formed msgpack value that is a map, every map in it with string keys
+ * and no key twice, no bin or ext, nothing deeper, longer or more than the limits, valid UTF-8, nothing
+ * after it, every float finite. One pass without allocation; 64 KiB of stack.
+ *
+ * Returns FLY_REFUSE_NONE, FLY_REFUSE_OVERSIZE, FLY_REFUSE_MALFORMED, or FLY_REFUSE_BAD_VALUE when a
+ * NaN or an infinity is all that is wrong; text in fly_fail_text. */
 enum fly_refusal fly_wire_scan(const void *bytes, size_t len);
 
 enum fly_ingest_type {
@@ -83,9 +91,9 @@ struct fly_start {
     double rotation_rad, pixel_time_us, flyback_time_us;
     double beam_energy_kev, beam_current_na, convergence_mrad, collection_mrad[2], magnification;
     int32_t n_elements;
-    char elements[32][4];
+    char elements[FLY_ELEMENTS_MAX][4];
     int32_t n_k_factors;
-    struct { char line[12]; double value; } k_factors[64];
+    struct { char line[12]; double value; } k_factors[FLY_K_FACTORS_MAX];
     char k_basis[8];             /* "weight", "atomic" or "" */
     char sample[256], operator_name[256]; /* cut at their size; whole in the recorded header */
 };
@@ -103,7 +111,7 @@ struct fly_ingest {
     int32_t y0, x0, h, w;
     uint64_t dwell_ns;         /* rounded; 1 when nothing tells it (all weights equal then) */
     uint64_t cmd_id;           /* 0: none. A string id keeps its FNV-1a hash here, for counting only */
-    enum fly_dtype dtype;      /* lines; eds dense */
+    enum fly_dtype dtype;      /* lines; eds: of dense counts, FLY_U16 for channels */
     int32_t layout;            /* eds: 0 dense, 1 csr, 2 pairs (enum fly_eds_layout) */
     int64_t photons;           /* eds csr, pairs */
     double live_time_us, real_time_us; /* NaN when nil */
@@ -122,23 +130,32 @@ struct fly_session_view {
     const char *session;
     const struct fly_start *start;
     int stopped; /* its stop has come */
+    const uint64_t *last; /* when stopped: per stream_idx the highest seq that still belongs to the
+                           * session (for control, that of the stop); NULL: nothing does any more */
 };
 
 /* Decode one ingest message: header and payloads, every rule of PROTOCOL.md that needs no memory of
- * earlier messages. `start` is filled for a start message (else untouched).
+ * earlier messages, csr and pairs payloads read through. `start` is filled for a start message that is
+ * accepted (else untouched).
  *
- * Returns FLY_REFUSE_NONE and fills msg; or the reason, with words in fly_fail_text(), and in msg as
- * much of session, stream, stream_idx (-1 unknown) and seq (0 unknown) as could be read: the seq that
- * a refusal uses up.
- * parts[0] is the header. */
+ * Returns FLY_REFUSE_NONE and fills msg; or the reason, with words (ASCII) in fly_fail_text(), and in
+ * msg as much of session ("" unknown), stream, stream_idx (-1 unknown) and seq (0 unknown) as could be
+ * read: the seq that a refusal uses up. Which reason wins when several hold: PROTOCOL.md.
+ *
+ *   parts    parts[0] is the header. At most FLY_PARTS_MAX of them are looked at
+ *   n_parts  as many as came; more than FLY_PARTS_MAX is refused
+ *   open     the open session, or one whose stop has come; session NULL when there is none */
 enum fly_refusal fly_ingest_decode(struct fly_ingest *msg, struct fly_start *start,
                                    const struct fly_part *parts, int32_t n_parts,
                                    const struct fly_session_view *open);
 
-/* A header equal to another but for t_ns: start messages may be repeated so. */
+/* 1 when two scanned headers say the same but for t_ns, keys in any order: start messages may be
+ * repeated so. By a 64-bit digest. */
 int fly_start_same(const struct fly_part *a, const struct fly_part *b);
 
 /* ---- writing msgpack: a bounded builder over memory the caller has ---------------------------- */
+
+/* Once something did not fit, nothing more is written. Text handed in is UTF-8. */
 
 struct fly_pack {
     unsigned char *bytes;

@@ -33,3 +33,34 @@ size_t fly_dtype_size(enum fly_dtype dtype)
 {
     return types[dtype].size;
 }
+
+double fly_dtype_value(enum fly_dtype dtype, const void *array, size_t i)
+{
+    const unsigned char *at = (const unsigned char *)array + i * types[dtype].size;
+    union {
+        uint16_t u16;
+        uint32_t u32;
+        int16_t i16;
+        int32_t i32;
+        float f32;
+        double f64;
+    } v;
+
+    if (dtype == FLY_U8)
+        return *at;
+    memcpy(&v, at, types[dtype].size);
+    switch (dtype) {
+    case FLY_U16:
+        return v.u16;
+    case FLY_U32:
+        return v.u32;
+    case FLY_I16:
+        return v.i16;
+    case FLY_I32:
+        return v.i32;
+    case FLY_F32:
+        return (double)v.f32;
+    default:
+        return v.f64;
+    }
+}

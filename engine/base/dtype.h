@@ -29,4 +29,7 @@ static inline int fly_dtype_is_float(enum fly_dtype dtype)
     return dtype == FLY_F32 || dtype == FLY_F64;
 }
 
+/* Item i of an array of dtype, which needs no alignment. Exact: every type fits a double. */
+double fly_dtype_value(enum fly_dtype dtype, const void *array, size_t i);
+
 #endif

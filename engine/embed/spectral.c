@@ -1,0 +1,288 @@
+#include "engine/embed/spectral.h"
+
+#include <fftw3.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "engine/base/arena.h"
+#include "engine/embed/kind.h"
+
+enum { RINGS = FLY_SPECTRAL_RINGS, SECTORS = FLY_SPECTRAL_SECTORS, BINS = RINGS * SECTORS, BATCH = 8 };
+
+static const double pi = 3.14159265358979323846;
+static const double least_waves = 0.6; /* a chip, of the innermost ring: below, only the window is seen */
+
+/* A coefficient of the half plane that lies in a ring. */
+struct wave {
+    uint32_t at;     /* in the spectrum, (N, N / 2 + 1) */
+    float count;     /* 2 where its mirror image is not in the half plane, else 1 */
+    float c2, s2;    /* count times cosine and sine of 2 and 4 times its angle */
+    float c4, s4;
+};
+
+struct workspace {
+    float *padded;           /* (N, N), zero outside the chip */
+    fftwf_complex *spectrum; /* (N, N / 2 + 1) */
+};
+
+struct spectral {
+    int32_t side, padded_px; /* S, N */
+    fftwf_plan plan;
+    double *window;          /* (S) */
+    double window_sum;       /* of the 2-D window */
+    double power_scale;      /* |F|^2 to grey^2 */
+    struct wave *waves;      /* sorted by ring and sector */
+    uint32_t bin_end[BINS];  /* waves of bin b: bin_end[b - 1] .. bin_end[b] - 1 */
+    struct workspace *workspaces; /* (workers) */
+    struct fly_arena arena;  /* all arrays above */
+};
+
+/* The smallest even product of 2, 3 and 5 that is not below px: sizes that FFTW does fast. */
+static int32_t fast_size(int32_t px)
+{
+    for (int32_t size = px + px % 2;; size += 2) {
+        int32_t rest = size;
+
+        for (int32_t p = 2; p <= 5; p++)
+            while (rest % p == 0)
+                rest /= p;
+        if (rest == 1)
+            return size;
+    }
+}
+
+static int32_t padded_size(int32_t side)
+{
+    int32_t wanted = side < 64 ? 2 * side : side + 64;
+
+    return fast_size(wanted < 64 ? 64 : wanted);
+}
+
+/* The bin of the coefficient in row y, column x of the half plane, or -1; its angle from the fast axis. */
+static int32_t bin_of(const struct spectral *s, int32_t y, int32_t x, double *angle)
+{
+    double step = (double)s->side / s->padded_px; /* waves a chip between two coefficients */
+    double ky = (y <= s->padded_px / 2 ? y : y - s->padded_px) * step, kx = x * step;
+    double waves = hypot(ky, kx), most = 0.5 * s->side;
+    double turn;
+    int32_t ring, sector;
+
+    if (waves < least_waves || waves >= most)
+        return -1;
+    ring = (int32_t)(RINGS * log(waves / least_waves) / log(most / least_waves));
+    *angle = atan2(ky, kx);
+    turn = *angle / pi + 0.5 / SECTORS;
+    sector = (int32_t)floor((turn - floor(turn)) * SECTORS);
+    FLY_ASSERT(ring >= 0 && sector >= 0);
+    return (ring < RINGS ? ring : RINGS - 1) * SECTORS + (sector < SECTORS ? sector : SECTORS - 1);
+}
+
+/* Two passes over the half plane: count the waves of each bin, then put each in its place. */
+static void sort_waves(struct spectral *s)
+{
+    int32_t n = s->padded_px, columns = n / 2 + 1;
+    uint32_t next[BINS], counts[BINS] = {0}, first = 0;
+    double angle = 0.0;
+
+    for (int32_t y = 0; y < n; y++)
+        for (int32_t x = 0; x < columns; x++) {
+            int32_t bin = bin_of(s, y, x, &angle);
+
+            if (bin >= 0)
+                counts[bin]++;
+        }
+    for (int32_t b = 0; b < BINS; b++) {
+        next[b] = first;
+        first += counts[b];
+        s->bin_end[b] = first;
+    }
+    for (int32_t y = 0; y < n; y++)
+        for (int32_t x = 0; x < columns; x++) {
+            int32_t bin = bin_of(s, y, x, &angle);
+            float count = x == 0 || 2 * x == n ? 1.0f : 2.0f;
+
+            if (bin < 0)
+                continue;
+            s->waves[next[bin]++] = (struct wave){.at = (uint32_t)(y * columns + x),
+                                                  .count = count,
+                                                  .c2 = count * (float)cos(2.0 * angle),
+                                                  .s2 = count * (float)sin(2.0 * angle),
+                                                  .c4 = count * (float)cos(4.0 * angle),
+                                                  .s4 = count * (float)sin(4.0 * angle)};
+        }
+}
+
+static void fill_window(struct spectral *s)
+{
+    double sum = 0.0, squares = 0.0, pixels = (double)s->padded_px * s->padded_px;
+
+    for (int32_t i = 0; i < s->side; i++) {
+        s->window[i] = 0.5 - 0.5 * cos(2.0 * pi * (i + 0.5) / s->side);
+        sum += s->window[i];
+        squares += s->window[i] * s->window[i];
+    }
+    s->window_sum = sum * sum;
+    s->power_scale = 1.0 / (squares * squares * pixels);
+}
+
+static void spectral_close(void *self)
+{
+    struct spectral *s = self;
+
+    if (!s)
+        return;
+    if (s->plan)
+        fftwf_destroy_plan(s->plan);
+    fly_arena_fini(&s->arena);
+    free(s);
+}
+
+static int spectral_open(void **self, struct fly_embedder_facts *facts,
+                         const struct fly_embedder_config *config)
+{
+    size_t workers = (size_t)config->width, side = (size_t)config->side_px, n, half, need;
+    struct spectral *s;
+    int rc;
+
+    if (config->input_px && config->input_px != config->side_px)
+        return fly_fail(FLY_ERANGE, "spectral: input of %d px, it takes chips as they are, %d px (or 0)",
+                        config->input_px, config->side_px);
+    s = calloc(1, sizeof *s);
+    if (!s)
+        return fly_fail(FLY_ENOMEM, "spectral: no memory for its handle");
+    s->side = config->side_px;
+    s->padded_px = padded_size(s->side);
+    n = (size_t)s->padded_px;
+    half = n * (n / 2 + 1);
+    need = fly_arena_need(side, sizeof *s->window) + fly_arena_need(half, sizeof *s->waves) +
+           fly_arena_need(workers, sizeof *s->workspaces) +
+           workers * (fly_arena_need(n * n, sizeof(float)) + fly_arena_need(half, sizeof(fftwf_complex)));
+    rc = fly_arena_init(&s->arena, need, NULL, "spectral");
+    if (rc < 0) {
+        free(s);
+        return rc;
+    }
+    s->window = fly_arena_take(&s->arena, side, sizeof *s->window);
+    s->waves = fly_arena_take(&s->arena, half, sizeof *s->waves);
+    s->workspaces = fly_arena_take(&s->arena, workers, sizeof *s->workspaces);
+    FLY_ASSERT(s->window && s->waves && s->workspaces);
+    for (size_t i = 0; i < workers; i++) {
+        s->workspaces[i].padded = fly_arena_take(&s->arena, n * n, sizeof(float));
+        s->workspaces[i].spectrum = fly_arena_take(&s->arena, half, sizeof(fftwf_complex));
+        FLY_ASSERT(s->workspaces[i].padded && s->workspaces[i].spectrum);
+    }
+    fill_window(s);
+    sort_waves(s);
+    /* Estimated, not measured: a plan chosen by timing would change bits from start to start. FFTW's
+     * planner is not thread-safe; open belongs to one thread. */
+    s->plan = fftwf_plan_dft_r2c_2d(s->padded_px, s->padded_px, s->workspaces[0].padded,
+                                    s->workspaces[0].spectrum, FFTW_ESTIMATE);
+    if (!s->plan) {
+        spectral_close(s);
+        return fly_fail(FLY_ENOMEM, "spectral: FFTW makes no plan for %zu x %zu", n, n);
+    }
+    facts->width = FLY_SPECTRAL_WIDTH;
+    facts->batch = BATCH;
+    facts->input_px = s->side;
+    facts->bytes = sizeof *s + s->arena.cap;
+    snprintf(facts->name, sizeof facts->name, "spectral/%d", FLY_SPECTRAL_WIDTH);
+    *self = s;
+    return FLY_OK;
+}
+
+/* Mean, standard deviation and skewness of the grey values. */
+static void describe_grey(const double *picture, int64_t pixels, float *out)
+{
+    double mean = 0.0, squares = 0.0, cubes = 0.0, sd, skew;
+
+    for (int64_t i = 0; i < pixels; i++)
+        mean += picture[i];
+    mean /= (double)pixels;
+    for (int64_t i = 0; i < pixels; i++) {
+        double d = picture[i] - mean;
+
+        squares += d * d;
+        cubes += d * d * d;
+    }
+    sd = sqrt(squares / (double)pixels);
+    skew = cubes / (double)pixels / ((sd + 4.0) * (sd + 4.0) * (sd + 4.0));
+    out[FLY_SPECTRAL_MEAN] = (float)(mean * 1.5 / 64.0);
+    out[FLY_SPECTRAL_SD] = (float)(sd / 32.0);
+    out[FLY_SPECTRAL_SKEW] = (float)(0.5 * (skew < -3.0 ? -3.0 : skew > 3.0 ? 3.0 : skew));
+}
+
+static void transform(const struct spectral *s, const double *picture, struct workspace *work)
+{
+    int32_t side = s->side;
+    double mean = 0.0;
+
+    for (int32_t y = 0; y < side; y++)
+        for (int32_t x = 0; x < side; x++)
+            mean += picture[(size_t)y * (size_t)side + (size_t)x] * s->window[y] * s->window[x];
+    mean /= s->window_sum; /* so that nothing is left at zero frequency */
+    for (int32_t y = 0; y < side; y++)
+        for (int32_t x = 0; x < side; x++)
+            work->padded[(size_t)y * (size_t)s->padded_px + (size_t)x] =
+                (float)((picture[(size_t)y * (size_t)side + (size_t)x] - mean) * s->window[y] *
+                        s->window[x]);
+    fftwf_execute_dft_r2c(s->plan, work->padded, work->spectrum);
+}
+
+static void describe_waves(const struct spectral *s, const fftwf_complex *spectrum, float *out)
+{
+    double ring[RINGS] = {0.0}, stripes[RINGS], square[RINGS], all = 1.0; /* grey^2: spectral.h says why */
+    uint32_t i = 0;
+
+    for (int32_t r = 0; r < RINGS; r++) {
+        double c2 = 0.0, s2 = 0.0, c4 = 0.0, s4 = 0.0;
+
+        for (int32_t q = 0; q < SECTORS; q++) {
+            double sum = 0.0;
+
+            for (; i < s->bin_end[r * SECTORS + q]; i++) {
+                const struct wave *wave = &s->waves[i];
+                double re = (double)spectrum[wave->at][0], im = (double)spectrum[wave->at][1];
+                double power = (re * re + im * im) * s->power_scale;
+
+                sum += power * (double)wave->count;
+                c2 += power * (double)wave->c2;
+                s2 += power * (double)wave->s2;
+                c4 += power * (double)wave->c4;
+                s4 += power * (double)wave->s4;
+            }
+            out[FLY_SPECTRAL_POWER + r * SECTORS + q] = (float)(sqrt(sum) * 2.0 / 64.0);
+            ring[r] += sum;
+        }
+        stripes[r] = hypot(c2, s2);
+        square[r] = hypot(c4, s4);
+        all += ring[r];
+    }
+    for (int32_t r = 0; r < RINGS; r++) {
+        out[FLY_SPECTRAL_SHARE + r] = (float)(3.0 * sqrt(ring[r] / all));
+        out[FLY_SPECTRAL_ORDER + 2 * r] = (float)(2.0 * sqrt(stripes[r] / all));
+        out[FLY_SPECTRAL_ORDER + 2 * r + 1] = (float)(2.0 * sqrt(square[r] / all));
+    }
+}
+
+static void spectral_batch(void *self, int32_t worker, const double *pictures, int32_t n, float *out)
+{
+    const struct spectral *s = self;
+    struct workspace *work = &s->workspaces[worker];
+    size_t pixels = (size_t)s->side * (size_t)s->side;
+
+    for (int32_t i = 0; i < n; i++) {
+        const double *picture = pictures + (size_t)i * pixels;
+
+        describe_grey(picture, (int64_t)pixels, out + (size_t)i * FLY_SPECTRAL_WIDTH);
+        transform(s, picture, work);
+        describe_waves(s, work->spectrum, out + (size_t)i * FLY_SPECTRAL_WIDTH);
+    }
+}
+
+const struct fly_embedder_kind fly_kind_spectral = {
+    .model = "spectral",
+    .open = spectral_open,
+    .close = spectral_close,
+    .batch = spectral_batch,
+};

@@ -1,0 +1,745 @@
+#include "engine/engine.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "engine/chip/prepare.h"
+
+enum { QUEUE_FIRST = 0, QUEUE_AGAIN, QUEUES, NOT_QUEUED = -1 };
+
+/* Chips in the order they became dirty; a chip stands in at most one queue, at most once, so newest
+ * content wins and the backlog is bounded by the number of chips. */
+struct queue {
+    int32_t head, tail, len;
+};
+
+struct modality {
+    double *scores;    /* (K, FLY_CLASSES_MAX) */
+    double *distances; /* (K, FLY_CLASSES_MAX), NULL for the ensemble */
+    int32_t *labels;
+    float *confidence;
+    uint32_t *age;
+    int64_t *stamp;
+    uint8_t *measured;  /* (K) 1: the chip has features here; unused by the ensemble */
+    uint8_t *changed;   /* (K) 1: features changed since the last epoch */
+    uint32_t *version;  /* (K) of the content that the features stand for */
+    int64_t *arrived;   /* (K) stamp of the newest data in the features */
+    struct fly_prototypes prototypes;
+};
+
+struct fly_engine {
+    struct fly_engine_config config;
+    struct fly_exec exec;
+    struct fly_arena arena;
+    int32_t n_chips;
+
+    struct fly_assembly *assembly; /* NULL without an image */
+    struct fly_spectra *spectra;   /* NULL without EDS */
+    struct fly_support support;
+    int support_changed, ensemble_changed;
+
+    int range_known;
+    double lo, hi;
+
+    /* embedding */
+    int32_t width;       /* D */
+    float *embeddings;   /* (K, D) */
+    const float *given;  /* (K, D) or NULL */
+    int64_t *image_stamp; /* (K) of the put that completed the chip */
+    int32_t *next;       /* (K) links of the queues */
+    int8_t *queued;      /* (K) which queue, or NOT_QUEUED */
+    struct queue queues[QUEUES];
+    int32_t unit;        /* chips of one step */
+    double *pictures;    /* (unit, P, P) */
+    double *mean;        /* (width of executor, S, S) */
+    float *fresh;        /* (unit, D) */
+    int32_t *picked;     /* (unit) */
+    int32_t *dirty;      /* (K) scratch for draining */
+
+    struct modality modality[FLY_MODALITIES];
+    struct fly_engine_counts counts;
+};
+
+const char *fly_modality_name(enum fly_modality modality)
+{
+    static const char *const names[FLY_MODALITIES] = {"haadf", "eds", "ensemble"};
+
+    return names[modality];
+}
+
+const char *fly_profile_name(enum fly_profile profile)
+{
+    return profile == FLY_PROFILE_PAPER ? "paper" : "robust";
+}
+
+static struct fly_assembly_config assembly_config(const struct fly_engine_config *config)
+{
+    return (struct fly_assembly_config){.grid = config->grid,
+                                        .dtype = config->dtype,
+                                        .frames_held = config->frames_held,
+                                        .frames_max = config->frames_max};
+}
+
+static struct fly_spectra_config spectra_config(const struct fly_engine_config *config)
+{
+    const struct fly_grid *grid = &config->grid;
+
+    return (struct fly_spectra_config){.height_px = grid->height_px,
+                                       .width_px = grid->width_px,
+                                       .side_px = grid->side_px,
+                                       .pitch_px = grid->pitch_px,
+                                       .rows = grid->rows,
+                                       .cols = grid->cols,
+                                       .n_channels = config->n_channels,
+                                       .segments = config->segments,
+                                       .photons_held = config->photons_held,
+                                       .frames_held = config->frames_held,
+                                       .frames_max = config->frames_max};
+}
+
+static int32_t embed_width(const struct fly_engine_config *config)
+{
+    return config->embedder ? fly_embedder_width(config->embedder) : config->embed_width;
+}
+
+static int32_t unit_of(const struct fly_engine_config *config, int32_t exec_width)
+{
+    if (config->step_chips > 0)
+        return config->step_chips;
+    return config->embedder ? fly_embedder_batch(config->embedder) * exec_width : 64;
+}
+
+/* Walk through everything open takes. With a NULL arena it only counts, so that what is counted is what
+ * is taken. */
+static void *take(struct fly_arena *arena, size_t *need, size_t count, size_t size)
+{
+    *need = fly_size_add(*need, fly_arena_need(count, size));
+    if (!arena)
+        return NULL;
+    void *ptr = fly_arena_take(arena, count, size);
+
+    FLY_ASSERT(ptr);
+    return ptr;
+}
+
+static size_t lay_out(struct fly_engine *e, struct fly_arena *arena, int32_t exec_width)
+{
+    const struct fly_engine_config *config = &e->config;
+    size_t need = 0, k = (size_t)fly_grid_chips(&config->grid);
+    size_t side = (size_t)config->grid.side_px;
+    int32_t unit = unit_of(config, exec_width);
+
+    if (config->has_image) {
+        size_t px = config->embedder ? (size_t)fly_embedder_input_px(config->embedder) : 0;
+
+        e->embeddings = take(arena, &need, k * (size_t)embed_width(config), sizeof(float));
+        e->image_stamp = take(arena, &need, k, sizeof(int64_t));
+        e->next = take(arena, &need, k, sizeof(int32_t));
+        e->queued = take(arena, &need, k, sizeof(int8_t));
+        e->pictures = take(arena, &need, (size_t)unit * px * px, sizeof(double));
+        e->mean = take(arena, &need, (size_t)exec_width * side * side, sizeof(double));
+        e->fresh = take(arena, &need, (size_t)unit * (size_t)embed_width(config), sizeof(float));
+        e->picked = take(arena, &need, (size_t)unit, sizeof(int32_t));
+    }
+    e->dirty = take(arena, &need, k, sizeof(int32_t));
+    for (int m = 0; m < FLY_MODALITIES; m++) {
+        struct modality *mod = &e->modality[m];
+
+        mod->scores = take(arena, &need, k * FLY_CLASSES_MAX, sizeof(double));
+        if (m != FLY_ENSEMBLE)
+            mod->distances = take(arena, &need, k * FLY_CLASSES_MAX, sizeof(double));
+        mod->labels = take(arena, &need, k, sizeof(int32_t));
+        mod->confidence = take(arena, &need, k, sizeof(float));
+        mod->age = take(arena, &need, k, sizeof(uint32_t));
+        mod->stamp = take(arena, &need, k, sizeof(int64_t));
+        mod->measured = take(arena, &need, k, sizeof(uint8_t));
+        mod->changed = take(arena, &need, k, sizeof(uint8_t));
+        mod->version = take(arena, &need, k, sizeof(uint32_t));
+        mod->arrived = take(arena, &need, k, sizeof(int64_t));
+    }
+    if (arena)
+        fly_support_init(&e->support, (int32_t)k, arena);
+    need = fly_size_add(need, fly_support_need((int32_t)k));
+    for (int m = 0; m < FLY_ENSEMBLE; m++) {
+        int32_t width = m == FLY_HAADF ? (config->has_image ? embed_width(config) : 0)
+                                       : (config->segments ? config->n_channels : 0);
+
+        if (width && arena)
+            fly_prototypes_init(&e->modality[m].prototypes, width, arena);
+        if (width)
+            need = fly_size_add(need, fly_prototypes_need(width));
+    }
+    return need;
+}
+
+static size_t total_need(const struct fly_engine_config *config, int32_t exec_width)
+{
+    struct fly_engine counting = {.config = *config};
+    struct fly_assembly_config image = assembly_config(config);
+    struct fly_spectra_config eds = spectra_config(config);
+    size_t need = lay_out(&counting, NULL, exec_width);
+
+    if (config->has_image)
+        need = fly_size_add(need, fly_assembly_need(&image));
+    if (config->segments)
+        need = fly_size_add(need, fly_spectra_need(&eds));
+    return need;
+}
+
+size_t fly_engine_need(const struct fly_engine_config *config)
+{
+    /* Two threads' scratch: the difference that more make is small beside the rest. */
+    return total_need(config, 2);
+}
+
+static int check(const struct fly_engine_config *config)
+{
+    if (!config->has_image && !config->segments)
+        return fly_fail(FLY_ERANGE, "a session needs an image detector or an EDS segment, it has neither");
+    if (config->has_image && embed_width(config) < 1)
+        return fly_fail(FLY_ERANGE, "embedding width %d, needs at least 1", embed_width(config));
+    if (config->range_rows < 1)
+        return fly_fail(FLY_ERANGE, "haadf.range_rows %d, needs at least 1", config->range_rows);
+    if (config->lo > config->hi)
+        return fly_fail(FLY_ERANGE, "intensity range %g .. %g is upside down", config->lo, config->hi);
+    return FLY_OK;
+}
+
+int fly_engine_open(struct fly_engine **out, const struct fly_engine_config *config,
+                    const struct fly_exec *exec, const struct fly_alloc *alloc)
+{
+    struct fly_alloc from = alloc ? *alloc : fly_alloc_system();
+    struct fly_assembly_config image = assembly_config(config);
+    struct fly_spectra_config eds = spectra_config(config);
+    struct fly_engine *e;
+    int rc = check(config);
+    size_t need;
+
+    if (rc < 0)
+        return rc;
+    need = total_need(config, exec->width);
+    if (need > config->memory_limit)
+        return fly_fail(FLY_ENOMEM,
+                        "a scan of %d x %d px with %d chips and %d channels needs %zu MiB, "
+                        "engine.memory_limit_mib allows %zu",
+                        config->grid.height_px, config->grid.width_px, fly_grid_chips(&config->grid),
+                        config->segments ? config->n_channels : 0, (need >> 20) + 1,
+                        config->memory_limit >> 20);
+    e = from.get(from.ctx, sizeof *e);
+    if (!e)
+        return fly_fail(FLY_ENOMEM, "engine: no memory for its handle");
+    memset(e, 0, sizeof *e);
+    e->config = *config;
+    e->exec = *exec;
+    rc = fly_arena_init(&e->arena, need, &from, "engine");
+    if (rc < 0) {
+        from.put(from.ctx, e, sizeof *e);
+        return rc;
+    }
+    e->arena.alloc = from;
+    e->n_chips = fly_grid_chips(&config->grid);
+    e->width = config->has_image ? embed_width(config) : 0;
+    e->unit = unit_of(config, exec->width);
+    lay_out(e, &e->arena, exec->width);
+    if (config->has_image)
+        rc = fly_assembly_open(&e->assembly, &image, &e->arena);
+    if (rc == FLY_OK && config->segments)
+        rc = fly_spectra_open(&e->spectra, &eds, &e->arena);
+    if (rc < 0) {
+        fly_engine_close(&e);
+        return rc;
+    }
+    if (config->has_image)
+        memset(e->queued, NOT_QUEUED, (size_t)e->n_chips);
+    for (int q = 0; q < QUEUES; q++)
+        e->queues[q] = (struct queue){.head = -1, .tail = -1};
+    for (int m = 0; m < FLY_MODALITIES; m++)
+        for (int32_t k = 0; k < e->n_chips; k++) {
+            e->modality[m].labels[k] = FLY_LABEL_PENDING;
+            e->modality[m].confidence[k] = NAN;
+        }
+    e->range_known = config->lo != 0.0 || config->hi != 0.0;
+    e->lo = config->lo;
+    e->hi = config->hi;
+    e->counts.bytes_reserved = need;
+    *out = e;
+    return FLY_OK;
+}
+
+void fly_engine_close(struct fly_engine **engine)
+{
+    struct fly_engine *e = *engine;
+
+    if (!e)
+        return;
+    struct fly_alloc alloc = e->arena.alloc;
+
+    fly_arena_fini(&e->arena);
+    alloc.put(alloc.ctx, e, sizeof *e);
+    *engine = NULL;
+}
+
+/* ---- data in ----------------------------------------------------------------------------------- */
+
+static void queue_push(struct fly_engine *e, int which, int32_t chip)
+{
+    struct queue *q = &e->queues[which];
+
+    e->next[chip] = -1;
+    e->queued[chip] = (int8_t)which;
+    if (q->tail >= 0)
+        e->next[q->tail] = chip;
+    else
+        q->head = chip;
+    q->tail = chip;
+    q->len++;
+}
+
+static int32_t queue_pop(struct fly_engine *e, int which)
+{
+    struct queue *q = &e->queues[which];
+    int32_t chip = q->head;
+
+    q->head = e->next[chip];
+    if (q->head < 0)
+        q->tail = -1;
+    q->len--;
+    e->queued[chip] = NOT_QUEUED;
+    return chip;
+}
+
+static void image_changed(struct fly_engine *e, int64_t stamp)
+{
+    int32_t n;
+
+    while ((n = fly_assembly_drain_dirty(e->assembly, e->dirty, e->n_chips)) > 0)
+        for (int32_t i = 0; i < n; i++) {
+            int32_t k = e->dirty[i];
+
+            if (!fly_assembly_complete(e->assembly, k))
+                continue;
+            e->image_stamp[k] = stamp;
+            if (e->queued[k] == NOT_QUEUED)
+                queue_push(e, e->modality[FLY_HAADF].measured[k] ? QUEUE_AGAIN : QUEUE_FIRST, k);
+        }
+}
+
+static void eds_changed(struct fly_engine *e, int64_t stamp)
+{
+    struct modality *eds = &e->modality[FLY_EDS];
+    int32_t n;
+
+    while ((n = fly_spectra_drain_dirty(e->spectra, e->dirty, e->n_chips)) > 0)
+        for (int32_t i = 0; i < n; i++) {
+            int32_t k = e->dirty[i];
+
+            eds->measured[k] = fly_spectra_complete(e->spectra, k) != 0;
+            eds->version[k] = fly_spectra_version(e->spectra, k);
+            eds->arrived[k] = stamp;
+            eds->changed[k] = 1;
+        }
+}
+
+/* The 0.1 and 99.9 percentiles of the topmost chip rows of a frame (D5): settled once, so that no
+ * later pixel can revise every embedding. */
+static void settle_range(struct fly_engine *e, int64_t frame, int partial)
+{
+    const struct fly_grid *grid = &e->config.grid;
+    int32_t rows = e->config.range_rows < grid->rows ? e->config.range_rows : grid->rows;
+    struct fly_rect rect = {0, 0, (rows - 1) * grid->pitch_px + grid->side_px,
+                            (grid->cols - 1) * grid->pitch_px + grid->side_px};
+    size_t count = (size_t)rect.h * (size_t)rect.w, size = fly_dtype_size(e->config.dtype);
+    struct fly_alloc alloc = e->arena.alloc;
+    size_t bytes = count * (size + 1 + sizeof(double));
+    unsigned char *room = alloc.get(alloc.ctx, bytes);
+    int64_t n = 0;
+
+    if (!room)
+        return; /* tried again with the next rectangle */
+    double *values = (double *)room;
+    unsigned char *pixels = room + count * sizeof(double);
+    uint8_t *there = pixels + count * size;
+
+    if (fly_assembly_frame(e->assembly, frame, rect, pixels, there) == FLY_OK || partial)
+        for (size_t i = 0; i < count; i++)
+            if (there[i])
+                values[n++] = fly_dtype_value(e->config.dtype, pixels, i);
+    if (n > 0) {
+        e->lo = fly_percentile(values, n, 0.1);
+        e->hi = fly_percentile(values, n, 99.9);
+        e->range_known = 1;
+    }
+    alloc.put(alloc.ctx, room, bytes);
+}
+
+int fly_engine_lines(struct fly_engine *engine, int64_t frame, struct fly_rect rect, const void *pixels,
+                     uint64_t dwell_ns, int64_t stamp, struct fly_taken *taken)
+{
+    FLY_ASSERT(engine->assembly);
+    int rc = fly_assembly_put(engine->assembly, frame, rect, pixels, dwell_ns, taken);
+
+    if (rc < 0)
+        return rc;
+    image_changed(engine, stamp);
+    if (!engine->range_known && frame == 0)
+        settle_range(engine, 0, 0);
+    return FLY_OK;
+}
+
+int fly_engine_photons(struct fly_engine *engine, const struct fly_photons *photons, int64_t stamp,
+                       struct fly_eds_taken *taken)
+{
+    FLY_ASSERT(engine->spectra);
+    int rc = fly_spectra_put(engine->spectra, photons, taken);
+
+    if (rc == FLY_OK)
+        eds_changed(engine, stamp);
+    return rc;
+}
+
+int fly_engine_shift(struct fly_engine *engine, int64_t frame, int32_t dy_px, int32_t dx_px)
+{
+    int rc = FLY_OK;
+
+    if (engine->assembly) {
+        rc = fly_assembly_shift(engine->assembly, frame, dy_px, dx_px);
+        if (rc == FLY_OK)
+            image_changed(engine, 0);
+    }
+    if (rc == FLY_OK && engine->spectra) {
+        rc = fly_spectra_shift(engine->spectra, frame, dy_px, dx_px);
+        if (rc == FLY_OK)
+            eds_changed(engine, 0);
+    }
+    return rc;
+}
+
+void fly_engine_finish(struct fly_engine *engine)
+{
+    if (engine->assembly) {
+        int64_t lowest = fly_assembly_lowest_frame(engine->assembly);
+
+        if (!engine->range_known && lowest >= 0)
+            settle_range(engine, lowest, 1);
+        fly_assembly_finish(engine->assembly);
+        image_changed(engine, 0);
+    }
+    if (engine->spectra) {
+        fly_spectra_finish(engine->spectra);
+        eds_changed(engine, 0);
+    }
+}
+
+void fly_engine_give_embeddings(struct fly_engine *engine, const float *embeddings)
+{
+    FLY_ASSERT(!engine->config.embedder);
+    engine->given = embeddings;
+}
+
+struct fly_support *fly_engine_support(struct fly_engine *engine)
+{
+    return &engine->support;
+}
+
+void fly_engine_support_changed(struct fly_engine *engine)
+{
+    engine->support_changed = 1;
+}
+
+int fly_engine_set_ensemble(struct fly_engine *engine, const double weights[2], double temperature)
+{
+    if (!(weights[0] >= 0.0) || !(weights[1] >= 0.0) || !(weights[0] + weights[1] > 0.0))
+        return fly_fail(FLY_ERANGE, "fewshot.weights %g, %g: each at least 0, not both 0", weights[0],
+                        weights[1]);
+    if (!(temperature > 0.0) || isinf(temperature))
+        return fly_fail(FLY_ERANGE, "fewshot.temperature %g: above 0 and finite", temperature);
+    engine->config.weights[0] = weights[0];
+    engine->config.weights[1] = weights[1];
+    engine->config.temperature = temperature;
+    engine->ensemble_changed = 1;
+    return FLY_OK;
+}
+
+/* ---- thinking ----------------------------------------------------------------------------------- */
+
+static void prepare_job(void *arg, int32_t i, int32_t worker)
+{
+    struct fly_engine *e = arg;
+    int32_t side = e->config.grid.side_px, px = fly_embedder_input_px(e->config.embedder);
+    double *mean = e->mean + (size_t)worker * (size_t)side * (size_t)side;
+
+    fly_assembly_mean(e->assembly, e->picked[i], mean);
+    fly_map_intensity(mean, mean, (int64_t)side * side, e->lo, e->hi);
+    fly_resize_bilinear(mean, side, e->pictures + (size_t)i * (size_t)px * (size_t)px, px);
+}
+
+int fly_engine_step(struct fly_engine *engine)
+{
+    struct fly_engine *e = engine;
+    struct modality *image = &e->modality[FLY_HAADF];
+    int32_t n = 0;
+
+    if (!e->assembly || (!e->range_known && e->config.embedder))
+        return FLY_EAGAIN;
+    /* One kind a step: a first embedding never waits for a revision in its batch. */
+    int which = e->queues[QUEUE_FIRST].len ? QUEUE_FIRST : QUEUE_AGAIN;
+
+    while (n < e->unit && e->queues[which].len)
+        e->picked[n++] = queue_pop(e, which);
+    if (!n)
+        return FLY_EAGAIN;
+    if (e->config.embedder) {
+        e->exec.run(e->exec.ctx, n, prepare_job, e);
+        fly_embedder_run(e->config.embedder, e->pictures, n, e->fresh, &e->exec);
+    }
+    for (int32_t i = 0; i < n; i++) {
+        int32_t k = e->picked[i];
+        const float *from = e->config.embedder ? e->fresh + (size_t)i * (size_t)e->width
+                                               : e->given + (size_t)k * (size_t)e->width;
+
+        memcpy(e->embeddings + (size_t)k * (size_t)e->width, from, (size_t)e->width * sizeof(float));
+        e->counts.embedded_again += image->measured[k];
+        e->counts.embedded_first += !image->measured[k];
+        image->measured[k] = 1;
+        image->changed[k] = 1;
+        image->version[k] = fly_assembly_version(e->assembly, k);
+        image->arrived[k] = e->image_stamp[k];
+    }
+    return FLY_OK;
+}
+
+int32_t fly_engine_step_chips(const struct fly_engine *engine)
+{
+    return engine->unit;
+}
+
+int32_t fly_engine_backlog(const struct fly_engine *engine, int32_t *first, int32_t *revisions)
+{
+    if (first)
+        *first = engine->queues[QUEUE_FIRST].len;
+    if (revisions)
+        *revisions = engine->queues[QUEUE_AGAIN].len;
+    return engine->queues[QUEUE_FIRST].len + engine->queues[QUEUE_AGAIN].len;
+}
+
+static struct fly_features features_of(const struct fly_engine *e, int m)
+{
+    if (m == FLY_HAADF)
+        return (struct fly_features){e->embeddings, e->width, FLY_FEATURE_F32};
+    return (struct fly_features){fly_spectra_of(e->spectra, 0), e->config.n_channels, FLY_FEATURE_U32};
+}
+
+/* In the robust profile a spectrum without a single photon says nothing; the paper gives it the class of
+ * the smallest norm. */
+static int says_nothing(const struct fly_engine *e, int m, int32_t k)
+{
+    return m == FLY_EDS && e->config.profile == FLY_PROFILE_ROBUST && fly_spectra_total(e->spectra, k) == 0;
+}
+
+struct score_work {
+    struct fly_engine *e;
+    int m;
+    const int32_t *chips;
+};
+
+static void set_label(struct modality *mod, int32_t k, int32_t label)
+{
+    mod->labels[k] = label;
+    mod->confidence[k] = label >= 0 ? (float)mod->scores[(size_t)k * FLY_CLASSES_MAX + (size_t)label] : NAN;
+}
+
+static void score_job(void *arg, int32_t i, int32_t worker)
+{
+    struct score_work *work = arg;
+    struct fly_engine *e = work->e;
+    struct modality *mod = &e->modality[work->m];
+    struct fly_features features = features_of(e, work->m);
+    int32_t k = work->chips[i], n = e->support.n_classes;
+    double *d = mod->distances + (size_t)k * FLY_CLASSES_MAX;
+    double *score = mod->scores + (size_t)k * FLY_CLASSES_MAX;
+
+    (void)worker;
+    mod->age[k] = mod->version[k] ? mod->version[k] - 1 : 0;
+    if (!mod->measured[k]) {
+        set_label(mod, k, FLY_LABEL_PENDING);
+        return;
+    }
+    fly_fewshot_distances(&mod->prototypes, &features, k, d);
+    fly_fewshot_scores(d, n, e->config.temperature, score);
+    set_label(mod, k, says_nothing(e, work->m, k) ? FLY_LABEL_TOO_LITTLE : fly_fewshot_label(score, n));
+}
+
+static void ensemble_job(void *arg, int32_t i, int32_t worker)
+{
+    struct score_work *work = arg;
+    struct fly_engine *e = work->e;
+    struct modality *ens = &e->modality[FLY_ENSEMBLE];
+    const struct modality *a = &e->modality[FLY_HAADF], *b = &e->modality[FLY_EDS];
+    int32_t k = work->chips[i], n = e->support.n_classes;
+    size_t row = (size_t)k * FLY_CLASSES_MAX;
+    double weights[2] = {e->config.weights[0], e->config.weights[1]};
+
+    (void)worker;
+    ens->age[k] = a->age[k] + b->age[k];
+    if (!a->measured[k] || !b->measured[k]) {
+        set_label(ens, k, FLY_LABEL_PENDING);
+        return;
+    }
+    /* A spectrum that says nothing of this chip leaves the word to the image. */
+    if (says_nothing(e, FLY_EDS, k)) {
+        weights[0] = 1.0;
+        weights[1] = 0.0;
+    }
+    fly_fewshot_ensemble(a->scores + row, b->scores + row, n, weights, ens->scores + row);
+    set_label(ens, k, fly_fewshot_label(ens->scores + row, n));
+}
+
+/* Does any support chip stand among those whose features changed? */
+static int support_moved(const struct fly_engine *e, int m)
+{
+    for (int32_t k = 0; k < e->n_chips; k++)
+        if (e->modality[m].changed[k] && e->support.class_of[k] >= 0)
+            return 1;
+    return 0;
+}
+
+/* Chips to score in a modality, into e->dirty. */
+static int32_t pick_changed(struct fly_engine *e, int m, int all)
+{
+    struct modality *mod = &e->modality[m];
+    int32_t n = 0;
+
+    for (int32_t k = 0; k < e->n_chips; k++) {
+        mod->stamp[k] = mod->changed[k] ? mod->arrived[k] : 0;
+        if (mod->changed[k] || (all && mod->measured[k]))
+            e->dirty[n++] = k;
+    }
+    return n;
+}
+
+int fly_engine_epoch(struct fly_engine *engine)
+{
+    struct fly_engine *e = engine;
+    struct modality *ens = &e->modality[FLY_ENSEMBLE];
+    int anything = 0, all_ensemble = e->support_changed || e->ensemble_changed;
+
+    memset(ens->changed, 0, (size_t)e->n_chips);
+    for (int m = 0; m < FLY_ENSEMBLE; m++) {
+        struct modality *mod = &e->modality[m];
+        int there = m == FLY_HAADF ? e->assembly != NULL : e->spectra != NULL;
+
+        if (!there)
+            continue;
+        int remake = e->support_changed || support_moved(e, m);
+        int all = remake || e->ensemble_changed;
+        struct fly_features features = features_of(e, m);
+
+        if (remake) {
+            fly_prototypes_make(&mod->prototypes, &e->support, &features, mod->measured);
+            e->counts.prototypes_made++;
+        }
+        int32_t n = pick_changed(e, m, all);
+        struct score_work work = {e, m, e->dirty};
+
+        e->exec.run(e->exec.ctx, n, score_job, &work);
+        e->counts.chips_scored += (uint64_t)n;
+        for (int32_t i = 0; i < n; i++) {
+            int32_t k = e->dirty[i];
+
+            ens->changed[k] = 1;
+            ens->measured[k] = 1;
+            if (mod->changed[k] && mod->arrived[k] > ens->arrived[k])
+                ens->arrived[k] = mod->arrived[k];
+        }
+        anything |= n > 0;
+        memset(mod->changed, 0, (size_t)e->n_chips);
+    }
+    int32_t n = pick_changed(e, FLY_ENSEMBLE, all_ensemble);
+    struct score_work work = {e, FLY_ENSEMBLE, e->dirty};
+
+    e->exec.run(e->exec.ctx, n, ensemble_job, &work);
+    e->counts.chips_scored += (uint64_t)n;
+    anything |= all_ensemble;
+    e->support_changed = e->ensemble_changed = 0;
+    e->counts.epochs++;
+    return anything;
+}
+
+/* ---- looking ------------------------------------------------------------------------------------ */
+
+void fly_engine_map(const struct fly_engine *engine, enum fly_modality modality, struct fly_map_view *view)
+{
+    const struct modality *mod = &engine->modality[modality];
+
+    *view = (struct fly_map_view){mod->labels, mod->confidence, mod->age, mod->stamp};
+}
+
+const double *fly_engine_scores(const struct fly_engine *engine, enum fly_modality modality)
+{
+    return engine->modality[modality].scores;
+}
+
+const double *fly_engine_distances(const struct fly_engine *engine, enum fly_modality modality)
+{
+    return engine->modality[modality].distances;
+}
+
+const float *fly_engine_embeddings(const struct fly_engine *engine, int32_t *width,
+                                   const uint8_t **measured)
+{
+    if (width)
+        *width = engine->width;
+    if (measured)
+        *measured = engine->modality[FLY_HAADF].measured;
+    return engine->embeddings;
+}
+
+const uint32_t *fly_engine_spectra(const struct fly_engine *engine, int32_t *channels,
+                                   const uint8_t **measured)
+{
+    if (channels)
+        *channels = engine->spectra ? engine->config.n_channels : 0;
+    if (measured)
+        *measured = engine->modality[FLY_EDS].measured;
+    return engine->spectra ? fly_spectra_of(engine->spectra, 0) : NULL;
+}
+
+int fly_engine_chip_mean(const struct fly_engine *engine, int32_t chip, double *mean)
+{
+    FLY_ASSERT(chip >= 0 && chip < engine->n_chips);
+    if (!engine->assembly || !fly_assembly_complete(engine->assembly, chip))
+        return fly_fail(FLY_EAGAIN, "chip %d is not measured yet", chip);
+    fly_assembly_mean(engine->assembly, chip, mean);
+    return FLY_OK;
+}
+
+void fly_engine_peek(const struct fly_engine *engine, struct fly_rect rect, float *out)
+{
+    if (engine->assembly)
+        fly_assembly_peek(engine->assembly, rect, out);
+    else
+        for (size_t i = 0; i < (size_t)rect.h * (size_t)rect.w; i++)
+            out[i] = NAN;
+}
+
+int fly_engine_range(const struct fly_engine *engine, double *lo, double *hi)
+{
+    *lo = engine->lo;
+    *hi = engine->hi;
+    return engine->range_known;
+}
+
+double fly_engine_coverage(const struct fly_engine *engine)
+{
+    return engine->assembly ? fly_assembly_coverage(engine->assembly) : NAN;
+}
+
+const struct fly_grid *fly_engine_grid(const struct fly_engine *engine)
+{
+    return &engine->config.grid;
+}
+
+void fly_engine_count(const struct fly_engine *engine, struct fly_engine_counts *counts)
+{
+    *counts = engine->counts;
+}

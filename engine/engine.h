@@ -1,0 +1,166 @@
+/* engine/engine.h: the public face of the engine: pixels and photons in, labelled maps out.
+ *
+ * The engine is a function of its inputs. It has no clock, socket, thread or file; it works in small
+ * resumable steps through the executor it is handed, and never blocks. Putting data in is cheap
+ * (assembly alone); thinking is done by fly_engine_step, one unit a call, first embeddings before
+ * revisions; fly_engine_epoch then scores what changed and makes it the published state.
+ *
+ *   lines, photons ──▶ assemble ──▶ chips dirty ──step──▶ embed ──epoch──▶ scores ──▶ maps
+ *
+ * Prefix-exact: with nothing left to step, the state after an epoch equals the batch computation on
+ * the same inputs, whatever their order, subdivision or repeats (promise 1 of the house).
+ *
+ * Axes     y down the slow scan, x along the fast scan, origin top left; chip k = row * cols + col.
+ * Memory   all of it is reserved by open, from the geometry.
+ * Threads  one at a time; parallel work goes through the executor.
+ */
+#ifndef FLY_ENGINE_ENGINE_H
+#define FLY_ENGINE_ENGINE_H
+
+#include <stdint.h>
+
+#include "engine/base/arena.h"
+#include "engine/base/dtype.h"
+#include "engine/base/err.h"
+#include "engine/base/exec.h"
+#include "engine/chip/assemble.h"
+#include "engine/chip/grid.h"
+#include "engine/eds/spectra.h"
+#include "engine/embed/embed.h"
+#include "engine/label/fewshot.h"
+#include "engine/label/support.h"
+
+struct fly_engine;
+
+enum fly_profile { FLY_PROFILE_ROBUST = 0, FLY_PROFILE_PAPER };
+enum fly_modality { FLY_HAADF = 0, FLY_EDS, FLY_ENSEMBLE, FLY_MODALITIES };
+const char *fly_modality_name(enum fly_modality modality); /* "haadf", "eds", "ensemble" */
+const char *fly_profile_name(enum fly_profile profile);    /* "robust", "paper" */
+
+struct fly_engine_config {
+    struct fly_grid grid;
+    enum fly_profile profile;
+
+    int has_image;            /* 0: the session has no image detector */
+    enum fly_dtype dtype;     /* of the image */
+    double lo, hi;            /* intensity range; 0, 0: taken from the data, see haadf_range_rows */
+    int32_t range_rows;       /* topmost chip rows whose 0.1 and 99.9 percentiles become the range */
+
+    int32_t segments;         /* EDS segments summed; 0: the session has none */
+    int32_t n_channels;       /* E */
+
+    int32_t frames_held;      /* engine/chip/assemble.h */
+    int64_t frames_max;
+    int64_t photons_held;     /* engine/eds/spectra.h */
+
+    struct fly_embedder *embedder; /* lent for the life of the engine; NULL without an image, or when
+                                    * embeddings are given (fly_engine_give_embeddings) */
+    int32_t embed_width;      /* D of given embeddings; 0 with an embedder */
+    int32_t step_chips;       /* chips of one step; 0: a batch for each thread of the executor. What a step
+                               * is decides interim maps, so whoever follows a journal sets the same */
+
+    double weights[2];        /* of haadf and eds in the ensemble: >= 0, not both 0 */
+    double temperature;       /* of the softmax, > 0; the paper's is 1 */
+
+    size_t memory_limit;      /* bytes; beyond it open refuses */
+};
+
+/* Bytes that open reserves for this configuration; SIZE_MAX when that cannot be counted. */
+size_t fly_engine_need(const struct fly_engine_config *config);
+
+/* FLY_ENOMEM  the reserve exceeds memory_limit (the message has both) or cannot be had
+ * FLY_ERANGE  a number is outside its range */
+FLY_MUST_USE int fly_engine_open(struct fly_engine **out, const struct fly_engine_config *config,
+                                 const struct fly_exec *exec, const struct fly_alloc *alloc);
+void fly_engine_close(struct fly_engine **engine);
+
+/* ---- data in ----------------------------------------------------------------------------------- */
+
+/* As fly_assembly_put and fly_spectra_put: same arguments, same refusals. stamp is the caller's (the
+ * arrival time): a chip that takes a frame by this carries it until its label is published. */
+FLY_MUST_USE int fly_engine_lines(struct fly_engine *engine, int64_t frame, struct fly_rect rect,
+                                  const void *pixels, uint64_t dwell_ns, int64_t stamp,
+                                  struct fly_taken *taken);
+FLY_MUST_USE int fly_engine_photons(struct fly_engine *engine, const struct fly_photons *photons,
+                                    int64_t stamp, struct fly_eds_taken *taken);
+
+/* A frame's shift against the reference, for image and photons alike. */
+FLY_MUST_USE int fly_engine_shift(struct fly_engine *engine, int64_t frame, int32_t dy_px, int32_t dx_px);
+
+/* No more data will come: partial frames are taken, the intensity range is settled. */
+void fly_engine_finish(struct fly_engine *engine);
+
+/* (K, D) embeddings in place of an embedder's; a chip counts as embedded when its pixels are complete.
+ * Only for an engine opened with embed_width. Call before data come. */
+void fly_engine_give_embeddings(struct fly_engine *engine, const float *embeddings);
+
+/* ---- what a person says ------------------------------------------------------------------------- */
+
+/* Change it through the fly_support functions, then call fly_engine_support_changed. */
+struct fly_support *fly_engine_support(struct fly_engine *engine);
+void fly_engine_support_changed(struct fly_engine *engine);
+
+/* FLY_ERANGE: a weight below 0, both 0, or a temperature not above 0: nothing changed. */
+FLY_MUST_USE int fly_engine_set_ensemble(struct fly_engine *engine, const double weights[2],
+                                         double temperature);
+
+/* ---- thinking ----------------------------------------------------------------------------------- */
+
+/* One unit of work: at most step_chips embeddings. FLY_OK: did some; FLY_EAGAIN: nothing is left. */
+int fly_engine_step(struct fly_engine *engine);
+int32_t fly_engine_step_chips(const struct fly_engine *engine); /* as in force */
+
+/* Chips whose embedding waits: first ones and revisions. */
+int32_t fly_engine_backlog(const struct fly_engine *engine, int32_t *first, int32_t *revisions);
+
+/* Score what changed since the last epoch and make it the state that the views show. Returns 1 when
+ * anything in a map may differ from the last epoch, else 0. */
+int fly_engine_epoch(struct fly_engine *engine);
+
+/* ---- looking ------------------------------------------------------------------------------------ */
+
+/* Lent until the next epoch. Arrays (K). */
+struct fly_map_view {
+    const int32_t *labels;   /* class ids, or enum fly_label */
+    const float *confidence; /* score of the label, 0 .. 1; NaN where there is no class label */
+    const uint32_t *age;     /* revisions of the chip so far: 0 when labelled for the first time */
+    const int64_t *stamp;    /* of the newest data in the label that the last epoch made; 0: unchanged by it */
+};
+void fly_engine_map(const struct fly_engine *engine, enum fly_modality modality,
+                    struct fly_map_view *view);
+
+/* Scores (K, FLY_CLASSES_MAX) and distances of a modality as of the last epoch; distances are NULL for the
+ * ensemble. */
+const double *fly_engine_scores(const struct fly_engine *engine, enum fly_modality modality);
+const double *fly_engine_distances(const struct fly_engine *engine, enum fly_modality modality);
+
+/* (K, D), rows of chips never embedded are zero. measured: (K) 1 where embedded. */
+const float *fly_engine_embeddings(const struct fly_engine *engine, int32_t *width,
+                                   const uint8_t **measured);
+/* (K, E), as taken so far; measured: (K) 1 where complete. NULL without EDS. */
+const uint32_t *fly_engine_spectra(const struct fly_engine *engine, int32_t *channels,
+                                   const uint8_t **measured);
+
+/* The chip's mean image, (S, S). FLY_EAGAIN: not complete. */
+FLY_MUST_USE int fly_engine_chip_mean(const struct fly_engine *engine, int32_t chip, double *mean);
+
+/* Mean image so far of a rectangle of the scan, NaN where nothing was measured; (h, w). */
+void fly_engine_peek(const struct fly_engine *engine, struct fly_rect rect, float *out);
+
+/* Intensity range in force: 1 and lo, hi when settled, else 0. */
+int fly_engine_range(const struct fly_engine *engine, double *lo, double *hi);
+
+double fly_engine_coverage(const struct fly_engine *engine); /* of image pixels, 0 .. 1; NaN without image */
+const struct fly_grid *fly_engine_grid(const struct fly_engine *engine);
+
+/* Work done so far: they only grow. */
+struct fly_engine_counts {
+    uint64_t embedded_first, embedded_again; /* chips */
+    uint64_t chips_scored;                   /* chip x modality scorings */
+    uint64_t prototypes_made;
+    uint64_t epochs;
+    size_t bytes_reserved;
+};
+void fly_engine_count(const struct fly_engine *engine, struct fly_engine_counts *counts);
+
+#endif

@@ -1,0 +1,246 @@
+#include "plugin/bus.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "plugin/ring.h"
+
+const char *fly_counter_name(enum fly_counter counter)
+{
+    static const char *const names[FLY_COUNTERS] = {
+        [FLY_COUNT_MESSAGES] = "messages",
+        [FLY_COUNT_BYTES] = "bytes",
+        [FLY_COUNT_LINES] = "lines",
+        [FLY_COUNT_EDS] = "eds",
+        [FLY_COUNT_PIXELS] = "pixels",
+        [FLY_COUNT_PHOTONS] = "photons",
+        [FLY_COUNT_PHOTON_OUTSIDE] = "photon_outside",
+        [FLY_COUNT_NONFINITE] = "nonfinite",
+        [FLY_COUNT_REPEAT] = "repeat",
+        [FLY_COUNT_CONFLICT] = "conflict",
+        [FLY_COUNT_REORDER] = "reorder",
+        [FLY_COUNT_GAP] = "gap",
+        [FLY_COUNT_UNCHECKED] = "unchecked",
+        [FLY_COUNT_UNASSEMBLED] = "unassembled",
+        [FLY_COUNT_INGEST_STALLS] = "ingest_stalls",
+        [FLY_COUNT_UNRECORDED] = "unrecorded",
+        [FLY_COUNT_EMBEDDED_FIRST] = "embedded_first",
+        [FLY_COUNT_EMBEDDED_AGAIN] = "embedded_again",
+        [FLY_COUNT_SCORED] = "scored",
+        [FLY_COUNT_EPOCHS] = "epochs",
+        [FLY_COUNT_MAPS_PUBLISHED] = "maps_published",
+        [FLY_COUNT_MAPS_SKIPPED] = "maps_skipped",
+        [FLY_COUNT_PUBLISH_DROPPED] = "publish_dropped",
+        [FLY_COUNT_REQUESTS] = "requests",
+        [FLY_COUNT_REQUEST_ERRORS] = "request_errors",
+    };
+
+    return names[counter];
+}
+
+const char *fly_state_name(enum fly_state state)
+{
+    static const char *const names[] = {"idle", "running", "draining"};
+
+    return names[state];
+}
+
+/* ---- map sets ---------------------------------------------------------------------------------- */
+
+int fly_map_set_init(struct fly_map_set *set, int32_t n_chips)
+{
+    size_t k = (size_t)n_chips;
+
+    memset(set, 0, sizeof *set);
+    set->n_chips = set->cap = n_chips;
+    for (int m = 0; m < FLY_MODALITIES; m++) {
+        set->labels[m] = calloc(k, sizeof(int32_t));
+        set->confidence[m] = calloc(k, sizeof(float));
+        set->age[m] = calloc(k, sizeof(uint32_t));
+        set->stamp[m] = calloc(k, sizeof(int64_t));
+        if (!set->labels[m] || !set->confidence[m] || !set->age[m] || !set->stamp[m]) {
+            fly_map_set_fini(set);
+            return fly_fail(FLY_ENOMEM, "maps of %d chips: no memory", n_chips);
+        }
+    }
+    return FLY_OK;
+}
+
+void fly_map_set_fini(struct fly_map_set *set)
+{
+    for (int m = 0; m < FLY_MODALITIES; m++) {
+        free(set->labels[m]);
+        free(set->confidence[m]);
+        free(set->age[m]);
+        free(set->stamp[m]);
+    }
+    memset(set, 0, sizeof *set);
+}
+
+void fly_map_set_copy(struct fly_map_set *to, const struct fly_map_set *from)
+{
+    size_t k = (size_t)from->n_chips;
+
+    FLY_ASSERT(to->cap >= from->n_chips);
+    to->serial = from->serial;
+    to->epoch = from->epoch;
+    to->n_chips = from->n_chips;
+    to->n_classes = from->n_classes;
+    to->final = from->final;
+    memcpy(to->classes, from->classes, sizeof to->classes);
+    memcpy(to->as_of, from->as_of, sizeof to->as_of);
+    for (int m = 0; m < FLY_MODALITIES; m++) {
+        memcpy(to->labels[m], from->labels[m], k * sizeof(int32_t));
+        memcpy(to->confidence[m], from->confidence[m], k * sizeof(float));
+        memcpy(to->age[m], from->age[m], k * sizeof(uint32_t));
+    }
+}
+
+static int make_fit(struct fly_map_set *set, int32_t n_chips)
+{
+    if (set->cap >= n_chips)
+        return FLY_OK;
+    fly_map_set_fini(set);
+    return fly_map_set_init(set, n_chips);
+}
+
+/* ---- the bus ----------------------------------------------------------------------------------- */
+
+int fly_bus_init(struct fly_bus *bus, const struct fly_clock *clock)
+{
+    memset(bus, 0, sizeof *bus);
+    bus->clock = *clock;
+    pthread_mutex_init(&bus->lock, NULL);
+    pthread_cond_init(&bus->moved, NULL);
+    bus->publish_wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (bus->publish_wake_fd < 0)
+        return fly_fail(FLY_EIO, "eventfd: %s", strerror(errno));
+    return FLY_OK;
+}
+
+void fly_bus_fini(struct fly_bus *bus)
+{
+    fly_map_set_fini(&bus->mail);
+    if (bus->publish_wake_fd >= 0)
+        close(bus->publish_wake_fd);
+    pthread_cond_destroy(&bus->moved);
+    pthread_mutex_destroy(&bus->lock);
+}
+
+void fly_bus_wake_publisher(struct fly_bus *bus)
+{
+    /* seq_cst pairs with the publisher's "sleeps = 1, then look once more". */
+    if (atomic_load_explicit(&bus->publish_sleeps, memory_order_seq_cst))
+        fly_wake(bus->publish_wake_fd);
+}
+
+void fly_bus_event(struct fly_bus *bus, enum fly_level level, const char *code, const void *data,
+                   size_t data_len, const char *format, ...)
+{
+    va_list args;
+
+    pthread_mutex_lock(&bus->lock);
+    uint32_t cap = sizeof bus->events / sizeof *bus->events;
+
+    if (bus->event_len == cap) {
+        bus->events_lost++;
+    } else {
+        struct fly_event *event = &bus->events[(bus->event_head + bus->event_len++) % cap];
+
+        event->level = level;
+        snprintf(event->code, sizeof event->code, "%s", code);
+        va_start(args, format);
+        vsnprintf(event->text, sizeof event->text, format, args);
+        va_end(args);
+        event->data_len = data && data_len <= sizeof event->data ? data_len : 0;
+        if (event->data_len)
+            memcpy(event->data, data, data_len);
+    }
+    pthread_mutex_unlock(&bus->lock);
+    fly_bus_wake_publisher(bus);
+}
+
+void fly_bus_refuse(struct fly_bus *bus, enum fly_refusal reason, const char *text)
+{
+    int64_t now = bus->clock.mono_ns(bus->clock.ctx);
+    int tell;
+
+    atomic_fetch_add_explicit(&bus->refused[reason], 1, memory_order_relaxed);
+    pthread_mutex_lock(&bus->lock);
+    tell = !bus->refused_told_ns[reason] || now - bus->refused_told_ns[reason] >= 1000000000;
+    if (tell)
+        bus->refused_told_ns[reason] = now;
+    pthread_mutex_unlock(&bus->lock);
+    if (tell)
+        fly_bus_event(bus, FLY_WARNING, fly_refusal_name(reason), NULL, 0, "message refused: %s", text);
+}
+
+int fly_bus_take_event(struct fly_bus *bus, struct fly_event *event)
+{
+    int there;
+
+    pthread_mutex_lock(&bus->lock);
+    there = bus->event_len > 0;
+    if (there) {
+        *event = bus->events[bus->event_head];
+        bus->event_head = (bus->event_head + 1) % (uint32_t)(sizeof bus->events / sizeof *bus->events);
+        bus->event_len--;
+    }
+    pthread_mutex_unlock(&bus->lock);
+    return there;
+}
+
+void fly_bus_post_maps(struct fly_bus *bus, const struct fly_map_set *set)
+{
+    pthread_mutex_lock(&bus->lock);
+    int kept = bus->mail_full && bus->mail.serial == set->serial;
+
+    if (bus->mail_full)
+        fly_count(bus, FLY_COUNT_MAPS_SKIPPED, 1);
+    if (make_fit(&bus->mail, set->n_chips) < 0) {
+        pthread_mutex_unlock(&bus->lock);
+        fly_bus_event(bus, FLY_ERROR, "memory", NULL, 0, "%s", fly_fail_text());
+        return;
+    }
+    fly_map_set_copy(&bus->mail, set);
+    for (int m = 0; m < FLY_MODALITIES; m++)
+        for (int32_t k = 0; k < set->n_chips; k++)
+            if (set->stamp[m][k] || !kept)
+                bus->mail.stamp[m][k] = set->stamp[m][k];
+    bus->mail_full = 1;
+    pthread_mutex_unlock(&bus->lock);
+    fly_bus_wake_publisher(bus);
+}
+
+int fly_bus_take_maps(struct fly_bus *bus, struct fly_map_set *set)
+{
+    int there;
+
+    pthread_mutex_lock(&bus->lock);
+    there = bus->mail_full && make_fit(set, bus->mail.n_chips) == FLY_OK;
+    if (there) {
+        fly_map_set_copy(set, &bus->mail);
+        for (int m = 0; m < FLY_MODALITIES; m++)
+            memcpy(set->stamp[m], bus->mail.stamp[m], (size_t)set->n_chips * sizeof(int64_t));
+        bus->mail_full = 0;
+    }
+    pthread_mutex_unlock(&bus->lock);
+    return there;
+}
+
+void fly_bus_end_session(struct fly_bus *bus, const struct fly_session_end *end)
+{
+    pthread_mutex_lock(&bus->lock);
+    bus->end = *end;
+    pthread_mutex_unlock(&bus->lock);
+    fly_bus_wake_publisher(bus);
+    pthread_mutex_lock(&bus->lock);
+    while (bus->end.serial == end->serial)
+        pthread_cond_wait(&bus->moved, &bus->lock);
+    pthread_mutex_unlock(&bus->lock);
+}

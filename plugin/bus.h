@@ -1,0 +1,159 @@
+/* plugin/bus.h: what the three stages tell each other beside the data itself.
+ *
+ * Counters that only grow, a status snapshot, events to be published, and one mailbox that holds the
+ * newest maps: an older set unread is skipped, and counted. Nothing here waits for a viewer or a disk.
+ *
+ * Threads  every function may be called from any stage.
+ */
+#ifndef FLY_PLUGIN_BUS_H
+#define FLY_PLUGIN_BUS_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "engine/base/clock.h"
+#include "engine/base/err.h"
+#include "engine/engine.h"
+#include "stream/wire.h"
+
+/* Of the process; published in every heartbeat under fly_counter_name. */
+enum fly_counter {
+    FLY_COUNT_MESSAGES, /* ingest messages received, refused ones included */
+    FLY_COUNT_BYTES,
+    FLY_COUNT_LINES,    /* accepted lines messages */
+    FLY_COUNT_EDS,      /* accepted eds messages */
+    FLY_COUNT_PIXELS,   /* new pixels */
+    FLY_COUNT_PHOTONS,  /* photons taken */
+    FLY_COUNT_PHOTON_OUTSIDE,
+    FLY_COUNT_NONFINITE,
+    FLY_COUNT_REPEAT,
+    FLY_COUNT_CONFLICT,
+    FLY_COUNT_REORDER,
+    FLY_COUNT_GAP,
+    FLY_COUNT_UNCHECKED,       /* pixels that came again when their first content was no longer held */
+    FLY_COUNT_UNASSEMBLED,     /* messages recorded but beyond the engine's room for open frames */
+    FLY_COUNT_INGEST_STALLS,   /* times ingest stopped reading because the engine's queue was full */
+    FLY_COUNT_UNRECORDED,      /* messages that went by the recording */
+    FLY_COUNT_EMBEDDED_FIRST,
+    FLY_COUNT_EMBEDDED_AGAIN,
+    FLY_COUNT_SCORED,
+    FLY_COUNT_EPOCHS,
+    FLY_COUNT_MAPS_PUBLISHED,
+    FLY_COUNT_MAPS_SKIPPED,    /* map sets that a newer one overtook before they were published */
+    FLY_COUNT_PUBLISH_DROPPED, /* messages the publish socket did not take */
+    FLY_COUNT_REQUESTS,
+    FLY_COUNT_REQUEST_ERRORS,
+    FLY_COUNTERS
+};
+const char *fly_counter_name(enum fly_counter counter);
+
+enum fly_state { FLY_IDLE = 0, FLY_RUNNING, FLY_DRAINING };
+const char *fly_state_name(enum fly_state state);
+
+enum fly_level { FLY_INFO = 0, FLY_WARNING, FLY_ERROR };
+
+struct fly_event {
+    enum fly_level level;
+    char code[32];
+    char text[480];
+    unsigned char data[256]; /* one packed value; none when data_len is 0 */
+    size_t data_len;
+};
+
+/* One set of maps, as the engine's epoch left them. Arrays (K) for each modality. */
+struct fly_map_set {
+    uint64_t serial;  /* of the session; 0: empty */
+    uint64_t epoch;
+    int32_t n_chips, cap;
+    int32_t *labels[FLY_MODALITIES];
+    float *confidence[FLY_MODALITIES];
+    uint32_t *age[FLY_MODALITIES];
+    int64_t *stamp[FLY_MODALITIES]; /* newest arrival behind a label not published yet; 0: none */
+    struct fly_class classes[FLY_CLASSES_MAX];
+    int32_t n_classes;
+    uint64_t as_of[FLY_STREAMS_MAX];
+    int final;
+};
+
+FLY_MUST_USE int fly_map_set_init(struct fly_map_set *set, int32_t n_chips);
+void fly_map_set_fini(struct fly_map_set *set);
+/* Everything but stamps; both of one cap. */
+void fly_map_set_copy(struct fly_map_set *to, const struct fly_map_set *from);
+
+struct fly_session_info; /* plugin/session.h */
+
+struct fly_status {
+    enum fly_state state;
+    char session[FLY_SESSION_MAX + 1];
+    int32_t n_streams; /* control, detectors, segments */
+    char stream[FLY_STREAMS_MAX][FLY_NAME_MAX + 1];
+    uint64_t last_seq[FLY_STREAMS_MAX];
+    uint64_t durable_seq[FLY_STREAMS_MAX];
+    int32_t grid_rows, grid_cols;
+    int32_t backlog_chips;
+    int range_known;
+    double range_lo, range_hi;
+    char recording[8]; /* "off", "ok", "behind", "failed" */
+    double complete;   /* fraction of the pixels of the scan measured */
+};
+
+/* What the engine stage says when a session is done. */
+struct fly_session_end {
+    uint64_t serial;
+    char exit_status[8];
+    char reason[256];
+    int64_t count[FLY_STREAMS_MAX]; /* -1: the stop did not say */
+    double complete;
+};
+
+struct fly_bus {
+    pthread_mutex_t lock;
+    pthread_cond_t moved;     /* end_published changed */
+    struct fly_clock clock;
+    int publish_wake_fd;      /* the publisher's eventfd */
+    atomic_int publish_sleeps;
+    atomic_uint_fast64_t counters[FLY_COUNTERS];
+    atomic_uint_fast64_t refused[FLY_REFUSALS];
+    /* under lock */
+    struct fly_event events[128];
+    uint32_t event_head, event_len;
+    uint64_t events_lost;
+    int64_t refused_told_ns[FLY_REFUSALS];
+    struct fly_status status;
+    uint64_t durable_serial, durable_ticket; /* tickets of that session's recording on disk */
+    struct fly_map_set mail;
+    int mail_full;
+    struct fly_session_info *opened; /* the newest session, not yet taken by the publisher; owned by producer */
+    struct fly_session_end end;      /* serial 0: none waits */
+};
+
+FLY_MUST_USE int fly_bus_init(struct fly_bus *bus, const struct fly_clock *clock);
+void fly_bus_fini(struct fly_bus *bus);
+
+static inline void fly_count(struct fly_bus *bus, enum fly_counter counter, uint64_t by)
+{
+    atomic_fetch_add_explicit(&bus->counters[counter], by, memory_order_relaxed); /* nothing hangs on it */
+}
+
+/* Queue an event for publication; the oldest is kept when there are too many, the newest is counted. */
+void fly_bus_event(struct fly_bus *bus, enum fly_level level, const char *code, const void *data,
+                   size_t data_len, const char *format, ...) FLY_PRINTF(6, 7);
+
+/* Count a refusal and tell it, at most once a second and reason. */
+void fly_bus_refuse(struct fly_bus *bus, enum fly_refusal reason, const char *text);
+
+/* 1: event filled. */
+int fly_bus_take_event(struct fly_bus *bus, struct fly_event *event);
+
+void fly_bus_wake_publisher(struct fly_bus *bus);
+
+/* Post maps (arrays copied; pending stamps of a set overtaken are kept). */
+void fly_bus_post_maps(struct fly_bus *bus, const struct fly_map_set *set);
+/* 1: the newest set was there and is copied into set (which is made to fit). */
+int fly_bus_take_maps(struct fly_bus *bus, struct fly_map_set *set);
+
+/* Post the end of a session and wait until the publisher took it (it never waits itself). */
+void fly_bus_end_session(struct fly_bus *bus, const struct fly_session_end *end);
+
+#endif

@@ -1,0 +1,534 @@
+/* flyback analyze: the live engine on files, without sockets. */
+#include "plugin/commands.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "plugin/analyze.h"
+#include "plugin/follow.h"
+#include "plugin/json.h"
+#include "plugin/pool.h"
+#include "stream/disk.h"
+
+extern char **environ;
+
+struct run {
+    struct fly_analysis analysis;
+    struct fly_options options;
+    const char *folder;  /* --case */
+    const char *session_path;
+    const char *out;
+    const char *haadf, *cube, *events, *emb;
+    int epochs, pictures;
+    struct fly_pool *pool;
+    struct fly_exec exec;
+    struct fly_embedder *embedder;
+    struct fly_session *session;
+    double read_s, assemble_s, embed_s, score_s, write_s;
+    int tty;
+};
+
+static double now_s(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void print_help(void)
+{
+    struct fly_text text;
+
+    fly_text_init(&text);
+    fly_options_help(&text, (const char *const[]){"profile", "pixel_nm", "chip", "haadf", "embed", "eds", "fewshot",
+                                                  "engine", NULL});
+    printf("Usage: flyback analyze --haadf FILE.npy [--eds CUBE.npy | --events Y.npy,X.npy,CH.npy] --out DIR\n"
+           "       flyback analyze --case DIR --out DIR\n"
+           "       flyback analyze SESSION.fly --out DIR\n"
+           "\n"
+           "The live engine on files: the same chips, embeddings and labels that `flyback run` publishes\n"
+           "for the same data, written as .npy arrays, result.json and pictures.\n"
+           "\n"
+           "  --haadf FILE        image, (H, W)\n"
+           "  --eds FILE          EDS cube, (H, W, channels)\n"
+           "  --events Y,X,CH     EDS events as three arrays of one length\n"
+           "  --case DIR          a folder with params.json, haadf.npy, ev_*.npy; implies profile paper\n"
+           "  --support FILE      support set {class: [[row, col], ...]}\n"
+           "  --emb FILE          embeddings (chips, width) in place of the embedding stage\n"
+           "  --order ORDER       raster (default) or random:SEED; results are the same bytes\n"
+           "  --epochs            with SESSION.fly: follow its journal and write every interim map as well\n"
+           "  --no-pictures       arrays and result.json alone\n"
+           "  --config FILE, --set key=value   settings; the later wins\n"
+           "  --out DIR           where results go; made when it is not there\n"
+           "\n"
+           "Settings\n%s"
+           "\n"
+           "Examples\n"
+           "  flyback analyze --case tests/golden/a_tiny --out out/a_tiny\n"
+           "  flyback analyze recordings/monday.fly --set fewshot.weights=0.45,0.55 --out out/monday\n",
+           fly_text_str(&text));
+    fly_text_fini(&text);
+}
+
+/* ---- arguments --------------------------------------------------------------------------------- */
+
+static int parse_order(struct fly_analysis *a, const char *text)
+{
+    char *end;
+
+    if (strcmp(text, "raster") == 0)
+        return FLY_OK;
+    if (strncmp(text, "random:", 7) == 0 && text[7]) {
+        a->order_seed = strtoull(text + 7, &end, 10);
+        a->random = 1;
+        if (*end == '\0')
+            return FLY_OK;
+    }
+    return fly_fail(FLY_ERANGE, "--order %s: raster or random:SEED is needed", text);
+}
+
+/* FLY_OK, or FLY_ERANGE; 1 when --help was printed. */
+static int parse(struct run *run, int argc, char **argv)
+{
+    enum { HAADF = 1, EDS, EVENTS, CASE, SUPPORT, EMB, ORDER, EPOCHS, NO_PICTURES, OUT, HELP };
+    static const struct option longs[] = {
+        {"haadf", 1, 0, HAADF},   {"eds", 1, 0, EDS},     {"events", 1, 0, EVENTS}, {"case", 1, 0, CASE},
+        {"support", 1, 0, SUPPORT}, {"emb", 1, 0, EMB},   {"order", 1, 0, ORDER},   {"epochs", 0, 0, EPOCHS},
+        {"no-pictures", 0, 0, NO_PICTURES}, {"out", 1, 0, OUT}, {"help", 0, 0, HELP}, {0, 0, 0, 0}};
+    int c, rc = FLY_OK;
+
+    run->pictures = 1;
+    optind = 0;
+    opterr = 0;
+    while (rc == FLY_OK && (c = getopt_long(argc, argv, ":h", longs, NULL)) != -1) {
+        switch (c) {
+        case HAADF:
+            run->haadf = optarg;
+            break;
+        case EDS:
+            run->cube = optarg;
+            break;
+        case EVENTS:
+            run->events = optarg;
+            break;
+        case CASE:
+            run->folder = optarg;
+            break;
+        case SUPPORT:
+            snprintf(run->analysis.support_file, sizeof run->analysis.support_file, "%s", optarg);
+            break;
+        case EMB:
+            run->emb = optarg;
+            break;
+        case ORDER:
+            rc = parse_order(&run->analysis, optarg);
+            break;
+        case EPOCHS:
+            run->epochs = 1;
+            break;
+        case NO_PICTURES:
+            run->pictures = 0;
+            break;
+        case OUT:
+            run->out = optarg;
+            break;
+        case HELP:
+        case 'h':
+            print_help();
+            return 1;
+        default:
+            rc = fly_fail(FLY_ERANGE, c == ':' ? "%s needs a value" : "%s: no such option (see --help)",
+                          argv[optind - 1]);
+        }
+    }
+    if (rc < 0)
+        return rc;
+    if (optind < argc)
+        run->session_path = argv[optind++];
+    if (optind < argc)
+        return fly_fail(FLY_ERANGE, "%s: one recording at a time", argv[optind]);
+    if ((run->haadf != NULL) + (run->folder != NULL) + (run->session_path != NULL) != 1)
+        return fly_fail(FLY_ERANGE, "one of --haadf FILE, --case DIR or a recording is needed");
+    if (!run->out)
+        return fly_fail(FLY_ERANGE, "--out DIR is missing");
+    if (run->cube && run->events)
+        return fly_fail(FLY_ERANGE, "--eds and --events: one of them");
+    if (run->epochs && !run->session_path)
+        return fly_fail(FLY_ERANGE, "--epochs needs a recording: files have no journal");
+    return FLY_OK;
+}
+
+static int read_events(struct fly_analysis *a, const char *list)
+{
+    struct fly_array *arrays[3] = {&a->ev_y, &a->ev_x, &a->ev_ch};
+    char copy[3072], *at = copy;
+    int rc = FLY_OK;
+
+    snprintf(copy, sizeof copy, "%s", list);
+    for (int i = 0; rc == FLY_OK && i < 3; i++) {
+        char *path = strsep(&at, ",");
+
+        if (!path || !*path)
+            return fly_fail(FLY_ERANGE, "--events %s: Y.npy,X.npy,CH.npy is needed", list);
+        rc = fly_array_read(arrays[i], path);
+    }
+    return rc;
+}
+
+static int read_files(struct run *run)
+{
+    struct fly_analysis *a = &run->analysis;
+    int rc = FLY_OK;
+
+    if (run->haadf)
+        rc = fly_array_read(&a->haadf, run->haadf);
+    if (rc == FLY_OK && run->cube)
+        rc = fly_array_read(&a->cube, run->cube);
+    if (rc == FLY_OK && run->events)
+        rc = read_events(a, run->events);
+    if (rc == FLY_OK && run->emb)
+        rc = fly_array_read(&a->emb, run->emb);
+    if (rc == FLY_OK && run->emb && (a->emb.npy.dims != 2 || a->emb.npy.type != FLY_NPY_F32))
+        rc = fly_fail(FLY_ERANGE, "--emb %s: (chips, width) of f4 is needed", run->emb);
+    return rc;
+}
+
+/* ---- the run ----------------------------------------------------------------------------------- */
+
+static void progress(struct run *run, const char *what, int64_t done, int64_t total)
+{
+    static double last;
+    double now;
+
+    if (!run->tty)
+        return;
+    now = now_s();
+    if (done < total && now - last < 0.1)
+        return;
+    last = now;
+    fprintf(stderr, "\r%s %" PRId64 " / %" PRId64 "%s", what, done, total, done >= total ? "\n" : "");
+}
+
+struct apply_ctx {
+    struct run *run;
+    int64_t messages, total;
+};
+
+static int apply(void *ctx, const struct fly_ingest *msg)
+{
+    struct apply_ctx *c = ctx;
+    struct fly_effect effect;
+
+    fly_session_apply(c->run->session, msg, 0, &effect);
+    progress(c->run, "lines", ++c->messages, c->total);
+    return effect.unassembled ? FLY_ERANGE : FLY_OK;
+}
+
+static int give_support(struct run *run)
+{
+    struct fly_analysis *a = &run->analysis;
+    struct fly_engine *engine = fly_session_engine(run->session);
+    int32_t id;
+    int rc = FLY_OK;
+
+    if (a->support_file[0])
+        return fly_session_load_support(run->session, a->support_file);
+    for (int32_t c = 0; rc == FLY_OK && c < a->n_classes; c++)
+        rc = fly_support_add(fly_engine_support(engine), a->class_name[c], a->support[c], a->support_len[c],
+                             &id);
+    if (a->n_classes)
+        fly_engine_support_changed(engine);
+    return rc;
+}
+
+static void think(struct run *run)
+{
+    double t = now_s();
+    int32_t waiting = fly_engine_backlog(fly_session_engine(run->session), NULL, NULL), left;
+
+    while (fly_session_step(run->session) == FLY_OK) {
+        left = fly_engine_backlog(fly_session_engine(run->session), NULL, NULL);
+        progress(run, "chips", waiting - left, waiting);
+    }
+    run->embed_s = now_s() - t;
+    t = now_s();
+    fly_session_epoch(run->session);
+    run->score_s = now_s() - t;
+}
+
+static int check_emb(const struct run *run, const struct fly_plan *plan)
+{
+    const struct fly_npy *emb = &run->analysis.emb.npy;
+
+    if (run->emb && emb->shape[0] != fly_grid_chips(&plan->grid))
+        return fly_fail(FLY_ERANGE, "--emb %s: %" PRId64 " chips, the grid has %d x %d", run->emb,
+                        emb->shape[0], plan->grid.rows, plan->grid.cols);
+    return FLY_OK;
+}
+
+static int open_session(struct run *run, const char *id, const struct fly_start *start,
+                        const struct fly_part *header, int32_t step_chips)
+{
+    struct fly_session_info *info;
+    int rc = fly_session_info_make(&info, id, start, header, &run->options);
+
+    if (rc < 0)
+        return rc;
+    info->step_chips = step_chips;
+    rc = check_emb(run, &info->plan);
+    if (rc == FLY_OK && !run->emb && info->plan.image > 0)
+        rc = fly_embedder_from_options(&run->embedder, &run->options, run->exec.width);
+    if (rc == FLY_OK)
+        rc = fly_session_open(&run->session, info, run->embedder,
+                              run->emb ? (const float *)run->analysis.emb.npy.data : NULL,
+                              run->emb ? (int32_t)run->analysis.emb.npy.shape[1] : 0, &run->exec);
+    fly_session_info_drop(&info);
+    return rc;
+}
+
+static int analyze_arrays(struct run *run)
+{
+    unsigned char *bytes = malloc(FLY_HEADER_MAX);
+    struct fly_start *start = calloc(1, sizeof *start);
+    struct fly_part header;
+    struct apply_ctx ctx = {.run = run};
+    double t;
+    int rc = bytes && start ? FLY_OK : fly_fail(FLY_ENOMEM, "no memory for the start message");
+
+    if (rc == FLY_OK)
+        rc = fly_source_start(&run->analysis, &run->options, bytes, &header, start);
+    if (rc == FLY_OK)
+        rc = open_session(run, "analysis", start, &header, 0);
+    if (rc == FLY_OK)
+        rc = give_support(run);
+    if (rc == FLY_OK) {
+        t = now_s();
+        ctx.total = start->height_px * (1 + start->n_segments) * (run->analysis.random ? 3 : 1);
+        rc = fly_source_run(&run->analysis, start, apply, &ctx);
+        run->assemble_s = now_s() - t;
+    }
+    if (rc == FLY_OK) {
+        fly_session_finish(run->session);
+        think(run);
+    }
+    free(bytes);
+    free(start);
+    return rc;
+}
+
+struct follow_ctx {
+    struct run *run;
+};
+
+static int follow_open(void *ctx, const char *id, const struct fly_start *start,
+                       const struct fly_part *header, int32_t step_chips, struct fly_session **session)
+{
+    struct run *run = ctx;
+    int rc = open_session(run, id, start, header, step_chips);
+
+    *session = run->session;
+    return rc;
+}
+
+static int follow_epoch(void *ctx, struct fly_session *session, uint64_t epoch)
+{
+    struct run *run = ctx;
+    struct fly_engine *engine = fly_session_engine(session);
+    int32_t chips = fly_grid_chips(fly_engine_grid(engine));
+    int rc = FLY_OK;
+
+    for (int m = 0; rc == FLY_OK && m < FLY_MODALITIES; m++) {
+        unsigned char head[FLY_NPY_HEADER_CAP];
+        struct fly_map_view view;
+        char path[2048];
+        int64_t shape[2] = {fly_engine_grid(engine)->rows, fly_engine_grid(engine)->cols};
+        size_t len = fly_npy_header(head, FLY_NPY_I32, 2, shape), body = (size_t)chips * sizeof(int32_t);
+        unsigned char *bytes = malloc(len + body);
+
+        if (!bytes)
+            return fly_fail(FLY_ENOMEM, "epoch %" PRIu64 ": no memory", epoch);
+        fly_engine_map(engine, (enum fly_modality)m, &view);
+        memcpy(bytes, head, len);
+        memcpy(bytes + len, view.labels, body);
+        snprintf(path, sizeof path, "%s/epoch_%06" PRIu64 "_%s.npy", run->out, epoch,
+                 fly_modality_name((enum fly_modality)m));
+        rc = fly_file_write(path, bytes, len + body);
+        free(bytes);
+    }
+    return rc;
+}
+
+static int analyze_recording(struct run *run)
+{
+    double t = now_s();
+    struct fly_follow_calls calls = {.open = follow_open, .epoch = run->epochs ? follow_epoch : NULL, .ctx = run};
+    int rc = fly_follow(run->session_path, &calls);
+
+    run->assemble_s = now_s() - t;
+    if (rc == FLY_OK && run->analysis.support_file[0])
+        rc = give_support(run);
+    if (rc == FLY_OK) {
+        fly_session_finish(run->session);
+        think(run);
+    }
+    return rc;
+}
+
+static int write_timing(const struct run *run, double total_s)
+{
+    struct fly_engine_counts counts;
+    struct fly_text text;
+    struct fly_json json;
+    char path[2048];
+    int rc;
+
+    fly_engine_count(fly_session_engine(run->session), &counts);
+    fly_text_init(&text);
+    fly_json_init(&json, &text, 0);
+    fly_json_object(&json);
+    fly_json_key(&json, "threads");
+    fly_json_int(&json, run->exec.width);
+    fly_json_key(&json, "seconds");
+    fly_json_object(&json);
+    fly_json_key(&json, "read");
+    fly_json_f64(&json, run->read_s);
+    fly_json_key(&json, "assemble");
+    fly_json_f64(&json, run->assemble_s);
+    fly_json_key(&json, "embed");
+    fly_json_f64(&json, run->embed_s);
+    fly_json_key(&json, "score");
+    fly_json_f64(&json, run->score_s);
+    fly_json_key(&json, "write");
+    fly_json_f64(&json, run->write_s);
+    fly_json_key(&json, "total");
+    fly_json_f64(&json, total_s);
+    fly_json_end(&json);
+    fly_json_key(&json, "chips_embedded");
+    fly_json_uint(&json, counts.embedded_first + counts.embedded_again);
+    fly_json_key(&json, "engine_bytes");
+    fly_json_uint(&json, counts.bytes_reserved);
+    fly_json_end(&json);
+    fly_json_done(&json);
+    snprintf(path, sizeof path, "%s/timing.json", run->out);
+    rc = fly_text_done(&text, "timing.json");
+    if (rc == FLY_OK)
+        rc = fly_file_write(path, text.bytes, text.len);
+    fly_text_fini(&text);
+    return rc;
+}
+
+static int write_all(struct run *run)
+{
+    double t = now_s();
+    int rc = fly_results_write(run->session, &run->analysis, run->embedder, run->out);
+
+    for (int m = 0; rc == FLY_OK && run->pictures && m < FLY_MODALITIES; m++) {
+        const struct fly_plan *plan = &fly_session_facts(run->session)->plan;
+        char path[2048];
+
+        if ((m == FLY_HAADF && plan->image < 0) || (m == FLY_EDS && !plan->n_segments))
+            continue;
+        snprintf(path, sizeof path, "%s/map_fewshot_%s.png", run->out, fly_modality_name((enum fly_modality)m));
+        rc = fly_results_picture(run->session, (enum fly_modality)m, path);
+    }
+    run->write_s = now_s() - t;
+    return rc;
+}
+
+static int make_dir(const char *path)
+{
+    char copy[2048];
+
+    snprintf(copy, sizeof copy, "%s", path);
+    for (char *at = copy + 1; *at; at++)
+        if (*at == '/') {
+            *at = '\0';
+            if (mkdir(copy, 0777) < 0 && errno != EEXIST)
+                return fly_fail(FLY_EIO, "%s: %s", copy, strerror(errno));
+            *at = '/';
+        }
+    if (mkdir(copy, 0777) < 0 && errno != EEXIST)
+        return fly_fail(FLY_EIO, "%s: %s", copy, strerror(errno));
+    return FLY_OK;
+}
+
+static int load_options(struct run *run, int argc, char **argv)
+{
+    int rc;
+
+    fly_options_default(&run->options);
+    if (run->folder)
+        rc = fly_case_read(&run->analysis, &run->options, run->folder);
+    else if (run->session_path)
+        rc = fly_follow_options(run->session_path, &run->options);
+    else
+        rc = FLY_OK;
+    if (rc == FLY_OK)
+        rc = fly_options_load_args(&run->options, &argc, argv, environ);
+    if (rc == FLY_OK)
+        rc = fly_options_check(&run->options);
+    return rc;
+}
+
+int fly_cmd_analyze(int argc, char **argv)
+{
+    struct run *run = calloc(1, sizeof *run);
+    char **left = calloc((size_t)argc + 1, sizeof *left), **all = calloc((size_t)argc + 1, sizeof *all);
+    int n_left = argc, rc, usage = 1;
+    double start = now_s(), t;
+
+    if (!run || !left || !all) {
+        fprintf(stderr, "flyback analyze: no memory\n");
+        return 1;
+    }
+    memcpy(left, argv, (size_t)argc * sizeof *left);
+    memcpy(all, argv, (size_t)argc * sizeof *all);
+    run->tty = isatty(STDERR_FILENO);
+    /* Settings are taken out once to see the rest, and once more on top of what a case or a recording
+     * fixes. */
+    fly_options_default(&run->options);
+    rc = fly_options_load_args(&run->options, &n_left, left, environ);
+    if (rc == FLY_OK)
+        rc = parse(run, n_left, left);
+    if (rc == FLY_OK) {
+        t = now_s();
+        rc = load_options(run, argc, all);
+        if (rc == FLY_OK) {
+            usage = 0;
+            rc = read_files(run);
+        }
+        run->read_s = now_s() - t;
+    }
+    if (rc == FLY_OK)
+        rc = make_dir(run->out);
+    if (rc == FLY_OK)
+        rc = fly_pool_open(&run->pool, run->options.engine.threads);
+    if (rc == FLY_OK) {
+        run->exec = fly_pool_exec(run->pool);
+        rc = run->session_path ? analyze_recording(run) : analyze_arrays(run);
+    }
+    if (rc == FLY_OK)
+        rc = write_all(run);
+    if (rc == FLY_OK)
+        rc = write_timing(run, now_s() - start);
+    if (rc < 0)
+        fprintf(stderr, "flyback analyze: %s\n", fly_fail_text());
+    fly_session_close(&run->session);
+    fly_embedder_close(&run->embedder);
+    fly_pool_close(&run->pool);
+    fly_analysis_free(&run->analysis);
+    free(run);
+    free(left);
+    free(all);
+    if (rc == 1)
+        return 0;
+    return rc == FLY_OK ? 0 : usage && (rc == FLY_ERANGE || rc == FLY_EWIRE) ? 2 : 1;
+}

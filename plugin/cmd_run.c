@@ -1,0 +1,337 @@
+/* flyback run: the plugin: three stages on three threads, until it is told to stop. */
+#include "plugin/commands.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "plugin/input.h"
+#include "plugin/log.h"
+#include "plugin/pool.h"
+#include "plugin/stage_engine.h"
+#include "plugin/stage_ingest.h"
+#include "plugin/stage_publish.h"
+#include "plugin/system_clock.h"
+
+extern char **environ;
+
+enum { WAIT_MS = 200 };
+
+struct plugin {
+    struct fly_options options;
+    struct fly_clock clock;
+    struct fly_bus bus;
+    int bus_open;
+    struct fly_net *net;
+    struct fly_endpoint *ingest, *publish, *control;
+    struct fly_pool *pool;
+    struct fly_embedder *embedder;
+    struct fly_stage_engine *engine;
+    struct fly_stage_ingest *producer;
+    struct fly_stage_publish *publisher;
+    pthread_t threads[3];
+    int n_threads;
+    atomic_int stop_ingest, stop_engine, stop_publish;
+};
+
+static void print_help(void)
+{
+    struct fly_text text;
+
+    fly_text_init(&text);
+    fly_options_help(&text, NULL);
+    printf("Usage: flyback run [--config FILE] [--set key=value ...] [--KEY VALUE ...]\n"
+           "\n"
+           "The plugin: takes HAADF lines and EDS photons from the instrument, records them, and publishes\n"
+           "labelled maps while the beam still scans. Runs until SIGTERM or Ctrl-C; a session that is open\n"
+           "then stays on disk and goes on at the next start.\n"
+           "\n"
+           "  --config FILE       settings in YAML; may be given several times, the later wins\n"
+           "  --set key=value     one setting\n"
+           "  --print-config      print the settings in force as a YAML page and exit\n"
+           "  --crash-at P:N      for tests of restarts: SIGKILL itself at the Nth arrival, recorded, embedded\n"
+           "                      or published\n"
+           "\n"
+           "Settings (each also as --KEY VALUE, and as FLYBACK_SECTION_KEY in the environment)\n%s"
+           "\n"
+           "Examples\n"
+           "  flyback run --set chip.size_px=15 --set fewshot.support=classes.json\n"
+           "  flyback run --config configs/demo.yaml --recording.dir /data/flyback\n",
+           fly_text_str(&text));
+    fly_text_fini(&text);
+}
+
+/* ---- threads ----------------------------------------------------------------------------------- */
+
+static void *producer_main(void *arg)
+{
+    struct plugin *p = arg;
+
+    while (!atomic_load_explicit(&p->stop_ingest, memory_order_acquire))
+        if (!fly_stage_ingest_step(p->producer))
+            fly_stage_ingest_wait(p->producer, WAIT_MS);
+    return NULL;
+}
+
+static void *engine_main(void *arg)
+{
+    struct plugin *p = arg;
+
+    while (!atomic_load_explicit(&p->stop_engine, memory_order_acquire))
+        if (!fly_stage_engine_step(p->engine))
+            fly_stage_engine_wait(p->engine, WAIT_MS);
+    return NULL;
+}
+
+static void *publisher_main(void *arg)
+{
+    struct plugin *p = arg;
+
+    while (!atomic_load_explicit(&p->stop_publish, memory_order_acquire))
+        if (!fly_stage_publish_step(p->publisher))
+            fly_stage_publish_wait(p->publisher, p->options.recording.sync_ms < WAIT_MS
+                                                     ? p->options.recording.sync_ms
+                                                     : WAIT_MS);
+    /* What was said last still goes out. */
+    fly_stage_publish_step(p->publisher);
+    return NULL;
+}
+
+static void log_event(const struct fly_event *event)
+{
+    static const enum fly_log_level levels[] = {FLY_LOG_INFO, FLY_LOG_WARNING, FLY_LOG_ERROR};
+
+    fly_log(levels[event->level], event->code, "%s", event->text);
+}
+
+/* ---- up and down ------------------------------------------------------------------------------- */
+
+static int open_endpoint(struct plugin *p, struct fly_endpoint **out, enum fly_socket socket,
+                         const char *address, const char *key)
+{
+    int rc = fly_endpoint_open(out, p->net,
+                               &(struct fly_endpoint_config){
+                                   .socket = socket,
+                                   .address = address,
+                                   .bind = 1,
+                                   .high_water = socket == FLY_PULL ? 256 : 1000,
+                                   .part_max = FLY_PAYLOAD_MAX,
+                                   .linger_ms = socket == FLY_ROUTER ? 1000 : 0,
+                               });
+    char text[480];
+
+    if (rc == FLY_OK)
+        return rc;
+    snprintf(text, sizeof text, "%s", fly_fail_text());
+    return fly_fail(rc, "sockets.%s: %s", key, text);
+}
+
+static int bring_up(struct plugin *p)
+{
+    struct fly_disk disk = fly_disk_system();
+    int rc = fly_bus_init(&p->bus, &p->clock);
+
+    p->bus_open = rc == FLY_OK;
+    if (rc == FLY_OK)
+        rc = fly_net_open(&p->net);
+    if (rc == FLY_OK)
+        rc = open_endpoint(p, &p->ingest, FLY_PULL, p->options.sockets.ingest, "ingest");
+    if (rc == FLY_OK)
+        rc = open_endpoint(p, &p->publish, FLY_XPUB, p->options.sockets.publish, "publish");
+    if (rc == FLY_OK)
+        rc = open_endpoint(p, &p->control, FLY_ROUTER, p->options.sockets.control, "control");
+    if (rc == FLY_OK)
+        rc = fly_pool_open(&p->pool, p->options.engine.threads);
+    if (rc == FLY_OK)
+        rc = fly_embedder_from_options(&p->embedder, &p->options, fly_pool_exec(p->pool).width);
+    if (rc == FLY_OK)
+        rc = fly_stage_engine_open(&p->engine, &(struct fly_stage_engine_config){
+                                                   .bus = &p->bus,
+                                                   .clock = p->clock,
+                                                   .exec = fly_pool_exec(p->pool),
+                                                   .embedder = p->embedder,
+                                                   .options = p->options,
+                                               });
+    if (rc == FLY_OK)
+        rc = fly_stage_ingest_open(
+            &p->producer,
+            &(struct fly_stage_ingest_config){
+                .bus = &p->bus,
+                .clock = p->clock,
+                .disk = disk,
+                .options = &p->options,
+                .endpoint = p->ingest,
+                .engine = p->engine,
+                .step_chips = fly_embedder_batch(p->embedder) * fly_pool_exec(p->pool).width,
+            });
+    if (rc == FLY_OK)
+        rc = fly_stage_publish_open(&p->publisher, &(struct fly_stage_publish_config){
+                                                       .bus = &p->bus,
+                                                       .clock = p->clock,
+                                                       .options = &p->options,
+                                                       .publish = p->publish,
+                                                       .control = p->control,
+                                                       .engine = p->engine,
+                                                       .ingest_address = fly_endpoint_address(p->ingest),
+                                                       .embedder = fly_embedder_name(p->embedder),
+                                                       .log_event = log_event,
+                                                   });
+    if (rc == FLY_OK)
+        rc = fly_stage_ingest_resume(p->producer);
+    return rc;
+}
+
+static int start_threads(struct plugin *p)
+{
+    void *(*const mains[3])(void *) = {publisher_main, engine_main, producer_main};
+
+    for (int i = 0; i < 3; i++) {
+        int err = pthread_create(&p->threads[i], NULL, mains[i], p);
+
+        if (err)
+            return fly_fail(FLY_EIO, "stage thread: %s", strerror(err));
+        p->n_threads++;
+    }
+    return FLY_OK;
+}
+
+/* In the order of the flow: the producer takes no more; the engine finishes its turn; the publisher says
+ * what is left. Then the recording is written out: the disk has everything that was accepted. */
+static void bring_down(struct plugin *p)
+{
+    atomic_int *stops[3] = {&p->stop_publish, &p->stop_engine, &p->stop_ingest};
+
+    for (int i = p->n_threads - 1; i >= 0; i--) {
+        atomic_store_explicit(stops[i], 1, memory_order_release);
+        if (i == 2)
+            fly_stage_ingest_wake(p->producer);
+        else if (i == 1)
+            fly_stage_engine_wake(p->engine);
+        else
+            fly_bus_wake_publisher(&p->bus);
+        pthread_join(p->threads[i], NULL);
+    }
+    fly_stage_publish_close(&p->publisher);
+    fly_stage_ingest_close(&p->producer);
+    fly_stage_engine_close(&p->engine);
+    fly_embedder_close(&p->embedder);
+    fly_pool_close(&p->pool);
+    fly_endpoint_close(&p->control);
+    fly_endpoint_close(&p->publish);
+    fly_endpoint_close(&p->ingest);
+    fly_net_close(&p->net);
+    if (p->bus_open) {
+        fly_session_info_drop(&p->bus.opened);
+        fly_bus_fini(&p->bus);
+    }
+}
+
+/* ---- the command ------------------------------------------------------------------------------- */
+
+/* FLY_OK; 1 when everything asked for was printed. */
+static int parse(struct plugin *p, int argc, char **argv)
+{
+    enum { HELP = 1, PRINT, CRASH };
+    static const struct option longs[] = {
+        {"help", 0, 0, HELP}, {"print-config", 0, 0, PRINT}, {"crash-at", 1, 0, CRASH}, {0, 0, 0, 0}};
+    int c, print = 0, rc;
+
+    fly_options_default(&p->options);
+    rc = fly_options_load_args(&p->options, &argc, argv, environ);
+    optind = 0;
+    opterr = 0;
+    while (rc == FLY_OK && (c = getopt_long(argc, argv, ":h", longs, NULL)) != -1) {
+        switch (c) {
+        case HELP:
+        case 'h':
+            print_help();
+            return 1;
+        case PRINT:
+            print = 1;
+            break;
+        case CRASH:
+            rc = fly_crash_arm(optarg);
+            break;
+        default:
+            rc = fly_fail(FLY_ERANGE, c == ':' ? "%s needs a value" : "%s: no such option (see --help)",
+                          argv[optind - 1]);
+        }
+    }
+    if (rc == FLY_OK && optind < argc)
+        rc = fly_fail(FLY_ERANGE, "%s: settings are given with --set or --config (see --help)", argv[optind]);
+    if (rc == FLY_OK)
+        rc = fly_options_check(&p->options);
+    if (rc == FLY_OK && print) {
+        struct fly_text text;
+
+        fly_text_init(&text);
+        fly_options_print_yaml(&p->options, &text);
+        fputs(fly_text_str(&text), stdout);
+        fly_text_fini(&text);
+        return 1;
+    }
+    return rc;
+}
+
+static int wait_for_signal(const sigset_t *set)
+{
+    int signal;
+
+    do
+        signal = sigwaitinfo(set, NULL);
+    while (signal < 0 && errno == EINTR);
+    return signal;
+}
+
+int fly_cmd_run(int argc, char **argv)
+{
+    struct plugin *p = calloc(1, sizeof *p);
+    sigset_t set;
+    int rc, signal = 0;
+
+    if (!p) {
+        fprintf(stderr, "flyback run: no memory\n");
+        return 1;
+    }
+    rc = parse(p, argc, argv);
+    if (rc != FLY_OK) {
+        if (rc < 0)
+            fprintf(stderr, "flyback run: %s\n", fly_fail_text());
+        free(p);
+        return rc < 0 ? 2 : 0;
+    }
+    p->clock = fly_clock_system();
+    fly_log_open(&(struct fly_log_config){.level = (enum fly_log_level)p->options.log.level,
+                                          .format = (enum fly_log_format)p->options.log.format,
+                                          .fd = 2,
+                                          .colour = -1});
+    /* Blocked before any thread is made: all of them inherit it, and the main thread waits for them. */
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    rc = bring_up(p);
+    if (rc == FLY_OK)
+        rc = start_threads(p);
+    if (rc == FLY_OK) {
+        fly_log(FLY_LOG_INFO, "ready", "ingest %s, publish %s, control %s, embedder %s",
+                fly_endpoint_address(p->ingest), fly_endpoint_address(p->publish),
+                fly_endpoint_address(p->control), fly_embedder_name(p->embedder));
+        signal = wait_for_signal(&set);
+        fly_log(FLY_LOG_INFO, "stopping", "%s: writing out what was accepted",
+                signal == SIGINT ? "interrupted" : "asked to stop");
+    } else {
+        fly_log(FLY_LOG_ERROR, "start", "%s", fly_fail_text());
+    }
+    bring_down(p);
+    free(p);
+    if (rc < 0)
+        return rc == FLY_ERANGE ? 2 : 1;
+    return signal == SIGINT ? 130 : 0;
+}

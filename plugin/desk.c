@@ -1,0 +1,299 @@
+#include "plugin/desk.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "plugin/look.h"
+#include "plugin/options_pack.h"
+#include "plugin/ring.h"
+
+enum { REQUESTS_A_TURN = 32, REPLY_CAP = FLY_RESULT_CAP + 8192 };
+#define DURABLE_WAIT_NS (10 * INT64_C(1000000000))
+
+static const char *const ops[] = {"status",       "map.get",      "chip.get",   "support.add", "support.remove",
+                                  "class.rename", "class.remove", "params.set", "frame.shift"};
+
+static void job_free(struct fly_job *job)
+{
+    fly_msg_close(&job->msg);
+    free(job->result);
+    for (int i = 0; i < FLY_JOB_PAYLOADS; i++)
+        free(job->payload[i]);
+    free(job);
+}
+
+void fly_desk_close(struct fly_stage_publish *s)
+{
+    struct fly_job *job;
+
+    for (int32_t i = 0; i < s->n_waiting; i++)
+        job_free(s->waiting[i]);
+    s->n_waiting = 0;
+    while ((job = fly_ring_pop(fly_stage_engine_replies(s->config.engine))))
+        job_free(job);
+    while ((job = fly_ring_pop(fly_stage_engine_jobs(s->config.engine))))
+        job_free(job);
+}
+
+/* ---- replies ----------------------------------------------------------------------------------- */
+
+static void send_reply(struct fly_stage_publish *s, struct fly_job *job)
+{
+    unsigned char *bytes = malloc(REPLY_CAP);
+    struct fly_part parts[3 + FLY_JOB_PAYLOADS] = {job->msg.parts[0], {"", 0}};
+    struct fly_pack pack;
+    int32_t n = 3;
+
+    if (bytes) {
+        fly_pack_init(&pack, bytes, REPLY_CAP);
+        if (job->ok) {
+            fly_reply_begin(&pack, &job->request);
+            if (job->result)
+                fly_pack_raw(&pack, job->result, job->result_len);
+            else
+                fly_pack_nil(&pack);
+        } else {
+            fly_reply_error(&pack, &job->request, job->code, job->message);
+            fly_count(s->config.bus, FLY_COUNT_REQUEST_ERRORS, 1);
+        }
+        parts[2] = (struct fly_part){bytes, pack.len};
+        for (int i = 0; job->ok && i < job->n_payloads; i++)
+            parts[n++] = (struct fly_part){job->payload[i], job->payload_len[i]};
+        /* Whoever asked may be gone: nobody is left to tell. */
+        if (fly_endpoint_send(s->config.control, parts, n) < 0)
+            fly_count(s->config.bus, FLY_COUNT_REQUEST_ERRORS, 1);
+    }
+    free(bytes);
+    job_free(job);
+}
+
+static void fail_job(struct fly_job *job, const char *code, const char *text)
+{
+    job->ok = 0;
+    snprintf(job->code, sizeof job->code, "%s", code);
+    snprintf(job->message, sizeof job->message, "%s", text);
+}
+
+/* 1: the change is on disk, or will never be asked about again. */
+static int is_durable(struct fly_stage_publish *s, struct fly_job *job, int64_t now)
+{
+    struct fly_bus *bus = s->config.bus;
+    int there;
+
+    if (!job->ticket)
+        return 1;
+    pthread_mutex_lock(&bus->lock);
+    there = bus->durable_serial > job->serial ||
+            (bus->durable_serial == job->serial && bus->durable_ticket >= job->ticket);
+    pthread_mutex_unlock(&bus->lock);
+    if (!there && now >= job->wait_until_ns) {
+        fail_job(job, "not_durable", "the change is in force, but the disk has not taken it within 10 s: a "
+                                     "crash now would undo it");
+        return 1;
+    }
+    return there;
+}
+
+int fly_desk_replies(struct fly_stage_publish *s)
+{
+    int64_t now = s->config.clock.mono_ns(s->config.clock.ctx);
+    struct fly_job *job;
+    int did = 0;
+
+    while (s->n_waiting < FLY_DESK_JOBS && (job = fly_ring_pop(fly_stage_engine_replies(s->config.engine)))) {
+        s->jobs_out--;
+        if (!job->ok)
+            job->ticket = 0; /* nothing was changed: nothing to wait for */
+        job->wait_until_ns = now + DURABLE_WAIT_NS;
+        s->waiting[s->n_waiting++] = job;
+    }
+    for (int32_t i = 0; i < s->n_waiting;) {
+        if (!is_durable(s, s->waiting[i], now)) {
+            i++;
+            continue;
+        }
+        send_reply(s, s->waiting[i]);
+        s->waiting[i] = s->waiting[--s->n_waiting];
+        did = 1;
+    }
+    return did;
+}
+
+/* ---- requests ---------------------------------------------------------------------------------- */
+
+static void pack_status(struct fly_stage_publish *s, struct fly_pack *pack)
+{
+    struct fly_bus *bus = s->config.bus;
+    struct fly_pub_streams streams = {0};
+    struct fly_status status;
+    int in_session;
+
+    pthread_mutex_lock(&bus->lock);
+    status = bus->status;
+    pthread_mutex_unlock(&bus->lock);
+    in_session = status.n_streams > 0;
+    fly_pack_map(pack, 13);
+    fly_pack_str(pack, "state");
+    fly_pack_str(pack, fly_state_name(status.state));
+    fly_pack_str(pack, "session");
+    fly_pack_str(pack, status.session);
+    streams.count = status.n_streams;
+    for (int32_t i = 0; i < status.n_streams; i++) {
+        streams.names[i] = status.stream[i];
+        streams.seq[i] = status.last_seq[i];
+    }
+    fly_pack_str(pack, "last_seq");
+    fly_pub_pack_streams(pack, &streams);
+    for (int32_t i = 0; i < status.n_streams; i++)
+        streams.seq[i] = status.durable_seq[i];
+    fly_pack_str(pack, "durable_seq");
+    fly_pub_pack_streams(pack, &streams);
+    fly_pack_str(pack, "grid_shape");
+    if (in_session) {
+        fly_pack_array(pack, 2);
+        fly_pack_int(pack, status.grid_rows);
+        fly_pack_int(pack, status.grid_cols);
+    } else {
+        fly_pack_nil(pack);
+    }
+    fly_pack_str(pack, "versions");
+    fly_pack_map(pack, 2);
+    fly_pack_str(pack, "flyback");
+    fly_pack_str(pack, FLY_VERSION);
+    fly_pack_str(pack, "protocol");
+    fly_pack_array(pack, 2);
+    fly_pack_int(pack, 1);
+    fly_pack_int(pack, 0);
+    fly_pack_str(pack, "sockets");
+    fly_pack_map(pack, 3);
+    fly_pack_str(pack, "ingest");
+    fly_pack_str(pack, s->config.ingest_address);
+    fly_pack_str(pack, "publish");
+    fly_pack_str(pack, fly_endpoint_address(s->config.publish));
+    fly_pack_str(pack, "control");
+    fly_pack_str(pack, fly_endpoint_address(s->config.control));
+    fly_pack_str(pack, "config");
+    fly_options_pack(pack, s->info ? &s->info->options : s->config.options);
+    fly_pack_str(pack, "owner");
+    fly_pack_nil(pack);
+    fly_pack_str(pack, "embedder");
+    fly_pack_str(pack, s->config.embedder);
+    fly_pack_str(pack, "recording");
+    fly_pack_str(pack, status.recording[0] ? status.recording : "off");
+    fly_pack_str(pack, "backlog_chips");
+    fly_pack_int(pack, status.backlog_chips);
+    fly_pack_str(pack, "haadf_range");
+    if (status.range_known) {
+        fly_pack_array(pack, 2);
+        fly_pack_f64(pack, status.range_lo);
+        fly_pack_f64(pack, status.range_hi);
+    } else {
+        fly_pack_nil(pack);
+    }
+}
+
+static void answer_status(struct fly_stage_publish *s, struct fly_job *job)
+{
+    struct fly_pack pack;
+
+    job->result = malloc(FLY_RESULT_CAP);
+    if (!job->result) {
+        fail_job(job, "memory", "no memory for the reply");
+        return;
+    }
+    fly_pack_init(&pack, job->result, FLY_RESULT_CAP);
+    pack_status(s, &pack);
+    job->result_len = pack.len;
+    job->ok = 1;
+}
+
+/* The last published map, under its number, so that the next delta applies. */
+static void answer_map(struct fly_stage_publish *s, struct fly_job *job)
+{
+    enum fly_modality modality;
+    enum fly_refusal why;
+    struct fly_pub_id id;
+
+    if (!s->info) {
+        fail_job(job, "no_session", "there is no session yet");
+        return;
+    }
+    why = fly_map_args(job->request.args, s->info, &modality);
+    if (why != FLY_REFUSE_NONE) {
+        fail_job(job, fly_refusal_name(why), fly_fail_text());
+        return;
+    }
+    if (!s->map_seq[modality]) {
+        fail_job(job, "no_map", "no map of this kind was published yet");
+        return;
+    }
+    fly_publish_keyframe(s, modality, &id);
+    if (fly_look_give_map(job, &id, &s->out) < 0)
+        fail_job(job, "memory", fly_fail_text());
+}
+
+static int is_op(const char *op)
+{
+    for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
+        if (strcmp(op, ops[i]) == 0)
+            return 1;
+    return 0;
+}
+
+static void unknown_op(struct fly_job *job)
+{
+    size_t at = 0;
+
+    job->ok = 0;
+    snprintf(job->code, sizeof job->code, "unknown_op");
+    at = (size_t)snprintf(job->message, sizeof job->message, "op '%.64s' is not known; known are", job->request.op);
+    for (size_t i = 0; i < sizeof ops / sizeof *ops && at < sizeof job->message; i++)
+        at += (size_t)snprintf(job->message + at, sizeof job->message - at, "%s %s", i ? "," : "", ops[i]);
+}
+
+static void take_request(struct fly_stage_publish *s, struct fly_msg *msg)
+{
+    struct fly_job *job = calloc(1, sizeof *job);
+    enum fly_refusal why;
+    void *item = job;
+
+    if (!job || msg->n_parts < 3 || msg->parts[1].len != 0) {
+        /* No empty part, so neither a REQ nor a DEALER that keeps the protocol: there is no way to answer it. */
+        fly_count(s->config.bus, FLY_COUNT_REQUEST_ERRORS, 1);
+        free(job);
+        fly_msg_close(msg);
+        return;
+    }
+    job->msg = *msg;
+    why = fly_request_decode(&job->request, job->msg.parts + 2, job->msg.n_parts - 2);
+    if (why != FLY_REFUSE_NONE) {
+        fail_job(job, fly_refusal_name(why), fly_fail_text());
+    } else if (!is_op(job->request.op)) {
+        unknown_op(job);
+    } else if (strcmp(job->request.op, "status") == 0) {
+        answer_status(s, job);
+    } else if (strcmp(job->request.op, "map.get") == 0 && !fly_look_is_exact(job)) {
+        answer_map(s, job);
+    } else if (s->jobs_out + s->n_waiting >= FLY_DESK_JOBS ||
+               fly_ring_push(fly_stage_engine_jobs(s->config.engine), &item) != FLY_OK) {
+        fail_job(job, "busy", "too many requests are waiting, try again");
+    } else {
+        s->jobs_out++;
+        return;
+    }
+    send_reply(s, job);
+}
+
+int fly_desk_requests(struct fly_stage_publish *s)
+{
+    struct fly_msg msg;
+    int n = 0;
+
+    while (n < REQUESTS_A_TURN && fly_endpoint_recv(s->config.control, &msg) == FLY_OK) {
+        fly_count(s->config.bus, FLY_COUNT_REQUESTS, 1);
+        take_request(s, &msg);
+        n++;
+    }
+    return n > 0;
+}

@@ -1,0 +1,252 @@
+#include "plugin/follow.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "plugin/look.h"
+
+void fly_journal_free(struct fly_journal *journal)
+{
+    for (size_t i = 0; i < journal->n_items; i++)
+        free(journal->items[i].bytes);
+    free(journal->items);
+    *journal = (struct fly_journal){0};
+}
+
+static struct fly_journal_item *add_item(struct fly_journal *journal)
+{
+    if (journal->n_items == journal->cap) {
+        size_t cap = journal->cap ? journal->cap * 2 : 256;
+        struct fly_journal_item *items = realloc(journal->items, cap * sizeof *items);
+
+        if (!items)
+            return NULL;
+        journal->items = items;
+        journal->cap = cap;
+    }
+    journal->items[journal->n_items] = (struct fly_journal_item){0};
+    return &journal->items[journal->n_items++];
+}
+
+static uint64_t number_of(struct fly_value map, const char *key)
+{
+    struct fly_value value;
+    uint64_t number = 0;
+
+    if (fly_value_get(map, key, &value))
+        fly_value_uint(value, &number);
+    return number;
+}
+
+static int add_control(struct fly_journal *journal, struct fly_value root, const struct fly_part *part)
+{
+    struct fly_journal_item *item = add_item(journal);
+
+    if (item)
+        item->bytes = malloc(part->len);
+    if (!item || !item->bytes)
+        return fly_fail(FLY_ENOMEM, "journal: no memory for a request");
+    item->kind = FLY_JOURNAL_CONTROL;
+    item->after = number_of(root, "after");
+    memcpy(item->bytes, part->bytes, part->len);
+    item->len = part->len;
+    return FLY_OK;
+}
+
+static int add_mark(struct fly_journal *journal, struct fly_value root)
+{
+    struct fly_value steps, key, value;
+    struct fly_value_iter it = {0};
+    struct fly_journal_item *item;
+    uint64_t pair[2] = {0, 0};
+
+    if (!fly_value_get(root, "steps", &steps) || fly_value_kind(steps) != FLY_KIND_ARRAY) {
+        item = add_item(journal);
+        if (!item)
+            return fly_fail(FLY_ENOMEM, "journal: no memory for a mark");
+        item->kind = FLY_JOURNAL_LOST;
+        item->after = number_of(root, "after");
+        item->number = number_of(root, "epoch");
+        return FLY_OK;
+    }
+    for (int i = 0; fly_value_next(steps, &it, &key, &value); i ^= 1) {
+        fly_value_uint(value, &pair[i]);
+        if (!i)
+            continue;
+        item = add_item(journal);
+        if (!item)
+            return fly_fail(FLY_ENOMEM, "journal: no memory for a mark");
+        item->kind = FLY_JOURNAL_STEPS;
+        item->after = pair[0];
+        item->number = pair[1];
+    }
+    item = add_item(journal);
+    if (!item)
+        return fly_fail(FLY_ENOMEM, "journal: no memory for a mark");
+    item->kind = FLY_JOURNAL_EPOCH;
+    item->after = number_of(root, "after");
+    item->number = number_of(root, "epoch");
+    return FLY_OK;
+}
+
+int fly_journal_read(struct fly_journal *journal, struct fly_recording *recording, int steps)
+{
+    struct fly_record record;
+    int rc;
+
+    while ((rc = fly_recording_next(recording, &record)) == FLY_OK) {
+        if (record.kind != FLY_REC_CONTROL && record.kind != FLY_REC_MARK)
+            continue;
+        if (fly_wire_scan(record.parts[0].bytes, record.parts[0].len) != FLY_REFUSE_NONE)
+            return fly_fail(FLY_EWIRE, "record %" PRIu64 ": a journal entry that is no map", record.ticket);
+        struct fly_value root = fly_value_root(record.parts[0].bytes, record.parts[0].len);
+
+        rc = record.kind == FLY_REC_CONTROL ? add_control(journal, root, &record.parts[0])
+             : steps                        ? add_mark(journal, root)
+                                            : FLY_OK;
+        if (rc < 0)
+            return rc;
+    }
+    fly_recording_rewind(recording);
+    return rc == FLY_EAGAIN ? FLY_OK : rc;
+}
+
+int fly_journal_request(const struct fly_journal_item *item, char *name, struct fly_value *args)
+{
+    struct fly_value root = fly_value_root(item->bytes, item->len), op;
+    const char *text;
+    size_t len;
+
+    if (!fly_value_get(root, "op", &op) || !fly_value_str(op, &text, &len) || len >= 64 ||
+        !fly_value_get(root, "args", args))
+        return 0;
+    memcpy(name, text, len);
+    name[len] = '\0';
+    return 1;
+}
+
+struct follow {
+    const struct fly_follow_calls *calls;
+    struct fly_session *session;
+    struct fly_journal journal;
+    size_t next;
+    unsigned char *scratch; /* results of replayed requests, unread */
+};
+
+static int run_item(struct follow *f, const struct fly_journal_item *item)
+{
+    char name[64];
+    struct fly_value args;
+    struct fly_pack result;
+    const char *code;
+
+    switch (item->kind) {
+    case FLY_JOURNAL_CONTROL:
+        fly_pack_init(&result, f->scratch, FLY_RESULT_CAP);
+        /* It was answered with the same error the first time, if it fails now. */
+        if (fly_journal_request(item, name, &args) && fly_session_control_known(name) &&
+            fly_session_control(f->session, name, args, &result, &code) < 0)
+            return FLY_OK;
+        return FLY_OK;
+    case FLY_JOURNAL_STEPS:
+        for (uint64_t i = 0; i < item->number; i++)
+            if (fly_session_step(f->session) != FLY_OK)
+                return fly_fail(FLY_EWIRE, "the journal took a step after record %" PRIu64
+                                           " where nothing was left to do", item->after);
+        return FLY_OK;
+    case FLY_JOURNAL_EPOCH:
+        fly_session_epoch(f->session);
+        return f->calls->epoch(f->calls->ctx, f->session, item->number);
+    case FLY_JOURNAL_LOST:
+        return fly_fail(FLY_EWIRE, "epoch %" PRIu64 " took more turns than its mark holds: interim maps "
+                                   "cannot be followed past it", item->number);
+    }
+    return FLY_OK;
+}
+
+/* Run what the journal did before the input with this ticket. */
+static int run_before(struct follow *f, uint64_t ticket)
+{
+    int rc = FLY_OK;
+
+    while (rc == FLY_OK && f->next < f->journal.n_items && f->journal.items[f->next].after < ticket)
+        rc = run_item(f, &f->journal.items[f->next++]);
+    return rc;
+}
+
+static int take_ingest(struct follow *f, const struct fly_record *record, struct fly_start *start,
+                       char *id, int *opened, int32_t step_chips)
+{
+    struct fly_session_view open = {.session = *opened ? id : NULL, .start = start};
+    struct fly_ingest msg;
+    struct fly_effect effect;
+    int rc;
+
+    if (fly_ingest_decode(&msg, start, record->parts, record->n_parts, &open) != FLY_REFUSE_NONE)
+        return fly_fail(FLY_EWIRE, "record %" PRIu64 ": %s", record->ticket, fly_fail_text());
+    if (msg.type == FLY_INGEST_START && !*opened) {
+        memcpy(id, msg.session, sizeof msg.session);
+        *opened = 1;
+        return f->calls->open(f->calls->ctx, id, start, &record->parts[0], step_chips, &f->session);
+    }
+    if (!*opened || (msg.type != FLY_INGEST_LINES && msg.type != FLY_INGEST_EDS))
+        return FLY_OK;
+    rc = run_before(f, record->ticket);
+    if (rc == FLY_OK)
+        fly_session_apply(f->session, &msg, 0, &effect);
+    return rc;
+}
+
+int fly_follow(const char *path, const struct fly_follow_calls *calls)
+{
+    struct fly_recording *recording = NULL;
+    struct fly_disk disk = fly_disk_system();
+    struct follow f = {.calls = calls};
+    struct fly_start *start = calloc(1, sizeof *start);
+    struct fly_record record;
+    char id[FLY_SESSION_MAX + 1] = "";
+    int32_t step_chips = 0;
+    int opened = 0, rc = fly_recording_open(&recording, path, &disk);
+
+    f.scratch = malloc(FLY_RESULT_CAP);
+    if (rc == FLY_OK && (!f.scratch || !start))
+        rc = fly_fail(FLY_ENOMEM, "%s: no memory to follow it", path);
+    if (rc == FLY_OK)
+        rc = fly_journal_read(&f.journal, recording, calls->epoch != NULL);
+    while (rc == FLY_OK && (rc = fly_recording_next(recording, &record)) == FLY_OK) {
+        if (record.kind == FLY_REC_SESSION && record.n_parts > 0 &&
+            fly_wire_scan(record.parts[0].bytes, record.parts[0].len) == FLY_REFUSE_NONE)
+            step_chips = (int32_t)number_of(
+                fly_value_root(record.parts[0].bytes, record.parts[0].len), "step_chips");
+        else if (record.kind == FLY_REC_INGEST)
+            rc = take_ingest(&f, &record, start, id, &opened, calls->epoch ? step_chips : 0);
+    }
+    if (rc == FLY_EAGAIN)
+        rc = opened ? run_before(&f, UINT64_MAX) : fly_fail(FLY_EWIRE, "%s: no start message in it", path);
+    fly_journal_free(&f.journal);
+    fly_recording_close(&recording);
+    free(f.scratch);
+    free(start);
+    return rc;
+}
+
+int fly_follow_options(const char *path, struct fly_options *options)
+{
+    struct fly_recording *recording;
+    struct fly_disk disk = fly_disk_system();
+    struct fly_record record;
+    int rc = fly_recording_open(&recording, path, &disk);
+
+    if (rc < 0)
+        return rc;
+    rc = fly_recording_next(recording, &record);
+    /* Part 0 tells what the session is, part 1 is the configuration as YAML. */
+    if (rc == FLY_OK && record.kind == FLY_REC_SESSION && record.n_parts > 1)
+        rc = fly_options_load_yaml(options, record.parts[1].bytes, record.parts[1].len,
+                                   "recorded configuration");
+    else if (rc == FLY_EAGAIN)
+        rc = fly_fail(FLY_EWIRE, "%s: no whole record in it", path);
+    fly_recording_close(&recording);
+    return rc;
+}

@@ -1,0 +1,48 @@
+/* plugin/follow.h: a recording is read back into a session, in the order in which it was lived.
+ *
+ * Ingest records come in the order of the file; a journaled request comes after the input it names; with
+ * an epoch callback, so do the steps and epochs that timing decided, and every interim map is
+ * made again to the bit.
+ */
+#ifndef FLY_PLUGIN_FOLLOW_H
+#define FLY_PLUGIN_FOLLOW_H
+
+#include "plugin/options.h"
+#include "plugin/session.h"
+
+struct fly_follow_calls {
+    /* Open the session for this start. step_chips: as recorded, 0 when not. */
+    int (*open)(void *ctx, const char *id, const struct fly_start *start, const struct fly_part *header,
+                int32_t step_chips, struct fly_session **session);
+    /* An epoch of the journal was cut. NULL: the journal's steps and epochs are passed over, requests
+     * are not. */
+    int (*epoch)(void *ctx, struct fly_session *session, uint64_t epoch);
+    void *ctx;
+};
+
+/* FLY_EWIRE: not a recording, no start in it, or (following epochs) a mark that was lost. */
+FLY_MUST_USE int fly_follow(const char *path, const struct fly_follow_calls *calls);
+
+/* The configuration that stands in a recording, over `options`; imported ones have none. */
+FLY_MUST_USE int fly_follow_options(const char *path, struct fly_options *options);
+
+/* One thing the engine stage wrote into the journal. */
+struct fly_journal_item {
+    enum { FLY_JOURNAL_CONTROL, FLY_JOURNAL_STEPS, FLY_JOURNAL_EPOCH, FLY_JOURNAL_LOST } kind;
+    uint64_t after;      /* ticket of the input it came after */
+    uint64_t number;     /* steps, or the epoch */
+    unsigned char *bytes; /* CONTROL: the packed {after, op, args}, malloc */
+    size_t len;
+};
+struct fly_journal {
+    struct fly_journal_item *items; /* in order */
+    size_t n_items, cap;
+};
+/* Collect the journal of a recording (rewound afterwards). steps 0: requests alone. */
+FLY_MUST_USE int fly_journal_read(struct fly_journal *journal, struct fly_recording *recording, int steps);
+void fly_journal_free(struct fly_journal *journal);
+
+/* Op and args of a CONTROL item; name holds at least 64 bytes. 0: not readable. */
+int fly_journal_request(const struct fly_journal_item *item, char *name, struct fly_value *args);
+
+#endif

@@ -1,0 +1,134 @@
+#include "plugin/maps.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "plugin/palette.h"
+
+_Static_assert(FLY_COLOUR_TEXT == 8, "colour of struct fly_map_out");
+
+int fly_map_out_init(struct fly_map_out *out, int32_t n_chips)
+{
+    size_t k = (size_t)n_chips;
+
+    memset(out, 0, sizeof *out);
+    out->labels = malloc(k * sizeof *out->labels);
+    out->confidence = malloc(k * sizeof *out->confidence);
+    out->age = malloc(k * sizeof *out->age);
+    if (!out->labels || !out->confidence || !out->age) {
+        fly_map_out_fini(out);
+        return fly_fail(FLY_ENOMEM, "maps of %d chips: no memory", n_chips);
+    }
+    out->cap = n_chips;
+    return FLY_OK;
+}
+
+void fly_map_out_fini(struct fly_map_out *out)
+{
+    free(out->labels);
+    free(out->confidence);
+    free(out->age);
+    memset(out, 0, sizeof *out);
+}
+
+void fly_streams_of(struct fly_pub_streams *out, const struct fly_session_info *info, const uint64_t *seq)
+{
+    out->count = fly_start_streams(&info->start);
+    for (int32_t i = 0; i < out->count; i++) {
+        out->names[i] = fly_start_stream(&info->start, i);
+        out->seq[i] = seq[i];
+    }
+}
+
+static void fill_classes(struct fly_map_out *out, const struct fly_map_set *set)
+{
+    int32_t n = 0;
+
+    for (int32_t c = 0; c < set->n_classes; c++) {
+        if (!set->classes[c].alive)
+            continue;
+        out->classes[n] = (struct fly_pub_class){
+            c, set->classes[c].name, fly_colour_text(out->colour[n], fly_palette_colour(c))};
+        n++;
+    }
+    out->map.classes = out->classes;
+    out->map.n_classes = n;
+}
+
+void fly_map_out_fill(struct fly_map_out *out, const struct fly_session_info *info,
+                      const struct fly_map_set *set, enum fly_modality modality, const int32_t *box)
+{
+    int32_t rows = info->plan.grid.rows, cols = info->plan.grid.cols;
+    const int32_t all[4] = {0, 0, rows, cols};
+    size_t at = 0;
+
+    FLY_ASSERT(out->cap >= set->n_chips);
+    if (!box)
+        box = all;
+    out->map = (struct fly_pub_map){.method = "fewshot",
+                                    .modality = fly_modality_name(modality),
+                                    .full_shape = {rows, cols},
+                                    .bbox = {box[0], box[1], box[2], box[3]},
+                                    .final = set->final};
+    fly_streams_of(&out->map.as_of, info, set->as_of);
+    fill_classes(out, set);
+    for (int32_t r = box[0]; r < box[0] + box[2]; r++) {
+        size_t from = (size_t)r * (size_t)cols + (size_t)box[1], n = (size_t)box[3];
+
+        memcpy(out->labels + at, set->labels[modality] + from, n * sizeof *out->labels);
+        memcpy(out->confidence + at, set->confidence[modality] + from, n * sizeof *out->confidence);
+        memcpy(out->age + at, set->age[modality] + from, n * sizeof *out->age);
+        at += n;
+    }
+    out->map.labels = out->labels;
+    out->map.confidence = out->confidence;
+    out->map.age = out->age;
+}
+
+int fly_maps_differ(const struct fly_map_set *a, const struct fly_map_set *b, enum fly_modality modality,
+                    int32_t cols, int32_t box[4])
+{
+    int32_t r0 = INT32_MAX, r1 = -1, c0 = INT32_MAX, c1 = -1;
+
+    for (int32_t k = 0; k < a->n_chips; k++) {
+        /* Confidence by its bytes: NaN equals NaN here. */
+        if (a->labels[modality][k] == b->labels[modality][k] && a->age[modality][k] == b->age[modality][k] &&
+            memcmp(&a->confidence[modality][k], &b->confidence[modality][k], sizeof(float)) == 0)
+            continue;
+        int32_t r = k / cols, c = k % cols;
+
+        r0 = r < r0 ? r : r0;
+        r1 = r > r1 ? r : r1;
+        c0 = c < c0 ? c : c0;
+        c1 = c > c1 ? c : c1;
+    }
+    if (r1 < 0)
+        return 0;
+    box[0] = r0;
+    box[1] = c0;
+    box[2] = r1 - r0 + 1;
+    box[3] = c1 - c0 + 1;
+    return 1;
+}
+
+int fly_classes_differ(const struct fly_map_set *a, const struct fly_map_set *b)
+{
+    if (a->n_classes != b->n_classes)
+        return 1;
+    for (int32_t c = 0; c < a->n_classes; c++)
+        if (a->classes[c].alive != b->classes[c].alive || strcmp(a->classes[c].name, b->classes[c].name) != 0)
+            return 1;
+    return 0;
+}
+
+int fly_maps_has(const struct fly_session_info *info, enum fly_modality modality)
+{
+    switch (modality) {
+    case FLY_HAADF:
+        return info->plan.image > 0;
+    case FLY_EDS:
+        return info->plan.n_segments > 0;
+    default:
+        return info->plan.image > 0 && info->plan.n_segments > 0;
+    }
+}

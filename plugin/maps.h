@@ -1,0 +1,37 @@
+/* plugin/maps.h: a set of maps on its way to the wire: keyframes, deltas and exact answers alike. */
+#ifndef FLY_PLUGIN_MAPS_H
+#define FLY_PLUGIN_MAPS_H
+
+#include "plugin/bus.h"
+#include "plugin/session.h"
+#include "stream/publish.h"
+
+/* What fly_pub_map wants, of one modality of a set. Arrays are gathered into scratch when the box is not
+ * the whole grid. */
+struct fly_map_out {
+    struct fly_pub_map map;
+    struct fly_pub_class classes[FLY_CLASSES_MAX];
+    char colour[FLY_CLASSES_MAX][8];
+    int32_t *labels;   /* scratch (K) */
+    float *confidence; /* scratch (K) */
+    uint32_t *age;     /* scratch (K) */
+    int32_t cap;
+};
+FLY_MUST_USE int fly_map_out_init(struct fly_map_out *out, int32_t n_chips);
+void fly_map_out_fini(struct fly_map_out *out);
+
+/* box: r0, c0, nr, nc; NULL: all of it. */
+void fly_map_out_fill(struct fly_map_out *out, const struct fly_session_info *info,
+                      const struct fly_map_set *set, enum fly_modality modality, const int32_t *box);
+
+/* Smallest box around what differs between two sets in a modality; 0: nothing does. */
+int fly_maps_differ(const struct fly_map_set *a, const struct fly_map_set *b, enum fly_modality modality,
+                    int32_t cols, int32_t box[4]);
+int fly_classes_differ(const struct fly_map_set *a, const struct fly_map_set *b);
+
+/* 1: sessions of these facts have a map of that modality. */
+int fly_maps_has(const struct fly_session_info *info, enum fly_modality modality);
+
+void fly_streams_of(struct fly_pub_streams *out, const struct fly_session_info *info, const uint64_t *seq);
+
+#endif

@@ -1,0 +1,322 @@
+#include "plugin/options.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "plugin/number.h"
+
+static int32_t row_idx(const struct fly_option *row)
+{
+    int32_t count;
+
+    return (int32_t)(row - fly_option_table(&count));
+}
+
+static void keep_origin(struct fly_options *options, const struct fly_option *row, const char *origin)
+{
+    char *out = options->origin[row_idx(row)];
+    size_t len = strlen(origin);
+
+    /* Of a long path the end tells most, and the line stands there. */
+    if (len >= FLY_OPTION_ORIGIN_CAP)
+        snprintf(out, FLY_OPTION_ORIGIN_CAP, "...%s", origin + len - (FLY_OPTION_ORIGIN_CAP - 4));
+    else
+        memcpy(out, origin, len + 1);
+}
+
+static void trim(const char **text, size_t *len)
+{
+    while (*len && isspace((unsigned char)**text)) {
+        (*text)++;
+        (*len)--;
+    }
+    while (*len && isspace((unsigned char)(*text)[*len - 1]))
+        (*len)--;
+}
+
+/* Refusals all read alike: where, which key, what stood there, what is allowed. */
+static int refuse(const struct fly_option *row, const char *origin, const char *value, const char *why)
+{
+    char range[160];
+
+    return fly_fail(FLY_ERANGE, "%s: %s: \"%.60s\" %s; allowed: %s%s%s", origin, row->key, value, why,
+                    fly_option_range(row, range, sizeof range), row->refusal ? "; " : "",
+                    row->refusal ? row->refusal : "");
+}
+
+static int set_int(int32_t *at, const struct fly_option *row, const char *value, const char *origin)
+{
+    int64_t number;
+
+    if (!fly_integer_parse(value, strlen(value), &number))
+        return refuse(row, origin, value, "is not a whole number");
+    if ((double)number < row->min || (double)number > row->max)
+        return refuse(row, origin, value, "is outside the range");
+    if (row->flags & FLY_OPTION_POWER2 && (number & (number - 1)))
+        return refuse(row, origin, value, "is not a power of two");
+    *at = (int32_t)number;
+    return FLY_OK;
+}
+
+static int set_floats(double *at, int32_t count, const struct fly_option *row, const char *value,
+                      const char *origin)
+{
+    const char *text = value;
+    size_t len = strlen(value);
+    int32_t n = 0;
+
+    trim(&text, &len);
+    if (row->type == FLY_OPTION_FLOATS && len >= 2 && text[0] == '[' && text[len - 1] == ']') {
+        text++;
+        len -= 2;
+    }
+    for (const char *end = text + len; text <= end; n++) {
+        const char *comma = row->type == FLY_OPTION_FLOATS ? memchr(text, ',', (size_t)(end - text)) : NULL;
+        const char *item = text;
+        size_t item_len = (size_t)((comma ? comma : end) - text);
+        double number;
+
+        trim(&item, &item_len);
+        if (!fly_number_parse(item, item_len, &number))
+            return refuse(row, origin, value,
+                          row->type == FLY_OPTION_FLOATS ? "is not a list of numbers" : "is not a number");
+        if (number < row->min || number > row->max)
+            return refuse(row, origin, value, "is outside the range");
+        if (n < count)
+            at[n] = number;
+        text = (comma ? comma : end) + 1;
+    }
+    if (n != count)
+        return refuse(row, origin, value, "has the wrong length");
+    return FLY_OK;
+}
+
+static int is_address(const char *value)
+{
+    const char *host = value + 6, *port;
+    int64_t number;
+
+    if (strncmp(value, "ipc://", 6) == 0)
+        return value[6] != '\0';
+    if (strncmp(value, "tcp://", 6) != 0)
+        return 0;
+    port = strrchr(host, ':');
+    if (!port || port == host)
+        return 0;
+    if (strcmp(port + 1, "*") == 0)
+        return 1;
+    return isdigit((unsigned char)port[1]) && fly_integer_parse(port + 1, strlen(port + 1), &number) &&
+           number <= 65535;
+}
+
+static int set_string(char *at, const struct fly_option *row, const char *value, const char *origin)
+{
+    size_t len = strlen(value);
+
+    if (len >= FLY_OPTION_TEXT_CAP)
+        return fly_fail(FLY_ERANGE, "%s: %s: a text of %zu bytes, at most %d are kept", origin, row->key,
+                        len, FLY_OPTION_TEXT_CAP - 1);
+    if (!fly_utf8_valid(value, len))
+        return refuse(row, origin, "...", "is not UTF-8");
+    for (size_t i = 0; i < len; i++) {
+        if ((unsigned char)value[i] < 0x20 || value[i] == 0x7F)
+            return refuse(row, origin, "...", "has a control character in it");
+    }
+    if (row->flags & FLY_OPTION_NONEMPTY && len == 0)
+        return refuse(row, origin, value, "is empty");
+    if (row->flags & FLY_OPTION_ADDRESS && !is_address(value))
+        return refuse(row, origin, value, "is not an address");
+    memcpy(at, value, len + 1);
+    return FLY_OK;
+}
+
+static int set_word(int32_t *at, const struct fly_option *row, const char *value, const char *origin)
+{
+    for (int32_t i = 0; row->words[i]; i++) {
+        if (strcmp(row->words[i], value) == 0) {
+            *at = i;
+            return FLY_OK;
+        }
+    }
+    return refuse(row, origin, value, "is not one of them");
+}
+
+/* Check value and, when it is right, write it at its place. */
+static int set_row(struct fly_options *options, const struct fly_option *row, const char *value,
+                   const char *origin)
+{
+    char *at = (char *)options + row->at;
+    double kept[8];
+    int rc = FLY_OK;
+
+    switch (row->type) {
+    case FLY_OPTION_BOOL:
+        if (strcmp(value, "true") != 0 && strcmp(value, "false") != 0)
+            return refuse(row, origin, value, "is neither");
+        *(int *)(void *)at = value[0] == 't';
+        break;
+    case FLY_OPTION_INT:
+        rc = set_int((int32_t *)(void *)at, row, value, origin);
+        break;
+    case FLY_OPTION_FLOAT:
+    case FLY_OPTION_FLOATS: {
+        int32_t count = row->type == FLY_OPTION_FLOAT ? 1 : row->count;
+
+        FLY_ASSERT(count <= 8);
+        rc = set_floats(kept, count, row, value, origin);
+        if (rc == FLY_OK)
+            memcpy(at, kept, (size_t)count * sizeof *kept);
+        break;
+    }
+    case FLY_OPTION_STRING:
+        rc = set_string(at, row, value, origin);
+        break;
+    case FLY_OPTION_ENUM:
+        rc = set_word((int32_t *)(void *)at, row, value, origin);
+        break;
+    }
+    if (rc == FLY_OK)
+        keep_origin(options, row, origin);
+    return rc;
+}
+
+void fly_options_default(struct fly_options *options)
+{
+    int32_t count;
+    const struct fly_option *table = fly_option_table(&count);
+
+    memset(options, 0, sizeof *options);
+    for (int32_t i = 0; i < count; i++) {
+        int rc = set_row(options, &table[i], table[i].initial, "default");
+
+        FLY_ASSERT(rc == FLY_OK);
+    }
+}
+
+static int no_such_key(const char *key, const char *origin)
+{
+    const char *nearest = fly_option_nearest(key);
+
+    return fly_fail(FLY_ERANGE, "%s: %.80s: no such key%s%s%s", origin, key,
+                    nearest ? " (did you mean " : "", nearest ? nearest : "", nearest ? "?)" : "");
+}
+
+int fly_options_set(struct fly_options *options, const char *key, const char *value, const char *origin)
+{
+    const struct fly_option *row = fly_option_find(key);
+
+    if (!row)
+        return no_such_key(key, origin);
+    return set_row(options, row, value, origin);
+}
+
+int fly_options_set_live(struct fly_options *options, const char *key, const char *value,
+                         const char *origin)
+{
+    const struct fly_option *row = fly_option_find(key);
+    const struct fly_option *table;
+    char list[256] = "";
+    size_t len = 0;
+    int32_t count;
+
+    if (!row)
+        return no_such_key(key, origin);
+    if (row->flags & FLY_OPTION_LIVE)
+        return set_row(options, row, value, origin);
+    table = fly_option_table(&count);
+    for (int32_t i = 0; i < count && len < sizeof list; i++) {
+        if (table[i].flags & FLY_OPTION_LIVE)
+            len += (size_t)snprintf(list + len, sizeof list - len, "%s%s", len ? ", " : "", table[i].key);
+    }
+    return fly_fail(FLY_ERANGE, "%s: %s is fixed while Flyback runs; these may change: %s", origin, key,
+                    list);
+}
+
+int fly_options_check(const struct fly_options *options)
+{
+    const char *weights = options->embed.weights;
+    int made = strncmp(weights, "he:", 3) == 0 || strcmp(weights, "closed:") == 0;
+
+    if (options->chip.pitch_px > options->chip.size_px)
+        return fly_fail(FLY_ERANGE, "%s: chip.pitch_px: %d is wider than chip.size_px, %d (%s): chips leave no gaps",
+                        fly_options_origin(options, "chip.pitch_px"), options->chip.pitch_px,
+                        options->chip.size_px, fly_options_origin(options, "chip.size_px"));
+    if ((options->haadf.lo != 0 || options->haadf.hi != 0) && options->haadf.hi <= options->haadf.lo)
+        return fly_fail(FLY_ERANGE, "%s: haadf.hi: %g is not above haadf.lo, %g (%s)",
+                        fly_options_origin(options, "haadf.hi"), options->haadf.hi, options->haadf.lo,
+                        fly_options_origin(options, "haadf.lo"));
+    if (options->fewshot.weights[0] + options->fewshot.weights[1] <= 0)
+        return fly_fail(FLY_ERANGE, "%s: fewshot.weights: both are 0, one must weigh something",
+                        fly_options_origin(options, "fewshot.weights"));
+    if (options->embed.model != FLY_OPTION_SPECTRAL && !weights[0])
+        return fly_fail(FLY_ERANGE, "%s: embed.model: %s needs embed.weights, a safetensors file",
+                        fly_options_origin(options, "embed.model"), fly_options_word(options, "embed.model"));
+    if (options->embed.model == FLY_OPTION_SQUEEZENET && made)
+        return fly_fail(FLY_ERANGE, "%s: embed.weights: \"%s\" is for vgg16, squeezenet1_1 needs a file",
+                        fly_options_origin(options, "embed.weights"), weights);
+    if (options->embed.model == FLY_OPTION_SPECTRAL && weights[0])
+        return fly_fail(FLY_ERANGE, "%s: embed.weights: \"%s\" would not be read, embed.model is spectral (%s)",
+                        fly_options_origin(options, "embed.weights"), weights,
+                        fly_options_origin(options, "embed.model"));
+    return FLY_OK;
+}
+
+char *fly_options_get_text(const struct fly_options *options, const char *key, char *out, size_t cap)
+{
+    const struct fly_option *row = fly_option_find(key);
+    const char *at;
+    char number[FLY_NUMBER_CAP];
+    double value;
+    size_t len = 0;
+
+    FLY_ASSERT(row && cap > 0);
+    at = (const char *)options + row->at;
+    switch (row->type) {
+    case FLY_OPTION_BOOL:
+        snprintf(out, cap, "%s", *(const int *)(const void *)at ? "true" : "false");
+        break;
+    case FLY_OPTION_INT:
+        snprintf(out, cap, "%d", (int)*(const int32_t *)(const void *)at);
+        break;
+    case FLY_OPTION_FLOAT:
+        memcpy(&value, at, sizeof value);
+        snprintf(out, cap, "%s", fly_number_print(number, value));
+        break;
+    case FLY_OPTION_FLOATS:
+        for (int32_t i = 0; i < row->count && len < cap; i++) {
+            memcpy(&value, at + (size_t)i * sizeof value, sizeof value);
+            len += (size_t)snprintf(out + len, cap - len, "%s%s", i ? ", " : "[",
+                                    fly_number_print(number, value));
+        }
+        if (len < cap)
+            snprintf(out + len, cap - len, "]");
+        break;
+    case FLY_OPTION_STRING:
+        snprintf(out, cap, "%s", at);
+        break;
+    case FLY_OPTION_ENUM:
+        snprintf(out, cap, "%s", fly_options_word(options, key));
+        break;
+    }
+    return out;
+}
+
+const char *fly_options_origin(const struct fly_options *options, const char *key)
+{
+    const struct fly_option *row = fly_option_find(key);
+
+    FLY_ASSERT(row);
+    return options->origin[row_idx(row)];
+}
+
+const char *fly_options_word(const struct fly_options *options, const char *key)
+{
+    const struct fly_option *row = fly_option_find(key);
+    int32_t place;
+
+    FLY_ASSERT(row && row->type == FLY_OPTION_ENUM);
+    memcpy(&place, (const char *)options + row->at, sizeof place);
+    return row->words[place];
+}

@@ -1,0 +1,255 @@
+/* The table itself: every key of Flyback, in the order in which people read them. */
+#include "plugin/options.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "plugin/number.h"
+
+static const char *const profiles[] = {"robust", "paper", NULL};
+static const char *const models[] = {"spectral", "squeezenet1_1", "vgg16", NULL};
+static const char *const taps[] = {"pool5_gap", "conv5_3_gap", "conv5_3_gmp", NULL};
+static const char *const precisions[] = {"fp32", NULL};
+static const char *const preprocs[] = {"auto", "caffe", "tv", NULL};
+static const char *const fewshot_features[] = {"spectrum", NULL};
+static const char *const log_levels[] = {"error", "warning", "info", "debug", NULL};
+static const char *const log_formats[] = {"text", "json", NULL};
+
+#define AT(field) .at = offsetof(struct fly_options, field)
+
+static const struct fly_option table[] = {
+    {"profile", FLY_OPTION_ENUM, AT(profile), .unit = "", .initial = "robust", .words = profiles,
+     .help = "paper: the definitions of the published method, number for number. robust: the same "
+             "method made fit for live use. Every result names its profile."},
+    {"pixel_nm", FLY_OPTION_FLOAT, AT(pixel_nm), .min = 0, .max = 1e6, .unit = "nm", .initial = "0",
+     .help = "Size of a scan pixel, for inputs that do not say. 0: not known, and lengths come out "
+             "in px."},
+
+    {"chip.size_px", FLY_OPTION_INT, AT(chip.size_px), .min = 4, .max = 1024, .unit = "px",
+     .initial = "15", .help = "Side of a square chip: at least one unit cell of the specimen."},
+    {"chip.pitch_px", FLY_OPTION_INT, AT(chip.pitch_px), .min = 0, .max = 1024, .unit = "px",
+     .initial = "0",
+     .help = "From one chip's corner to the next, at most chip.size_px; less makes chips overlap. "
+             "0: chip.size_px."},
+    {"chip.rows", FLY_OPTION_INT, AT(chip.rows), .min = 0, .max = 4096, .unit = "chips",
+     .initial = "0", .help = "Rows of the chip grid. 0: as many as fit the scan."},
+    {"chip.cols", FLY_OPTION_INT, AT(chip.cols), .min = 0, .max = 4096, .unit = "chips",
+     .initial = "0", .help = "Columns of the chip grid. 0: as many as fit the scan."},
+
+    {"haadf.detector", FLY_OPTION_STRING, AT(haadf.detector), .unit = "", .initial = "",
+     .help = "Name of the image detector to embed. Empty: the first that the session declares."},
+    {"haadf.lo", FLY_OPTION_FLOAT, AT(haadf.lo), .min = -1e30, .max = 1e30, .unit = "counts",
+     .initial = "0",
+     .help = "Intensity that becomes black. haadf.lo and haadf.hi both 0: from the 0.1 and 99.9 "
+             "percentiles of frame 0, then frozen."},
+    {"haadf.hi", FLY_OPTION_FLOAT, AT(haadf.hi), .min = -1e30, .max = 1e30, .unit = "counts",
+     .initial = "0", .help = "Intensity that becomes white; above haadf.lo, or both 0."},
+    {"haadf.range_rows", FLY_OPTION_INT, AT(haadf.range_rows), .min = 1, .max = 4096,
+     .unit = "chip rows", .initial = "1",
+     .help = "Topmost chip rows that the percentiles are taken from. Embedding waits for them; more "
+             "rows see more of the specimen first."},
+
+    {"embed.model", FLY_OPTION_ENUM, AT(embed.model), .unit = "", .initial = "spectral",
+     .words = models,
+     .help = "What turns a chip's image into a vector. spectral needs no weights; the two networks "
+             "read theirs from embed.weights."},
+    {"embed.weights", FLY_OPTION_STRING, AT(embed.weights), .unit = "", .initial = "",
+     .help = "A safetensors file; for vgg16 also he:SEED or closed:, two synthetic sets for tests."},
+    {"embed.input_px", FLY_OPTION_INT, AT(embed.input_px), .min = 0, .max = 1024, .unit = "px",
+     .initial = "0",
+     .help = "Side to which chips are resized for the network. 0: the model's own (vgg16 32, "
+             "squeezenet1_1 64)."},
+    {"embed.tap", FLY_OPTION_ENUM, AT(embed.tap), .unit = "", .initial = "pool5_gap", .words = taps,
+     .help = "Where vgg16 is read out: after its last pool, or at conv5_3 by mean (gap) or maximum "
+             "(gmp)."},
+    {"embed.precision", FLY_OPTION_ENUM, AT(embed.precision), .unit = "", .initial = "fp32",
+     .words = precisions, .help = "Arithmetic of the networks.",
+     .refusal = "the networks are built for fp32 alone, the arithmetic that the reference results hold "
+                "for"},
+    {"embed.preproc", FLY_OPTION_ENUM, AT(embed.preproc), .unit = "", .initial = "auto",
+     .words = preprocs,
+     .help = "What vgg16 subtracts from and divides its input by. auto: what the weight file says, "
+             "else caffe."},
+
+    {"eds.feature.fewshot", FLY_OPTION_ENUM, AT(eds.feature_fewshot), .unit = "",
+     .initial = "spectrum", .words = fewshot_features,
+     .help = "What of a chip's X-rays few-shot compares: the raw counts of its spectrum.",
+     .refusal = "spectra are compared as counted"},
+    {"eds.n_channels", FLY_OPTION_INT, AT(eds.n_channels), .min = 1, .max = 16384,
+     .unit = "channels", .initial = "4096",
+     .help = "Energy channels, for inputs that do not say."},
+    {"eds.ev_offset", FLY_OPTION_FLOAT, AT(eds.ev_offset), .min = -1e5, .max = 1e5, .unit = "eV",
+     .initial = "0", .help = "Energy of channel 0, for inputs that do not say."},
+    {"eds.ev_per_channel", FLY_OPTION_FLOAT, AT(eds.ev_per_channel), .min = 0.01, .max = 1000,
+     .unit = "eV", .initial = "10", .help = "Width of a channel, for inputs that do not say."},
+
+    {"fewshot.weights", FLY_OPTION_FLOATS, AT(fewshot.weights), .count = 2, .min = 0, .max = 1e6,
+     .unit = "", .initial = "[0.5, 0.5]", .flags = FLY_OPTION_LIVE,
+     .help = "Weights of HAADF and EDS in the ensemble, not both 0."},
+    {"fewshot.temperature", FLY_OPTION_FLOAT, AT(fewshot.temperature), .min = 1e-6, .max = 1e6,
+     .unit = "", .initial = "1", .flags = FLY_OPTION_LIVE,
+     .help = "Of the softmax over distances: lower is more decided. The paper's is 1."},
+    {"fewshot.support", FLY_OPTION_STRING, AT(fewshot.support), .unit = "", .initial = "",
+     .help = "A support set to start with, {class: [[row, col], ...]} in JSON. Empty: none."},
+
+    {"recording.enabled", FLY_OPTION_BOOL, AT(recording.enabled), .unit = "", .initial = "true",
+     .help = "Keep every accepted message on disk. Without it a crash loses the session."},
+    {"recording.dir", FLY_OPTION_STRING, AT(recording.dir), .unit = "", .initial = "recordings",
+     .flags = FLY_OPTION_NONEMPTY,
+     .help = "Where <session>.fly files go; unfinished ones there are resumed at start."},
+    {"recording.sync_ms", FLY_OPTION_INT, AT(recording.sync_ms), .min = 1, .max = 10000,
+     .unit = "ms", .initial = "50",
+     .help = "Longest time between two fsyncs, and so how far durable_seq may lag."},
+    {"recording.ring_mib", FLY_OPTION_INT, AT(recording.ring_mib), .min = 1, .max = 1024,
+     .unit = "MiB", .initial = "64", .flags = FLY_OPTION_POWER2,
+     .help = "Room between the stages and the disk, a power of two. One message may take half of it."},
+
+    {"ingest.stop_wait_s", FLY_OPTION_FLOAT, AT(ingest.stop_wait_s), .min = 0, .max = 600,
+     .unit = "s", .initial = "2",
+     .help = "After a stop, how long to wait for messages that it counts and that are still missing."},
+    {"ingest.queue_mib", FLY_OPTION_INT, AT(ingest.queue_mib), .min = 1, .max = 4096, .unit = "MiB",
+     .initial = "32",
+     .help = "Messages that may wait for the engine; a full queue stops reading the socket."},
+
+    {"engine.threads", FLY_OPTION_INT, AT(engine.threads), .min = 0, .max = 64, .unit = "threads",
+     .initial = "0", .help = "Threads that embed. Results do not depend on it. 0: one a core."},
+    {"engine.memory_limit_mib", FLY_OPTION_INT, AT(engine.memory_limit_mib), .min = 16,
+     .max = 1048576, .unit = "MiB", .initial = "4096",
+     .help = "A session whose geometry needs more is refused at its start."},
+    {"engine.frames_held", FLY_OPTION_INT, AT(engine.frames_held), .min = 1, .max = 4096,
+     .unit = "frames", .initial = "4",
+     .help = "Frames whose pixels are kept at once, until all their chips are complete."},
+    {"engine.frames_max", FLY_OPTION_INT, AT(engine.frames_max), .min = 1, .max = 1048576,
+     .unit = "frames", .initial = "16384", .help = "Frame numbers that a session may use."},
+    {"engine.photons_held_millions", FLY_OPTION_INT, AT(engine.photons_held_millions), .min = 1,
+     .max = 1024, .unit = "million photons", .initial = "4",
+     .help = "Photons of chips that are not complete yet, over all detector segments."},
+
+    {"sockets.ingest", FLY_OPTION_STRING, AT(sockets.ingest), .unit = "",
+     .initial = "tcp://127.0.0.1:5570", .flags = FLY_OPTION_ADDRESS,
+     .help = "Where instruments push lines and photons (PULL)."},
+    {"sockets.publish", FLY_OPTION_STRING, AT(sockets.publish), .unit = "",
+     .initial = "tcp://127.0.0.1:5571", .flags = FLY_OPTION_ADDRESS,
+     .help = "Where maps and states are published (XPUB)."},
+    {"sockets.control", FLY_OPTION_STRING, AT(sockets.control), .unit = "",
+     .initial = "tcp://127.0.0.1:5572", .flags = FLY_OPTION_ADDRESS,
+     .help = "Where requests are answered (ROUTER)."},
+
+    {"publish.keyframe_s", FLY_OPTION_FLOAT, AT(publish.keyframe_s), .min = 0.05, .max = 2,
+     .unit = "s", .initial = "2", .flags = FLY_OPTION_LIVE,
+     .help = "Longest time between two whole maps while maps change; parts are sent in between."},
+
+    {"log.level", FLY_OPTION_ENUM, AT(log.level), .unit = "", .initial = "info",
+     .words = log_levels, .flags = FLY_OPTION_LIVE, .help = "The least grave of what is logged."},
+    {"log.format", FLY_OPTION_ENUM, AT(log.format), .unit = "", .initial = "text",
+     .words = log_formats, .help = "Lines for people, or one JSON object a line for programs."},
+};
+
+enum { ROWS = (int)(sizeof table / sizeof table[0]) };
+_Static_assert((int)ROWS <= (int)FLY_OPTIONS_MAX, "options have no room for the origin of every row");
+
+const struct fly_option *fly_option_table(int32_t *count)
+{
+    *count = ROWS;
+    return table;
+}
+
+const struct fly_option *fly_option_find(const char *key)
+{
+    for (int i = 0; i < ROWS; i++) {
+        if (strcmp(table[i].key, key) == 0)
+            return &table[i];
+    }
+    return NULL;
+}
+
+/* Edits between two words: letters put in, left out, changed, or two neighbours swapped (Damerau 1964,
+ * the optimal string alignment of it). Words beyond 63 letters count as far away. */
+static int edits(const char *a, const char *b)
+{
+    int cost[64][64];
+    int la = (int)strlen(a), lb = (int)strlen(b);
+
+    if (la > 63 || lb > 63)
+        return 64;
+    for (int i = 0; i <= la; i++) {
+        for (int j = 0; j <= lb; j++) {
+            int best;
+
+            if (i == 0 || j == 0) {
+                cost[i][j] = i + j;
+                continue;
+            }
+            best = cost[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
+            if (cost[i - 1][j] + 1 < best)
+                best = cost[i - 1][j] + 1;
+            if (cost[i][j - 1] + 1 < best)
+                best = cost[i][j - 1] + 1;
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+                cost[i - 2][j - 2] + 1 < best)
+                best = cost[i - 2][j - 2] + 1;
+            cost[i][j] = best;
+        }
+    }
+    return cost[la][lb];
+}
+
+const char *fly_option_nearest(const char *key)
+{
+    const char *nearest = NULL;
+    const char *last = strrchr(key, '.');
+    int least = 0;
+
+    last = last ? last + 1 : key;
+    for (int i = 0; i < ROWS; i++) {
+        const char *tail = strrchr(table[i].key, '.');
+        int far = edits(key, table[i].key);
+
+        /* The right word in a wrong or missing section is as good a guess as one slip. */
+        if (tail && strcmp(tail + 1, last) == 0 && far > 1)
+            far = 1;
+        if (!nearest || far < least) {
+            nearest = table[i].key;
+            least = far;
+        }
+    }
+    return least <= 2 || least <= (int)strlen(key) / 4 ? nearest : NULL;
+}
+
+const char *fly_option_range(const struct fly_option *row, char *out, size_t cap)
+{
+    char lo[FLY_NUMBER_CAP], hi[FLY_NUMBER_CAP], each[96];
+    size_t len = 0;
+
+    switch (row->type) {
+    case FLY_OPTION_BOOL:
+        snprintf(out, cap, "true, false");
+        break;
+    case FLY_OPTION_STRING:
+        snprintf(out, cap, "%s",
+                 row->flags & FLY_OPTION_ADDRESS    ? "tcp://HOST:PORT or ipc://PATH"
+                 : row->flags & FLY_OPTION_NONEMPTY ? "text, not empty"
+                                                    : "text");
+        break;
+    case FLY_OPTION_ENUM:
+        out[0] = '\0';
+        for (int i = 0; row->words[i] && len < cap; i++)
+            len += (size_t)snprintf(out + len, cap - len, "%s%s", i ? ", " : "", row->words[i]);
+        break;
+    case FLY_OPTION_INT:
+    case FLY_OPTION_FLOAT:
+    case FLY_OPTION_FLOATS:
+        snprintf(each, sizeof each, "%s .. %s%s%s%s", fly_number_print(lo, row->min),
+                 fly_number_print(hi, row->max), row->unit[0] ? " " : "", row->unit,
+                 row->flags & FLY_OPTION_POWER2 ? ", a power of two" : "");
+        if (row->max >= 1e30) /* the bound is there to keep sums finite, nobody meets it */
+            snprintf(each, sizeof each, "any number%s%s", row->unit[0] ? " of " : "", row->unit);
+        if (row->type == FLY_OPTION_FLOATS)
+            snprintf(out, cap, "%d numbers, each %s", (int)row->count, each);
+        else
+            snprintf(out, cap, "%s", each);
+        break;
+    }
+    return out;
+}

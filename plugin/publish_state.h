@@ -1,0 +1,54 @@
+/* plugin/publish_state.h: the publisher stage's insides, shared by the files that make it up. */
+#ifndef FLY_PLUGIN_PUBLISH_STATE_H
+#define FLY_PLUGIN_PUBLISH_STATE_H
+
+#include "plugin/latency.h"
+#include "plugin/maps.h"
+#include "plugin/stage_publish.h"
+
+enum fly_topic {
+    FLY_TOPIC_START, FLY_TOPIC_MAP, FLY_TOPIC_METRICS, FLY_TOPIC_EVENT, FLY_TOPIC_HEARTBEAT, FLY_TOPIC_STOP,
+    FLY_TOPICS
+};
+
+enum { FLY_DESK_JOBS = 192 };
+
+struct fly_cached {
+    unsigned char *bytes;
+    size_t len, cap;
+};
+
+struct fly_stage_publish {
+    struct fly_stage_publish_config config;
+    struct fly_session_info *info; /* of the session shown */
+    int stopped;
+    uint64_t seq[FLY_TOPICS];
+    uint64_t map_seq[FLY_MODALITIES]; /* last published; 0: none */
+    int64_t keyframe_ns[FLY_MODALITIES];
+    struct fly_map_set fresh, shown;
+    struct fly_map_out out;
+    struct fly_cached cache[FLY_TOPICS];
+    struct fly_latency latency;
+    int64_t heartbeat_ns, metrics_ns;
+    uint64_t durable_told[FLY_STREAMS_MAX];
+    enum fly_state state_told;
+    unsigned char *header; /* FLY_HEADER_MAX */
+    struct fly_pack pack;
+    /* requests */
+    int32_t jobs_out; /* with the engine stage */
+    struct fly_job *waiting[FLY_DESK_JOBS]; /* done, their change not on disk yet */
+    int32_t n_waiting;
+};
+
+struct fly_counters_out {
+    struct fly_pub_counter items[FLY_COUNTERS];
+    uint64_t refused[FLY_REFUSALS];
+    struct fly_pub_counters counters;
+};
+void fly_publish_counters(const struct fly_stage_publish *stage, struct fly_counters_out *out);
+
+/* Fill stage->out with a keyframe of what is shown; the modality was published. */
+void fly_publish_keyframe(struct fly_stage_publish *stage, enum fly_modality modality,
+                          struct fly_pub_id *id);
+
+#endif

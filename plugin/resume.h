@@ -1,0 +1,36 @@
+/* plugin/resume.h: an unfinished recording, read back input by input after a crash.
+ *
+ * What was accepted comes in its order, and journaled requests where they acted; the engine then knows
+ * what it knew. Numbers are noted with their tickets, so that durable_seq goes on from where it was.
+ *
+ * Threads  the producer's.
+ */
+#ifndef FLY_PLUGIN_RESUME_H
+#define FLY_PLUGIN_RESUME_H
+
+#include "plugin/ingest_session.h"
+
+struct fly_resume;
+
+/* Find the newest unfinished recording in recording.dir. *out is NULL after FLY_OK when there is none. */
+FLY_MUST_USE int fly_resume_open(struct fly_resume **out, const struct fly_options *options,
+                                 const struct fly_disk *disk);
+void fly_resume_close(struct fly_resume **resume);
+const char *fly_resume_path(const struct fly_resume *resume);
+
+struct fly_resumed {
+    enum { FLY_RESUMED_NOTHING, FLY_RESUMED_START, FLY_RESUMED_DATA, FLY_RESUMED_CONTROL } what;
+    struct fly_ingest ingest; /* DATA: views into copy */
+    unsigned char *copy;      /* DATA, CONTROL: malloc, the taker's */
+    size_t bytes;
+    uint64_t ticket;
+};
+
+/* The next thing. FLY_EAGAIN: all is read. FLY_EWIRE, FLY_EIO, FLY_ENOMEM: it cannot go on. */
+FLY_MUST_USE int fly_resume_next(struct fly_resume *resume, struct fly_ingest_session *session,
+                                 struct fly_start *start, struct fly_resumed *out);
+
+/* There was no room for it: the next call gives the same again. Takes over r's copy. */
+void fly_resume_again(struct fly_resume *resume, const struct fly_resumed *r);
+
+#endif

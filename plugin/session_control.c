@@ -1,0 +1,216 @@
+/* The requests that change a session: read whole and checked before anything is touched. */
+#include "plugin/session.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "plugin/options_pack.h"
+#include "plugin/support_file.h"
+#include "stream/request.h"
+
+struct fly_options *fly_session_options_mutable(struct fly_session *session); /* session.c */
+
+enum { CHIPS_MAX = 4096 };
+
+struct change {
+    struct fly_session *session;
+    struct fly_value args;
+    struct fly_pack *result;
+    const char *code; /* of the error */
+};
+
+/* A refused argument: its words stand, its code is the refusal's name. */
+static int refused(struct change *change, enum fly_refusal why)
+{
+    change->code = fly_refusal_name(why);
+    return FLY_ERANGE;
+}
+
+/* "what is in force": the classes with their support. */
+static void pack_classes(const struct fly_engine *engine, const struct fly_support *support,
+                         struct fly_pack *out)
+{
+    int32_t cols = fly_engine_grid(engine)->cols;
+    uint32_t alive = 0;
+
+    for (int32_t c = 0; c < support->n_classes; c++)
+        alive += support->classes[c].alive != 0;
+    fly_pack_array(out, alive);
+    for (int32_t c = 0; c < support->n_classes; c++) {
+        if (!support->classes[c].alive)
+            continue;
+        fly_pack_map(out, 3);
+        fly_pack_str(out, "id");
+        fly_pack_int(out, c);
+        fly_pack_str(out, "name");
+        fly_pack_str(out, support->classes[c].name);
+        fly_pack_str(out, "chips");
+        fly_pack_array(out, (uint32_t)support->classes[c].chips);
+        for (int32_t k = 0; k < support->n_chips; k++)
+            if (support->class_of[k] == c) {
+                fly_pack_array(out, 2);
+                fly_pack_int(out, k / cols);
+                fly_pack_int(out, k % cols);
+            }
+    }
+}
+
+static int answer_classes(struct change *change, int rc, int32_t class_id)
+{
+    struct fly_engine *engine = fly_session_engine(change->session);
+
+    if (rc < 0)
+        return rc;
+    fly_engine_support_changed(engine);
+    fly_pack_map(change->result, class_id >= 0 ? 2 : 1);
+    if (class_id >= 0) {
+        fly_pack_str(change->result, "class_id");
+        fly_pack_int(change->result, class_id);
+    }
+    fly_pack_str(change->result, "classes");
+    pack_classes(engine, fly_engine_support(engine), change->result);
+    return FLY_OK;
+}
+
+static int support_chips(struct change *change, const char *name, int add)
+{
+    struct fly_engine *engine = fly_session_engine(change->session);
+    const struct fly_grid *grid = fly_engine_grid(engine);
+    int32_t *chips = malloc(CHIPS_MAX * sizeof *chips), n = 0, class_id = -1;
+    enum fly_refusal why;
+    int rc;
+
+    if (!chips)
+        return fly_fail(FLY_ENOMEM, "no memory for the list of chips");
+    why = fly_arg_chips(change->args, "chips", grid->rows, grid->cols, chips, CHIPS_MAX, &n);
+    if (why != FLY_REFUSE_NONE)
+        rc = refused(change, why);
+    else if (add)
+        rc = fly_support_add(fly_engine_support(engine), name, chips, n, &class_id);
+    else
+        rc = fly_support_remove(fly_engine_support(engine), chips, n);
+    free(chips);
+    return answer_classes(change, rc, class_id);
+}
+
+static int support_add(struct change *change)
+{
+    char name[FLY_CLASS_NAME_MAX + 1];
+    enum fly_refusal why = fly_arg_str(change->args, "class", FLY_CLASS_NAME_MAX, name);
+
+    return why != FLY_REFUSE_NONE ? refused(change, why) : support_chips(change, name, 1);
+}
+
+static int support_remove(struct change *change)
+{
+    return support_chips(change, NULL, 0);
+}
+
+static int class_rename(struct change *change)
+{
+    char name[FLY_CLASS_NAME_MAX + 1], to[FLY_CLASS_NAME_MAX + 1];
+    enum fly_refusal why = fly_arg_str(change->args, "class", FLY_CLASS_NAME_MAX, name);
+
+    if (why == FLY_REFUSE_NONE)
+        why = fly_arg_str(change->args, "to", FLY_CLASS_NAME_MAX, to);
+    if (why != FLY_REFUSE_NONE)
+        return refused(change, why);
+    return answer_classes(
+        change, fly_support_rename(fly_engine_support(fly_session_engine(change->session)), name, to), -1);
+}
+
+static int class_remove(struct change *change)
+{
+    char name[FLY_CLASS_NAME_MAX + 1];
+    enum fly_refusal why = fly_arg_str(change->args, "class", FLY_CLASS_NAME_MAX, name);
+
+    if (why != FLY_REFUSE_NONE)
+        return refused(change, why);
+    return answer_classes(
+        change, fly_support_drop(fly_engine_support(fly_session_engine(change->session)), name), -1);
+}
+
+static int params_set(struct change *change)
+{
+    struct fly_options *options = fly_session_options_mutable(change->session);
+    int rc = fly_options_set_packed(options, change->args, change->result);
+
+    if (rc == FLY_OK)
+        /* fly_options_check has the same rules: this cannot refuse what that took. */
+        rc = fly_engine_set_ensemble(fly_session_engine(change->session), options->fewshot.weights,
+                                     options->fewshot.temperature);
+    return rc;
+}
+
+/* frame.shift {frame, dy_px, dx_px}: a frame's drift against the reference, as whoever measured it says. */
+static int frame_shift(struct change *change)
+{
+    int64_t frame, dy, dx;
+    enum fly_refusal why = fly_arg_int(change->args, "frame", 0, (1 << 20) - 1, &frame);
+    int rc;
+
+    if (why == FLY_REFUSE_NONE)
+        why = fly_arg_int(change->args, "dy_px", -FLY_SCAN_MAX_PX, FLY_SCAN_MAX_PX, &dy);
+    if (why == FLY_REFUSE_NONE)
+        why = fly_arg_int(change->args, "dx_px", -FLY_SCAN_MAX_PX, FLY_SCAN_MAX_PX, &dx);
+    if (why != FLY_REFUSE_NONE)
+        return refused(change, why);
+    rc = fly_engine_shift(fly_session_engine(change->session), frame, (int32_t)dy, (int32_t)dx);
+    if (rc < 0)
+        return rc;
+    fly_pack_map(change->result, 3);
+    fly_pack_str(change->result, "frame");
+    fly_pack_int(change->result, frame);
+    fly_pack_str(change->result, "dy_px");
+    fly_pack_int(change->result, dy);
+    fly_pack_str(change->result, "dx_px");
+    fly_pack_int(change->result, dx);
+    return FLY_OK;
+}
+
+static const struct {
+    const char *op;
+    int (*run)(struct change *change);
+} changes[] = {
+    {"support.add", support_add},   {"support.remove", support_remove}, {"class.rename", class_rename},
+    {"class.remove", class_remove}, {"params.set", params_set},         {"frame.shift", frame_shift},
+};
+
+int fly_session_control_known(const char *op)
+{
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++)
+        if (strcmp(op, changes[i].op) == 0)
+            return 1;
+    return 0;
+}
+
+int fly_session_control(struct fly_session *session, const char *op, struct fly_value args,
+                        struct fly_pack *result, const char **code)
+{
+    struct change change = {session, args, result, fly_refusal_name(FLY_REFUSE_BAD_VALUE)};
+    int rc = FLY_ERANGE;
+
+    FLY_ASSERT(fly_session_control_known(op));
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++)
+        if (strcmp(op, changes[i].op) == 0)
+            rc = changes[i].run(&change);
+    if (rc == FLY_OK && result->full)
+        rc = fly_fail(FLY_ERANGE, "the answer is too long: what was asked for is in force");
+    *code = change.code;
+    return rc;
+}
+
+int fly_session_load_support(struct fly_session *session, const char *path)
+{
+    struct fly_engine *engine = fly_session_engine(session);
+    const struct fly_grid *grid = fly_engine_grid(engine);
+    struct fly_support_set set;
+    int rc = fly_support_set_load(&set, path, grid->rows, grid->cols);
+
+    if (rc < 0)
+        return rc;
+    rc = fly_support_set_apply(&set, fly_engine_support(engine), grid->cols);
+    fly_support_set_fini(&set);
+    fly_engine_support_changed(engine);
+    return rc;
+}

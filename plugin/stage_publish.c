@@ -1,0 +1,485 @@
+#include "plugin/stage_publish.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "engine/base/agreement.h"
+#include "plugin/desk.h"
+#include "plugin/latency.h"
+#include "plugin/maps.h"
+#include "plugin/publish_state.h"
+#include "plugin/ring.h"
+
+#define SECOND_NS INT64_C(1000000000)
+
+static const char *const topics[FLY_TOPICS] = {"start", "map", "metrics", "event", "heartbeat", "stop"};
+
+static int64_t mono_ns(const struct fly_stage_publish *s)
+{
+    return s->config.clock.mono_ns(s->config.clock.ctx);
+}
+
+int fly_stage_publish_open(struct fly_stage_publish **out, const struct fly_stage_publish_config *config)
+{
+    struct fly_stage_publish *s = calloc(1, sizeof *s);
+
+    if (!s)
+        return fly_fail(FLY_ENOMEM, "publisher stage: no memory for its handle");
+    s->config = *config;
+    s->header = malloc(FLY_HEADER_MAX);
+    if (!s->header) {
+        free(s);
+        return fly_fail(FLY_ENOMEM, "publisher stage: no memory for its headers");
+    }
+    *out = s;
+    return FLY_OK;
+}
+
+void fly_stage_publish_close(struct fly_stage_publish **stage)
+{
+    struct fly_stage_publish *s = *stage;
+
+    if (!s)
+        return;
+    fly_desk_close(s);
+    for (int t = 0; t < FLY_TOPICS; t++)
+        free(s->cache[t].bytes);
+    fly_map_set_fini(&s->fresh);
+    fly_map_set_fini(&s->shown);
+    fly_map_out_fini(&s->out);
+    fly_session_info_drop(&s->info);
+    free(s->header);
+    free(s);
+    *stage = NULL;
+}
+
+/* ---- sending ----------------------------------------------------------------------------------- */
+
+static struct fly_pub_id next_id(struct fly_stage_publish *s, enum fly_topic topic)
+{
+    return (struct fly_pub_id){.session = s->info ? s->info->id : "",
+                               .seq = ++s->seq[topic],
+                               .t_ns = s->config.clock.unix_ns(s->config.clock.ctx)};
+}
+
+static void send(struct fly_stage_publish *s, const struct fly_pub_message *message)
+{
+    if (fly_endpoint_send(s->config.publish, message->parts, message->n_parts) < 0)
+        fly_count(s->config.bus, FLY_COUNT_PUBLISH_DROPPED, 1);
+}
+
+/* Keep the newest of its kind for late joiners. Maps are kept as the set they came from. */
+static void send_and_keep(struct fly_stage_publish *s, enum fly_topic topic,
+                          const struct fly_pub_message *message)
+{
+    struct fly_cached *cached = &s->cache[topic];
+    const struct fly_part *header = &message->parts[1];
+
+    send(s, message);
+    if (cached->cap < header->len) {
+        free(cached->bytes);
+        cached->bytes = malloc(header->len);
+        cached->cap = cached->bytes ? header->len : 0;
+    }
+    cached->len = cached->bytes ? header->len : 0;
+    if (cached->bytes)
+        memcpy(cached->bytes, header->bytes, header->len);
+}
+
+static struct fly_pack *pack_of(struct fly_stage_publish *s)
+{
+    fly_pack_init(&s->pack, s->header, FLY_HEADER_MAX);
+    return &s->pack;
+}
+
+void fly_publish_counters(const struct fly_stage_publish *s, struct fly_counters_out *out)
+{
+    const struct fly_bus *bus = s->config.bus;
+
+    for (int c = 0; c < FLY_COUNTERS; c++)
+        out->items[c] = (struct fly_pub_counter){
+            fly_counter_name((enum fly_counter)c),
+            atomic_load_explicit(&bus->counters[c], memory_order_relaxed)};
+    for (int r = 0; r < FLY_REFUSALS; r++)
+        out->refused[r] = atomic_load_explicit(&bus->refused[r], memory_order_relaxed);
+    out->counters = (struct fly_pub_counters){out->items, FLY_COUNTERS, out->refused};
+}
+
+/* ---- session ----------------------------------------------------------------------------------- */
+
+static int take_opened(struct fly_stage_publish *s)
+{
+    struct fly_bus *bus = s->config.bus;
+    struct fly_session_info *info;
+    struct fly_pub_message message;
+
+    pthread_mutex_lock(&bus->lock);
+    info = bus->opened;
+    bus->opened = NULL;
+    pthread_mutex_unlock(&bus->lock);
+    if (!info)
+        return 0;
+    fly_session_info_drop(&s->info);
+    s->info = info;
+    memset(s->seq, 0, sizeof s->seq);
+    memset(s->map_seq, 0, sizeof s->map_seq);
+    memset(&s->latency, 0, sizeof s->latency);
+    s->cache[FLY_TOPIC_STOP].len = s->cache[FLY_TOPIC_METRICS].len = s->cache[FLY_TOPIC_EVENT].len = 0;
+    fly_map_set_fini(&s->shown);
+    fly_map_out_fini(&s->out);
+    int32_t chips = fly_grid_chips(&info->plan.grid);
+
+    if (fly_map_set_init(&s->shown, chips) < 0 || fly_map_out_init(&s->out, chips) < 0)
+        fly_bus_event(bus, FLY_ERROR, "memory", NULL, 0, "%s", fly_fail_text());
+    struct fly_pub_id id = next_id(s, FLY_TOPIC_START);
+    struct fly_pub_start start = {.grid_shape = {info->plan.grid.rows, info->plan.grid.cols},
+                                  .chip_px = info->plan.grid.side_px,
+                                  .pitch_px = info->plan.grid.pitch_px,
+                                  .profile = fly_options_word(&info->options, "profile"),
+                                  .embedder = info->plan.image > 0 ? s->config.embedder : "none",
+                                  .flyback_version = FLY_VERSION,
+                                  .resumed = info->resumed};
+
+    if (fly_pub_start(&message, pack_of(s), &id, &(struct fly_part){info->header, info->header_len}, &start) ==
+        FLY_OK)
+        send_and_keep(s, FLY_TOPIC_START, &message);
+    s->stopped = 0;
+    return 1;
+}
+
+static void streams_of_counts(struct fly_pub_streams *out, const struct fly_session_info *info,
+                              const int64_t *count)
+{
+    int32_t n = fly_start_streams(&info->start);
+
+    out->count = 0;
+    for (int32_t i = 0; i < n; i++)
+        if (count[i] >= 0) {
+            out->names[out->count] = fly_start_stream(&info->start, i);
+            out->seq[out->count++] = (uint64_t)count[i];
+        }
+}
+
+static int take_end(struct fly_stage_publish *s)
+{
+    struct fly_bus *bus = s->config.bus;
+    struct fly_counters_out counters;
+    struct fly_session_end end;
+    struct fly_pub_message message;
+    int there;
+
+    pthread_mutex_lock(&bus->lock);
+    there = bus->end.serial != 0 && s->info && bus->end.serial == s->info->serial;
+    end = bus->end;
+    pthread_mutex_unlock(&bus->lock);
+    if (!there)
+        return 0;
+    struct fly_pub_id id = next_id(s, FLY_TOPIC_STOP);
+    struct fly_pub_stop stop = {.exit_status = end.exit_status,
+                                .reason = end.reason,
+                                .complete = end.complete,
+                                .p50_ms = fly_latency_ms(&s->latency, 50),
+                                .p99_ms = fly_latency_ms(&s->latency, 99),
+                                .p999_ms = fly_latency_ms(&s->latency, 99.9),
+                                .max_ms = fly_latency_ms(&s->latency, 100)};
+
+    fly_publish_counters(s, &counters);
+    stop.counters = counters.counters;
+    streams_of_counts(&stop.count, s->info, end.count);
+    if (fly_pub_stop(&message, pack_of(s), &id, &stop) == FLY_OK)
+        send_and_keep(s, FLY_TOPIC_STOP, &message);
+    s->stopped = 1;
+    pthread_mutex_lock(&bus->lock);
+    bus->status.complete = end.complete;
+    bus->end.serial = 0;
+    pthread_cond_broadcast(&bus->moved);
+    pthread_mutex_unlock(&bus->lock);
+    return 1;
+}
+
+/* ---- maps -------------------------------------------------------------------------------------- */
+
+static void publish_map(struct fly_stage_publish *s, enum fly_modality m, const int32_t *box)
+{
+    struct fly_pub_id id = next_id(s, FLY_TOPIC_MAP);
+    struct fly_pub_message message;
+
+    fly_map_out_fill(&s->out, s->info, &s->fresh, m, box);
+    s->out.map.base = box ? FLY_PUB_DELTA : FLY_PUB_KEYFRAME;
+    s->out.map.base_seq = box ? s->map_seq[m] : 0;
+    if (fly_pub_map(&message, pack_of(s), &id, &s->out.map) < 0) {
+        fly_bus_event(s->config.bus, FLY_ERROR, "map", NULL, 0, "%s", fly_fail_text());
+        return;
+    }
+    send(s, &message);
+    s->map_seq[m] = id.seq;
+    fly_count(s->config.bus, FLY_COUNT_MAPS_PUBLISHED, 1);
+}
+
+static int take_maps(struct fly_stage_publish *s)
+{
+    struct fly_bus *bus = s->config.bus;
+    int64_t now = mono_ns(s), keyframe_ns = (int64_t)(s->config.options->publish.keyframe_s * 1e9);
+    int32_t cols, box[4];
+
+    if (!s->info || !fly_bus_take_maps(bus, &s->fresh))
+        return 0;
+    if (s->fresh.serial != s->info->serial || s->shown.cap < s->fresh.n_chips)
+        return 1;
+    cols = s->info->plan.grid.cols;
+    int classes = fly_classes_differ(&s->shown, &s->fresh);
+
+    for (int m = 0; m < FLY_MODALITIES; m++) {
+        int first = s->map_seq[m] == 0;
+
+        if (!fly_maps_has(s->info, (enum fly_modality)m))
+            continue;
+        int differs = first || fly_maps_differ(&s->shown, &s->fresh, (enum fly_modality)m, cols, box);
+
+        if (!differs && !classes && !s->fresh.final)
+            continue;
+        if (first || classes || s->fresh.final || now - s->keyframe_ns[m] >= keyframe_ns) {
+            publish_map(s, (enum fly_modality)m, NULL);
+            s->keyframe_ns[m] = now;
+        } else {
+            publish_map(s, (enum fly_modality)m, box);
+        }
+    }
+    now = mono_ns(s);
+    for (int m = 0; m < FLY_ENSEMBLE; m++)
+        for (int32_t k = 0; k < s->fresh.n_chips; k++)
+            if (s->fresh.stamp[m][k] > 0 && s->fresh.labels[m][k] != FLY_LABEL_PENDING)
+                fly_latency_add(&s->latency, now - s->fresh.stamp[m][k]);
+    s->shown.n_chips = s->fresh.n_chips;
+    fly_map_set_copy(&s->shown, &s->fresh);
+    fly_crash_here(FLY_CRASH_PUBLISHED);
+    return 1;
+}
+
+/* A keyframe of what is shown, under the number that was last published: repeats keep their number. */
+void fly_publish_keyframe(struct fly_stage_publish *s, enum fly_modality m, struct fly_pub_id *id)
+{
+    fly_map_out_fill(&s->out, s->info, &s->shown, m, NULL);
+    s->out.map.base = FLY_PUB_KEYFRAME;
+    *id = (struct fly_pub_id){.session = s->info->id,
+                              .seq = s->map_seq[m],
+                              .t_ns = s->config.clock.unix_ns(s->config.clock.ctx)};
+}
+
+/* ---- late joiners ------------------------------------------------------------------------------ */
+
+static void repeat_topic(struct fly_stage_publish *s, enum fly_topic topic)
+{
+    struct fly_pub_message message;
+    struct fly_pub_id id;
+
+    if (topic != FLY_TOPIC_MAP) {
+        struct fly_part parts[2] = {{topics[topic], strlen(topics[topic])},
+                                    {s->cache[topic].bytes, s->cache[topic].len}};
+
+        if (s->cache[topic].len && fly_endpoint_send(s->config.publish, parts, 2) < 0)
+            fly_count(s->config.bus, FLY_COUNT_PUBLISH_DROPPED, 1);
+        return;
+    }
+    for (int m = 0; m < FLY_MODALITIES; m++) {
+        if (!s->info || !s->map_seq[m])
+            continue;
+        fly_publish_keyframe(s, (enum fly_modality)m, &id);
+        if (fly_pub_map(&message, pack_of(s), &id, &s->out.map) == FLY_OK)
+            send(s, &message);
+    }
+}
+
+static int take_subscriptions(struct fly_stage_publish *s)
+{
+    struct fly_msg msg;
+    int did = 0;
+
+    while (fly_endpoint_recv(s->config.publish, &msg) == FLY_OK) {
+        const unsigned char *bytes = msg.n_parts ? msg.parts[0].bytes : NULL;
+
+        /* First byte 1: subscribe; the rest is a prefix of topics. */
+        if (bytes && msg.parts[0].len >= 1 && bytes[0] == 1) {
+            size_t len = msg.parts[0].len - 1;
+
+            for (int t = 0; t < FLY_TOPICS; t++)
+                if (len <= strlen(topics[t]) && memcmp(topics[t], bytes + 1, len) == 0)
+                    repeat_topic(s, (enum fly_topic)t);
+        }
+        fly_msg_close(&msg);
+        did = 1;
+    }
+    return did;
+}
+
+/* ---- heartbeat, metrics, events ---------------------------------------------------------------- */
+
+static uint64_t rss_bytes(void)
+{
+    unsigned long long total = 0, resident = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+
+    if (!file)
+        return 0;
+    if (fscanf(file, "%llu %llu", &total, &resident) != 2)
+        resident = 0;
+    fclose(file);
+    return resident * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static void heartbeat(struct fly_stage_publish *s, int64_t now)
+{
+    struct fly_bus *bus = s->config.bus;
+    struct fly_pub_id id = next_id(s, FLY_TOPIC_HEARTBEAT);
+    struct fly_pub_heartbeat beat = {0};
+    struct fly_counters_out counters;
+    struct fly_pub_message message;
+    struct fly_status status;
+
+    pthread_mutex_lock(&bus->lock);
+    status = bus->status;
+    pthread_mutex_unlock(&bus->lock);
+    beat.state = fly_state_name(status.state);
+    if (s->info && strcmp(s->info->id, status.session) == 0) {
+        fly_streams_of(&beat.last_seq, s->info, status.last_seq);
+        fly_streams_of(&beat.durable_seq, s->info, status.durable_seq);
+    }
+    beat.backlog_chips = status.backlog_chips;
+    beat.rss_bytes = rss_bytes();
+    fly_publish_counters(s, &counters);
+    beat.counters = counters.counters;
+    if (fly_pub_heartbeat(&message, pack_of(s), &id, &beat) == FLY_OK)
+        send_and_keep(s, FLY_TOPIC_HEARTBEAT, &message);
+    s->heartbeat_ns = now;
+    memcpy(s->durable_told, status.durable_seq, sizeof s->durable_told);
+    s->state_told = status.state;
+}
+
+/* AMI and ARI between the maps shown, over the chips that both label; NaN where there is nothing. */
+static void fewshot_agreement(struct fly_stage_publish *s, struct fly_pub_metrics *metrics)
+{
+    static const int pairs[3][2] = {{FLY_HAADF, FLY_EDS}, {FLY_HAADF, FLY_ENSEMBLE}, {FLY_EDS, FLY_ENSEMBLE}};
+    int32_t *a = s->out.labels, *b = (int32_t *)s->out.age;
+
+    for (int p = 0; p < 3; p++) {
+        const int32_t *x = s->shown.labels[pairs[p][0]], *y = s->shown.labels[pairs[p][1]];
+        int32_t n = 0;
+
+        for (int32_t k = 0; k < s->shown.n_chips; k++)
+            if (x[k] >= 0 && y[k] >= 0) {
+                a[n] = x[k];
+                b[n++] = y[k];
+            }
+        metrics->methods[0].ami[p] = n ? fly_ami(a, b, n) : NAN;
+        metrics->methods[0].ari[p] = n ? fly_ari(a, b, n) : NAN;
+    }
+}
+
+static void metrics(struct fly_stage_publish *s, int64_t now)
+{
+    struct fly_pub_id id = next_id(s, FLY_TOPIC_METRICS);
+    struct fly_pub_metrics out = {.n_methods = 1,
+                                  .p50_ms = fly_latency_ms(&s->latency, 50),
+                                  .p99_ms = fly_latency_ms(&s->latency, 99),
+                                  .max_ms = fly_latency_ms(&s->latency, 100)};
+    struct fly_counters_out counters;
+    struct fly_pub_message message;
+
+    out.methods[0].method = "fewshot";
+    fewshot_agreement(s, &out);
+    fly_publish_counters(s, &counters);
+    out.counters = counters.counters;
+    if (fly_pub_metrics(&message, pack_of(s), &id, &out) == FLY_OK)
+        send_and_keep(s, FLY_TOPIC_METRICS, &message);
+    s->metrics_ns = now;
+}
+
+static int take_events(struct fly_stage_publish *s)
+{
+    static const char *const levels[] = {"info", "warning", "error"};
+    struct fly_event event;
+    int did = 0;
+
+    while (fly_bus_take_event(s->config.bus, &event)) {
+        struct fly_pub_id id = next_id(s, FLY_TOPIC_EVENT);
+        struct fly_pub_event out = {levels[event.level], event.code, event.text, {event.data, event.data_len}};
+        struct fly_pub_message message;
+
+        if (fly_pub_event(&message, pack_of(s), &id, &out) == FLY_OK)
+            send_and_keep(s, FLY_TOPIC_EVENT, &message);
+        if (s->config.log_event)
+            s->config.log_event(&event);
+        did = 1;
+    }
+    return did;
+}
+
+static int durable_moved(struct fly_stage_publish *s)
+{
+    struct fly_bus *bus = s->config.bus;
+    int moved;
+
+    pthread_mutex_lock(&bus->lock);
+    moved = memcmp(bus->status.durable_seq, s->durable_told, sizeof s->durable_told) != 0 ||
+            bus->status.state != s->state_told;
+    pthread_mutex_unlock(&bus->lock);
+    return moved;
+}
+
+static int tick(struct fly_stage_publish *s)
+{
+    int64_t now = mono_ns(s), sync_ns = (int64_t)s->config.options->recording.sync_ms * 1000000;
+    int did = 0;
+
+    if (now - s->heartbeat_ns >= SECOND_NS || !s->heartbeat_ns ||
+        (now - s->heartbeat_ns >= sync_ns && durable_moved(s))) {
+        heartbeat(s, now);
+        did = 1;
+    }
+    if (s->info && !s->stopped && s->out.cap && now - s->metrics_ns >= SECOND_NS) {
+        metrics(s, now);
+        did = 1;
+    }
+    return did;
+}
+
+/* ---- the turn ---------------------------------------------------------------------------------- */
+
+int fly_stage_publish_step(struct fly_stage_publish *stage)
+{
+    struct fly_stage_publish *s = stage;
+    int did = fly_desk_requests(s);
+
+    /* A new session is only taken once the old one's end is out; its maps come before its end. */
+    if (!s->info || s->stopped || s->info->serial == 0)
+        did |= take_opened(s);
+    did |= take_maps(s);
+    did |= take_end(s);
+    did |= take_events(s);
+    did |= fly_desk_replies(s);
+    did |= take_subscriptions(s);
+    did |= tick(s);
+    return did;
+}
+
+void fly_stage_publish_wait(struct fly_stage_publish *stage, int32_t timeout_ms)
+{
+    struct fly_stage_publish *s = stage;
+    struct fly_endpoint *endpoints[2] = {s->config.control, s->config.publish};
+    struct fly_bus *bus = s->config.bus;
+    int quiet;
+
+    /* seq_cst, then one more look at what others may have left: see fly_ring_push. */
+    atomic_store_explicit(&bus->publish_sleeps, 1, memory_order_seq_cst);
+    pthread_mutex_lock(&bus->lock);
+    quiet = !bus->mail_full && !bus->event_len && !bus->end.serial && !bus->opened;
+    pthread_mutex_unlock(&bus->lock);
+    if (quiet && fly_ring_len(fly_stage_engine_replies(s->config.engine)) == 0 &&
+        fly_net_wait(endpoints, 2, 0, bus->publish_wake_fd, timeout_ms) == FLY_OK)
+        fly_wake_clear(bus->publish_wake_fd);
+    atomic_store_explicit(&bus->publish_sleeps, 0, memory_order_seq_cst);
+}

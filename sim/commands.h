@@ -1,0 +1,11 @@
+/* sim/commands.h: the subcommands of flyback that stand on the other side of the wire.
+ *
+ * Each takes its own name as argv[0] and returns the exit code: 0 done, 1 failed, 2 wrong usage, 130
+ * interrupted. Results go to stdout, talk to stderr.
+ */
+#ifndef FLY_SIM_COMMANDS_H
+#define FLY_SIM_COMMANDS_H
+
+int fly_cmd_import(int argc, char **argv);
+
+#endif

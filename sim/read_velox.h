@@ -1,0 +1,82 @@
+/* sim/read_velox.h: the parts of the Velox reader: metadata in JSON, and event streams.
+ *
+ * A stream is one column of 16-bit words for one detector segment: 65535 says that the beam moves to
+ * the next pixel, any other word is the channel of one photon in the present pixel; pixels run x
+ * fastest, frame after frame, and the very last mark may be missing. A point acquisition has no marks.
+ */
+#ifndef FLY_SIM_READ_VELOX_H
+#define FLY_SIM_READ_VELOX_H
+
+#include <jansson.h>
+
+#include "sim/read_h5.h"
+
+enum { FLY_VELOX_MARK = 65535, FLY_VELOX_WORDS = 65536 };
+
+/* ---- metadata ---------------------------------------------------------------------------------- */
+
+/* Column `column` of group/Metadata: NUL-padded JSON. json_decref the result. FLY_EWIRE: none there, or
+ * no JSON; `what` names the object. */
+FLY_MUST_USE int fly_velox_meta(json_t **out, const char *path, hid_t group, const char *what,
+                                int64_t column);
+
+/* Follow keys to a leaf: "Scan", "DwellTime", NULL. Velox writes all numbers as text. NaN: not there
+ * or no number; a text of "nan" counts as there (*there = 1) when there is given. */
+double fly_json_number(const json_t *root, int *there, ...);
+const char *fly_json_text(const json_t *root, ...); /* "" when not there */
+
+/* The entry of Detectors whose DetectorName is name, or NULL. */
+const json_t *fly_velox_detector(const json_t *meta, const char *name);
+
+/* The size of the scanned raster: Scan.ScanSize times Scan.ScanArea. 1 known, 0 not; *area tells
+ * whether ScanArea was there. */
+int fly_velox_raster(const json_t *meta, int32_t *height_px, int32_t *width_px, int *area);
+
+/* ---- streams ----------------------------------------------------------------------------------- */
+
+struct fly_velox_line {
+    int64_t at;        /* first word */
+    uint32_t words;    /* photons and marks */
+    uint32_t photons;
+    int32_t width_px;  /* pixels that the beam reached */
+};
+
+struct fly_velox_stream {
+    char name[FLY_NAME_MAX + 1]; /* DetectorName, as in the file */
+    hid_t group;
+    struct fly_h5_set set;
+    int64_t words;
+    int32_t n_channels;
+    double ev_per_channel, ev_offset, takeoff_deg;
+    uint64_t events, marks;
+    uint64_t *histogram;          /* (FLY_VELOX_WORDS), of all words */
+    double dwell_us;              /* NaN: not said */
+    /* by fly_velox_stream_index */
+    int32_t height_px, width_px;
+    int64_t frames;
+    struct fly_velox_line *lines; /* (frames, height_px) */
+    double *live_fraction;        /* (frames), NaN: not said */
+    double point_live_us, point_real_us; /* of a point acquisition, NaN: not said */
+    uint32_t photons_max;         /* of a line */
+    uint64_t stray;               /* photons after the last pixel of a frame: left */
+    int64_t short_frame, short_px; /* the first frame that ends early, after short_px; -1: none */
+    /* buffers of fly_velox_stream_line */
+    uint16_t *raw, *channel;
+    uint32_t *pixel, *counts;     /* counts: only where pairs would be too many */
+};
+
+/* Open Data/SpectrumStream/<id> and count its words. FLY_ERANGE: no stream of X-rays (note it, leave it). */
+FLY_MUST_USE int fly_velox_stream_open(struct fly_velox_stream *stream, const char *path, hid_t file,
+                                       const char *id, const struct fly_import_options *options);
+
+/* Find where each line begins, in a scan of this shape. */
+FLY_MUST_USE int fly_velox_stream_index(struct fly_velox_stream *stream, const char *path,
+                                        int32_t height_px, int32_t width_px,
+                                        const struct fly_import_options *options);
+void fly_velox_stream_close(struct fly_velox_stream *stream); /* zeros are fine */
+
+/* The line callback: ctx is the stream. Asked for whole lines. */
+FLY_MUST_USE int fly_velox_stream_line(void *ctx, int64_t frame, int32_t y_px, int32_t x0_px,
+                                       int32_t width_px, struct fly_import_photons *out);
+
+#endif

@@ -1,0 +1,317 @@
+#include "stream/publish.h"
+
+#include <string.h>
+
+#include "stream/wire_keys.h"
+
+/* ---- the five keys of every header ---------------------------------------------------------------- */
+
+static void pack_pair(struct fly_pack *pack, const char *key, const char *text)
+{
+    fly_pack_str(pack, key);
+    fly_pack_str(pack, text);
+}
+
+static void pack_number(struct fly_pack *pack, const char *key, double number)
+{
+    fly_pack_str(pack, key);
+    fly_pack_f64(pack, number);
+}
+
+static void pack_ints(struct fly_pack *pack, const char *key, const int32_t *items, uint32_t count)
+{
+    fly_pack_str(pack, key);
+    fly_pack_array(pack, count);
+    for (uint32_t i = 0; i < count; i++)
+        fly_pack_int(pack, items[i]);
+}
+
+enum { COMMON_KEYS = 5 };
+
+/* A map with the common keys, more to follow. */
+static void open_header(struct fly_pack *pack, const char *type, const struct fly_pub_id *id,
+                        uint32_t more)
+{
+    fly_pack_map(pack, COMMON_KEYS + more);
+    pack_pair(pack, "type", type);
+    pack_pair(pack, "session", id->session);
+    pack_pair(pack, "stream", type);
+    fly_pack_str(pack, "seq");
+    fly_pack_uint(pack, id->seq);
+    fly_pack_str(pack, "t_ns");
+    fly_pack_int(pack, id->t_ns);
+}
+
+/* List topic and header; what was handed in may have broken a limit of the protocol, which its reader
+ * would refuse. */
+static int close_header(struct fly_pub_message *out, const struct fly_pack *pack, const char *type)
+{
+    if (pack->full)
+        return fly_fail(FLY_ERANGE, "publish %s: the header does not fit %zu bytes", type, pack->cap);
+    if (fly_wire_scan(pack->bytes, pack->len) != FLY_REFUSE_NONE)
+        return FLY_ERANGE; /* the scan's words say what and where */
+    out->parts[0] = (struct fly_part){type, strlen(type)};
+    out->parts[1] = (struct fly_part){pack->bytes, pack->len};
+    out->n_parts = 2;
+    return FLY_OK;
+}
+
+void fly_pub_pack_streams(struct fly_pack *pack, const struct fly_pub_streams *streams)
+{
+    fly_pack_map(pack, (uint32_t)streams->count);
+    for (int32_t i = 0; i < streams->count; i++) {
+        fly_pack_str(pack, streams->names[i]);
+        fly_pack_uint(pack, streams->seq[i]);
+    }
+}
+
+void fly_pub_pack_counters(struct fly_pack *pack, const struct fly_pub_counters *counters)
+{
+    uint32_t reasons = 0;
+
+    for (int i = 1; counters->refused && i < FLY_REFUSALS; i++)
+        reasons += counters->refused[i] > 0;
+    fly_pack_map(pack, (uint32_t)counters->n_items + (counters->refused != NULL));
+    for (int32_t i = 0; i < counters->n_items; i++) {
+        fly_pack_str(pack, counters->items[i].name);
+        fly_pack_uint(pack, counters->items[i].value);
+    }
+    if (!counters->refused)
+        return;
+    fly_pack_str(pack, "refused");
+    fly_pack_map(pack, reasons);
+    for (int i = 1; i < FLY_REFUSALS; i++)
+        if (counters->refused[i] > 0) {
+            fly_pack_str(pack, fly_refusal_name((enum fly_refusal)i));
+            fly_pack_uint(pack, counters->refused[i]);
+        }
+}
+
+/* ---- start -------------------------------------------------------------------------------------- */
+
+static const char *const start_ours[] = {
+    "type",     "session",  "stream",    "seq",     "t_ns",     "grid_shape",
+    "chip_px",  "pitch_px", "origin_px", "profile", "embedder", "flyback_version",
+    "resumed",
+};
+enum { START_OURS = sizeof start_ours / sizeof start_ours[0] };
+
+/* Whether a key of the instrument's goes out: not where ours stands; in the short form only what the
+ * protocol names. */
+static int start_keeps(struct fly_value key, int shortened)
+{
+    const char *text = "";
+    size_t len = 0;
+    int known;
+
+    (void)fly_value_str(key, &text, &len);
+    for (int i = 0; i < START_OURS; i++)
+        if (strlen(start_ours[i]) == len && memcmp(start_ours[i], text, len) == 0)
+            return 0;
+    known = fly_key_find(text, len);
+    return !shortened || (known >= 0 && known != FLY_KEY_USER_DATA);
+}
+
+static void pack_start(struct fly_pack *pack, const struct fly_pub_id *id, struct fly_value instrument,
+                       const struct fly_pub_start *start, int shortened)
+{
+    struct fly_value_iter it = {0};
+    struct fly_value key, value;
+    const void *bytes;
+    size_t len;
+    uint32_t kept = 0;
+
+    while (fly_value_next(instrument, &it, &key, &value))
+        kept += (uint32_t)start_keeps(key, shortened);
+    open_header(pack, "start", id, kept + START_OURS - COMMON_KEYS);
+    it = (struct fly_value_iter){0};
+    while (fly_value_next(instrument, &it, &key, &value)) {
+        if (!start_keeps(key, shortened))
+            continue;
+        len = fly_value_bytes(key, &bytes);
+        fly_pack_raw(pack, bytes, len);
+        len = fly_value_bytes(value, &bytes);
+        fly_pack_raw(pack, bytes, len);
+    }
+    pack_ints(pack, "grid_shape", start->grid_shape, 2);
+    fly_pack_str(pack, "chip_px");
+    fly_pack_int(pack, start->chip_px);
+    fly_pack_str(pack, "pitch_px");
+    fly_pack_int(pack, start->pitch_px);
+    pack_ints(pack, "origin_px", start->origin_px, 2);
+    pack_pair(pack, "profile", start->profile);
+    pack_pair(pack, "embedder", start->embedder);
+    pack_pair(pack, "flyback_version", start->flyback_version);
+    fly_pack_str(pack, "resumed");
+    fly_pack_bool(pack, start->resumed);
+}
+
+int fly_pub_start(struct fly_pub_message *out, struct fly_pack *pack, const struct fly_pub_id *id,
+                  const struct fly_part *instrument, const struct fly_pub_start *start)
+{
+    struct fly_value header = fly_value_root(instrument->bytes, instrument->len);
+
+    pack_start(pack, id, header, start, 0);
+    if (pack->full || pack->len > FLY_HEADER_MAX) {
+        fly_pack_init(pack, pack->bytes, pack->cap);
+        pack_start(pack, id, header, start, 1);
+    }
+    return close_header(out, pack, "start");
+}
+
+/* ---- map ---------------------------------------------------------------------------------------- */
+
+void fly_pub_map_header(struct fly_pack *pack, const struct fly_pub_id *id,
+                        const struct fly_pub_map *map)
+{
+    open_header(pack, "map", id, 8);
+    pack_pair(pack, "method", map->method);
+    pack_pair(pack, "modality", map->modality);
+    pack_ints(pack, "full_shape", map->full_shape, 2);
+    pack_ints(pack, "bbox", map->bbox, 4);
+    fly_pack_str(pack, "base_seq");
+    if (map->base == FLY_PUB_EXACT)
+        fly_pack_nil(pack);
+    else
+        fly_pack_uint(pack, map->base == FLY_PUB_DELTA ? map->base_seq : 0);
+    fly_pack_str(pack, "as_of");
+    fly_pub_pack_streams(pack, &map->as_of);
+    fly_pack_str(pack, "final");
+    fly_pack_bool(pack, map->final);
+    fly_pack_str(pack, "classes");
+    fly_pack_array(pack, (uint32_t)map->n_classes);
+    for (int32_t i = 0; i < map->n_classes; i++) {
+        fly_pack_map(pack, 3);
+        fly_pack_str(pack, "id");
+        fly_pack_int(pack, map->classes[i].id);
+        pack_pair(pack, "name", map->classes[i].name);
+        pack_pair(pack, "color", map->classes[i].color);
+    }
+}
+
+void fly_pub_map_payloads(struct fly_part payloads[3], const struct fly_pub_map *map)
+{
+    size_t chips = (size_t)map->bbox[2] * (size_t)map->bbox[3];
+
+    payloads[0] = (struct fly_part){map->labels, chips * sizeof map->labels[0]};
+    payloads[1] = (struct fly_part){map->confidence, chips * sizeof map->confidence[0]};
+    payloads[2] = (struct fly_part){map->age, chips * sizeof map->age[0]};
+}
+
+int fly_pub_map(struct fly_pub_message *out, struct fly_pack *pack, const struct fly_pub_id *id,
+                const struct fly_pub_map *map)
+{
+    int rc;
+
+    for (int i = 0; i < 2; i++)
+        FLY_ASSERT(map->bbox[i] >= 0 && map->bbox[2 + i] >= 1 &&
+                   map->bbox[2 + i] <= map->full_shape[i] - map->bbox[i]);
+    fly_pub_map_header(pack, id, map);
+    rc = close_header(out, pack, "map");
+    if (rc < 0)
+        return rc;
+    fly_pub_map_payloads(out->parts + 2, map);
+    out->n_parts = 5;
+    return FLY_OK;
+}
+
+/* ---- metrics, event, heartbeat, stop ------------------------------------------------------------ */
+
+static void pack_agreement(struct fly_pack *pack, const struct fly_pub_metrics *metrics, int ari)
+{
+    static const char *const pairs[] = {"haadf_eds", "haadf_ens", "eds_ens"};
+
+    fly_pack_str(pack, ari ? "ari" : "ami");
+    fly_pack_map(pack, (uint32_t)metrics->n_methods);
+    for (int32_t i = 0; i < metrics->n_methods; i++) {
+        fly_pack_str(pack, metrics->methods[i].method);
+        fly_pack_map(pack, 3);
+        for (int k = 0; k < 3; k++)
+            pack_number(pack, pairs[k],
+                        ari ? metrics->methods[i].ari[k] : metrics->methods[i].ami[k]);
+    }
+}
+
+static void pack_by_modality(struct fly_pack *pack, const struct fly_pub_metrics *metrics,
+                             int threshold)
+{
+    fly_pack_str(pack, threshold ? "threshold" : "modularity");
+    fly_pack_map(pack, (uint32_t)metrics->n_modalities);
+    for (int32_t i = 0; i < metrics->n_modalities; i++)
+        pack_number(pack, metrics->modalities[i].modality,
+                    threshold ? metrics->modalities[i].threshold
+                              : metrics->modalities[i].modularity);
+}
+
+int fly_pub_metrics(struct fly_pub_message *out, struct fly_pack *pack, const struct fly_pub_id *id,
+                    const struct fly_pub_metrics *metrics)
+{
+    open_header(pack, "metrics", id, 6);
+    pack_agreement(pack, metrics, 0);
+    pack_agreement(pack, metrics, 1);
+    pack_by_modality(pack, metrics, 0);
+    pack_by_modality(pack, metrics, 1);
+    fly_pack_str(pack, "latency_ms");
+    fly_pack_map(pack, 3);
+    pack_number(pack, "p50", metrics->p50_ms);
+    pack_number(pack, "p99", metrics->p99_ms);
+    pack_number(pack, "max", metrics->max_ms);
+    fly_pack_str(pack, "counters");
+    fly_pub_pack_counters(pack, &metrics->counters);
+    return close_header(out, pack, "metrics");
+}
+
+int fly_pub_event(struct fly_pub_message *out, struct fly_pack *pack, const struct fly_pub_id *id,
+                  const struct fly_pub_event *event)
+{
+    open_header(pack, "event", id, 4);
+    pack_pair(pack, "level", event->level);
+    pack_pair(pack, "code", event->code);
+    pack_pair(pack, "text", event->text);
+    fly_pack_str(pack, "data");
+    if (event->data.len > 0)
+        fly_pack_raw(pack, event->data.bytes, event->data.len);
+    else
+        fly_pack_nil(pack);
+    return close_header(out, pack, "event");
+}
+
+int fly_pub_heartbeat(struct fly_pub_message *out, struct fly_pack *pack, const struct fly_pub_id *id,
+                      const struct fly_pub_heartbeat *heartbeat)
+{
+    open_header(pack, "heartbeat", id, 6);
+    pack_pair(pack, "state", heartbeat->state);
+    fly_pack_str(pack, "last_seq");
+    fly_pub_pack_streams(pack, &heartbeat->last_seq);
+    fly_pack_str(pack, "durable_seq");
+    fly_pub_pack_streams(pack, &heartbeat->durable_seq);
+    fly_pack_str(pack, "backlog_chips");
+    fly_pack_int(pack, heartbeat->backlog_chips);
+    fly_pack_str(pack, "counters");
+    fly_pub_pack_counters(pack, &heartbeat->counters);
+    fly_pack_str(pack, "rss_bytes");
+    fly_pack_uint(pack, heartbeat->rss_bytes);
+    return close_header(out, pack, "heartbeat");
+}
+
+int fly_pub_stop(struct fly_pub_message *out, struct fly_pack *pack, const struct fly_pub_id *id,
+                 const struct fly_pub_stop *stop)
+{
+    open_header(pack, "stop", id, 7);
+    pack_pair(pack, "exit_status", stop->exit_status);
+    pack_pair(pack, "reason", stop->reason);
+    fly_pack_str(pack, "count");
+    fly_pub_pack_streams(pack, &stop->count);
+    pack_number(pack, "complete", stop->complete);
+    fly_pack_str(pack, "drained");
+    fly_pack_bool(pack, 1);
+    fly_pack_str(pack, "latency_ms");
+    fly_pack_map(pack, 4);
+    pack_number(pack, "p50", stop->p50_ms);
+    pack_number(pack, "p99", stop->p99_ms);
+    pack_number(pack, "p999", stop->p999_ms);
+    pack_number(pack, "max", stop->max_ms);
+    fly_pack_str(pack, "counters");
+    fly_pub_pack_counters(pack, &stop->counters);
+    return close_header(out, pack, "stop");
+}

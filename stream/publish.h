@@ -1,0 +1,201 @@
+/* stream/publish.h: what Flyback says to everyone: headers of the publish socket, made and read.
+ *
+ * A published message is [topic][header][payloads]; the topic is the header's type. Encoders write
+ * the header into a fly_pack that the caller reset, and list the parts. They know no socket, no clock
+ * and no engine: times, numbers and names come in as plain values.
+ *
+ * Memory   parts are lent: the header lies in the pack, payloads where the caller has them.
+ * Numbers  a double that is not finite goes out as nil.
+ * Errors   each encoder returns FLY_ERANGE when the header does not fit the pack, or its string or
+ *          nesting limits are broken by what it was given (the message says which); nothing is to be
+ *          sent then. A pack of FLY_HEADER_MAX bytes is what the protocol allows.
+ * Threads  pure but for fly_fail's text.
+ */
+#ifndef FLY_STREAM_PUBLISH_H
+#define FLY_STREAM_PUBLISH_H
+
+#include <stdint.h>
+
+#include "stream/wire.h"
+
+/* Who says it. session is "" outside any; seq counts per (session, topic) from 1. */
+struct fly_pub_id {
+    const char *session;
+    uint64_t seq;
+    int64_t t_ns;
+};
+
+struct fly_pub_message {
+    struct fly_part parts[1 + FLY_PARTS_MAX]; /* topic, header, payloads */
+    int32_t n_parts;
+};
+
+/* A number for each of a session's streams. names[0] is "control". */
+struct fly_pub_streams {
+    int32_t count;
+    const char *names[FLY_STREAMS_MAX];
+    uint64_t seq[FLY_STREAMS_MAX];
+};
+
+struct fly_pub_counter {
+    const char *name;
+    uint64_t value;
+};
+
+/* Counters that only grow. refused goes out as {reason: n} of those above 0; may be NULL: left out. */
+struct fly_pub_counters {
+    const struct fly_pub_counter *items;
+    int32_t n_items;
+    const uint64_t *refused; /* (FLY_REFUSALS), by enum fly_refusal */
+};
+
+/* ---- start -------------------------------------------------------------------------------------- */
+
+/* What stands in the published start beside the instrument's. */
+struct fly_pub_start {
+    int32_t grid_shape[2]; /* R, C */
+    int32_t chip_px, pitch_px;
+    int32_t origin_px[2];  /* y, x */
+    const char *profile, *embedder, *flyback_version;
+    int resumed;
+};
+
+/* The instrument's header, scanned, with every key it has; only session, stream, seq and t_ns are ours,
+ * and what stands in fly_pub_start. Where that is longer than a header may be, user_data and keys that
+ * the protocol does not name are left out. */
+FLY_MUST_USE int fly_pub_start(struct fly_pub_message *out, struct fly_pack *pack,
+                               const struct fly_pub_id *id, const struct fly_part *instrument,
+                               const struct fly_pub_start *start);
+
+/* ---- map ---------------------------------------------------------------------------------------- */
+
+struct fly_pub_class {
+    int32_t id;
+    const char *name;
+    const char *color; /* "#rrggbb" */
+};
+
+enum fly_pub_base { FLY_PUB_KEYFRAME, FLY_PUB_DELTA, FLY_PUB_EXACT };
+
+struct fly_pub_map {
+    const char *method, *modality;
+    int32_t full_shape[2]; /* R, C */
+    int32_t bbox[4];       /* r0, c0, nr, nc; within full_shape, all of it but in a delta */
+    enum fly_pub_base base;
+    uint64_t base_seq;     /* of a delta, >= 1; a keyframe says 0, an exact map nil */
+    struct fly_pub_streams as_of;
+    int final;
+    const struct fly_pub_class *classes;
+    int32_t n_classes;
+    const int32_t *labels;   /* (nr, nc) of the bbox, row-major */
+    const float *confidence; /* (nr, nc), NaN where undefined */
+    const uint32_t *age;     /* (nr, nc) */
+};
+
+FLY_MUST_USE int fly_pub_map(struct fly_pub_message *out, struct fly_pack *pack,
+                             const struct fly_pub_id *id, const struct fly_pub_map *map);
+
+/* The header alone as one value, for the reply to map.get, and its three payloads. */
+void fly_pub_map_header(struct fly_pack *pack, const struct fly_pub_id *id,
+                        const struct fly_pub_map *map);
+void fly_pub_map_payloads(struct fly_part payloads[3], const struct fly_pub_map *map);
+
+/* ---- metrics, event, heartbeat, stop ------------------------------------------------------------ */
+
+enum { FLY_PUB_METHODS_MAX = 4, FLY_PUB_MODALITIES_MAX = 4 };
+
+/* NaN is nil: not defined yet. */
+struct fly_pub_metrics {
+    int32_t n_methods;
+    struct {
+        const char *method;
+        double ami[3], ari[3]; /* haadf_eds, haadf_ens, eds_ens */
+    } methods[FLY_PUB_METHODS_MAX];
+    int32_t n_modalities;
+    struct {
+        const char *modality;
+        double modularity, threshold;
+    } modalities[FLY_PUB_MODALITIES_MAX];
+    double p50_ms, p99_ms, max_ms; /* arrival of a chip's last line to its published label */
+    struct fly_pub_counters counters;
+};
+FLY_MUST_USE int fly_pub_metrics(struct fly_pub_message *out, struct fly_pack *pack,
+                                 const struct fly_pub_id *id, const struct fly_pub_metrics *metrics);
+
+struct fly_pub_event {
+    const char *level; /* "info", "warning", "error" */
+    const char *code;
+    const char *text;
+    struct fly_part data; /* one packed value; len 0: nil */
+};
+FLY_MUST_USE int fly_pub_event(struct fly_pub_message *out, struct fly_pack *pack,
+                               const struct fly_pub_id *id, const struct fly_pub_event *event);
+
+struct fly_pub_heartbeat {
+    const char *state; /* "idle", "running", "draining" */
+    struct fly_pub_streams last_seq, durable_seq; /* count 0 outside a session */
+    int64_t backlog_chips;
+    uint64_t rss_bytes;
+    struct fly_pub_counters counters;
+};
+FLY_MUST_USE int fly_pub_heartbeat(struct fly_pub_message *out, struct fly_pack *pack,
+                                   const struct fly_pub_id *id,
+                                   const struct fly_pub_heartbeat *heartbeat);
+
+struct fly_pub_stop {
+    const char *exit_status, *reason;
+    struct fly_pub_streams count;
+    double complete; /* fraction of the scan's pixels */
+    double p50_ms, p99_ms, p999_ms, max_ms;
+    struct fly_pub_counters counters;
+};
+FLY_MUST_USE int fly_pub_stop(struct fly_pub_message *out, struct fly_pack *pack,
+                              const struct fly_pub_id *id, const struct fly_pub_stop *stop);
+
+/* {stream: seq} as one value: heartbeats, maps and the reply to status say it alike. */
+void fly_pub_pack_streams(struct fly_pack *pack, const struct fly_pub_streams *streams);
+void fly_pub_pack_counters(struct fly_pack *pack, const struct fly_pub_counters *counters);
+
+/* ---- reading: for viewers, producers that wait for durable_seq, and judges ------------------------ */
+
+/* A published message, taken apart. Views into the parts. */
+struct fly_published {
+    char type[32];
+    char session[FLY_SESSION_MAX + 1];
+    uint64_t seq;
+    int64_t t_ns;
+    struct fly_value header;
+    const struct fly_part *payloads;
+    int32_t n_payloads;
+};
+
+/* parts as received: [topic][header][payloads]. Unknown keys are passed over.
+ *
+ * FLY_EWIRE  no topic or header, a header that breaks the rules, a topic other than its type, or a
+ *            key of section 2 missing or wrong */
+FLY_MUST_USE int fly_published_decode(struct fly_published *out, const struct fly_part *parts,
+                                      int32_t n_parts);
+
+/* A map, published or the result of map.get. Views; arrays need no alignment and are (nr, nc). */
+struct fly_map_read {
+    char method[32], modality[32];
+    int32_t full_shape[2];
+    int32_t bbox[4];
+    int has_base;          /* 0: base_seq is nil, an exact map */
+    uint64_t base_seq;     /* 0: a keyframe */
+    int final;
+    struct fly_value as_of;   /* {stream: seq} */
+    struct fly_value classes; /* walk it with fly_value_next and fly_map_class */
+    const unsigned char *labels, *confidence, *age; /* <i4, <f4, <u4 */
+};
+
+/* header is scanned. FLY_EWIRE: a key is missing or wrong, the bbox leaves full_shape, or a payload is
+ * missing or has another size */
+FLY_MUST_USE int fly_map_decode(struct fly_map_read *out, struct fly_value header,
+                                const struct fly_part *payloads, int32_t n_payloads);
+
+/* One entry of classes: 1 when it has an id and a name (lent). */
+int fly_map_class(struct fly_value entry, int64_t *id, const char **name, size_t *name_len,
+                  char color[8]);
+
+#endif

@@ -1,0 +1,242 @@
+"""Write small Velox files with known content, and that content as .npy, into a folder.
+
+usage: make_velox.py DIR
+
+NAME.emd has NAME.SEGMENT.npy (frames, H, W, channels) and NAME.haadf.npy (frames, H, W) beside it
+where a test compares them. Layout: the groups and keys that Velox 10 and 11 write.
+"""
+import json
+import sys
+
+import h5py
+import numpy as np
+
+OUT = sys.argv[1]
+MARK = 65535
+rng = np.random.default_rng(7)
+
+
+def column(document):
+    """One metadata column: JSON padded with zeros."""
+    raw = json.dumps(document).encode()
+    cell = np.zeros(8000, "u1")
+    cell[: len(raw)] = np.frombuffer(raw, "u1")
+    return cell
+
+
+def metadata(detector, height, width, *, field=4, area=True, pixel="3e-09", live="0.9", names=(), kind=None):
+    """What Velox says of one image, stream or spectrum; all leaves are text."""
+    scan = {"ScanSize": {"width": str(width * (field if area else 1)), "height": str(height * (field if area else 1))},
+            "DwellTime": "2e-06", "LineTime": str(2e-6 * width + 1e-6), "FrameTime": str((2e-6 * width + 1e-6) * height)}
+    if area:
+        scan["ScanArea"] = {"left": "0.25", "right": str(0.25 + 1 / field), "top": "0.5", "bottom": str(0.5 + 1 / field)}
+    detectors = {"Detector-0": {"DetectorName": "HAADF", "DetectorType": "ScanningDetector",
+                                "CollectionAngleRange": {"begin": "0.05", "end": "0.2"}},
+                 "Detector-1": {"DetectorName": "DF4", "DetectorType": "ScanningDetector"}}
+    for i, name in enumerate(names):
+        detectors[f"Detector-{i + 2}"] = {"DetectorName": name, "DetectorType": kind or "AnalyticalDetector",
+                                          "Dispersion": "10", "OffsetEnergy": "-250", "LiveTime": live,
+                                          "RealTime": "1.0", "ElevationAngle": "0.31415926999999999"}
+    return {"Acquisition": {"AcquisitionStartDatetime": {"DateTime": "1700000000"}},
+            "Optics": {"AccelerationVoltage": "300000", "BeamConvergence": "0.025"},
+            "Sample": {"SampleId": "S-1", "SampleDescription": "garnet \u03b2"},
+            "Scan": scan, "Detectors": detectors,
+            "BinaryResult": {"Detector": detector, "PixelSize": {"width": pixel, "height": pixel},
+                             "PixelUnitX": "m", "PixelUnitY": "m"}}
+
+
+def words(cube):
+    """The event stream of a (frames, H, W, channels) cube, and where its frames begin."""
+    stream, table = [], []
+    for frame in cube:
+        table.append(len(stream))
+        for spectrum in frame.reshape(-1, cube.shape[3]):
+            photons = np.repeat(np.arange(cube.shape[3]), spectrum)
+            rng.shuffle(photons)
+            stream.extend(photons.tolist())
+            stream.append(MARK)
+    return np.array(stream, "u2"), np.array(table, "u8")
+
+
+def add(parent, name, data, document, columns=1, **more):
+    group = parent.create_group(name)
+    group.create_dataset("Data", data=data, **more)
+    group.create_dataset("Metadata", data=np.stack([column(document)] * columns, 1))
+    return group
+
+
+def text(parent, name, value):
+    parent.create_dataset(name, data=np.array([value], object), dtype=h5py.string_dtype())
+
+
+def save(path, frames=3, height=5, width=7, channels=64, *, names=("SuperXG21", "SuperXG22"), version="10",
+         haadf=True, streams=True, table=True, area=True, edit=None, edit_cube=None, swap=False, image=None,
+         spectra=True, pixel="3e-09", kind=None, extra=None, others=True):
+    """edit(words) changes the stream after its sum was taken; edit_cube(cube) the truth itself."""
+    stem = f"{OUT}/{path}"
+    with h5py.File(stem + ".emd", "w") as f:
+        text(f, "Version", json.dumps({"format": "Velox", "version": version}))
+        data = f.create_group("Data")
+        pictures = data.create_group("Image")
+        if haadf:
+            stack = rng.integers(0, 65536, (frames, height, width), dtype="u2") if image is None else image
+            np.save(stem + ".haadf.npy", stack)
+            stored = np.moveaxis(stack, 0, 2)
+            if swap:
+                stored = stored.transpose(1, 0, 2)
+            add(pictures, "b" * 32, stored, metadata("HAADF", height, width, area=area, pixel=pixel, names=names),
+                frames, chunks=stored.shape[:2] + (1,))
+            if others:
+                add(pictures, "a" * 32, rng.random((height, width, 1), dtype="f4"),
+                    metadata("SuperXG2", height, width, area=area, names=names))
+        if version != "10":
+            f.create_group("Displays")
+        else:
+            operations = f.create_group("Operations/StemInputOperation")
+            text(operations, "c" * 32, json.dumps({"dataPath": "/Data/Image/" + "b" * 32, "detector": "HAADF"}))
+        for i, name in enumerate(names if streams else ()):
+            cube = rng.poisson(0.08, (frames, height, width, channels)).astype("u4")
+            if edit_cube:
+                cube = edit_cube(name, cube)
+            np.save(f"{stem}.{name}.npy", cube)
+            stream, starts = words(cube)
+            document = metadata(name, height, width, area=area, names=names, kind=kind)
+            if edit:
+                stream = edit(name, stream)
+            group = add(data.require_group("SpectrumStream"), f"{9 - i:032x}", stream.reshape(-1, 1), document, frames,
+                        chunks=(64, 1), maxshape=(None, 1))
+            text(group, "AcquisitionSettings",
+                 json.dumps({"bincount": str(channels), "StreamEncoding": "uint16",
+                             "RasterScanDefinition": {"Width": str(width * 4), "Height": str(height * 4)}}))
+            if table:
+                group.create_dataset("FrameLocationTable", data=starts.reshape(-1, 1))
+            if spectra:
+                add(data.require_group("Spectrum"), f"{i:032x}",
+                    cube.sum((0, 1, 2)).astype("u4").reshape(-1, 1), document)
+        if extra:
+            extra(f, data, names)
+
+
+def without_last_mark(name, stream):
+    return stream[:-1]
+
+
+def second_empty(name, cube):
+    return cube if name.endswith("21") else cube * 0
+
+
+def drop_second(name, stream):
+    return stream if name.endswith("21") else stream[:0]
+
+
+def cut_short(name, stream):
+    """The third frame ends after 2 lines and 3 pixels."""
+    marks = np.flatnonzero(stream == MARK)
+    return stream[: marks[2 * 35 + 2 * 7 + 2] + 1]
+
+
+def cut_truth(name, cube):
+    cube[2, 2, 3:] = 0
+    cube[2, 3:] = 0
+    return cube
+
+
+def flip_one(name, stream):
+    photons = np.flatnonzero(stream != MARK)
+    stream[photons[10]] = (stream[photons[10]] + 1) % 64
+    return stream
+
+
+def too_many_marks(name, stream):
+    return np.append(stream, np.array([MARK, 3, MARK], "u2"))
+
+
+def part_sum(f, data, names):
+    """Velox's sum taken over a part of the frames."""
+    for group in data["Spectrum"].values():
+        group["Data"][...] = group["Data"][...] // 2
+
+
+def with_df4(f, data, names):
+    stack = rng.integers(0, 60000, (5, 7, 3), dtype="u2")
+    np.save(f"{OUT}/v11.df4.npy", np.moveaxis(stack, 2, 0))
+    add(data["Image"], "d" * 32, stack, metadata("DF4", 5, 7, names=names), 3)
+    add(data["Image"], "0" * 32, rng.integers(0, 9, (11, 13, 1), dtype="u2"), metadata("HAADF", 11, 13, names=names))
+
+
+def with_eels(f, data, names):
+    document = metadata("EELS-1", 5, 7, names=("EELS-1",), kind="SpectrometerDetector")
+    add(data["SpectrumStream"], "e" * 32, np.zeros((4, 1), "u2"), document)
+    data.create_group("EelsSpectrumImage")
+
+
+def pruned(f, data, names):
+    group = add(data.require_group("SpectrumImage"), "e" * 32, np.zeros((9, 1), "u1"), metadata("SuperXG2", 5, 7))
+    text(group, "SpectrumImageSettings", json.dumps({"startFramePosition": "1", "endFramePosition": "3"}))
+
+
+def twice(f, data, names):
+    data["SpectrumStream"].copy(f"{9:032x}", data["SpectrumStream"], "f" * 32)
+
+
+def absurd_image(f, data, names):
+    """A shape far beyond what the file stores."""
+    group = data["Image"].create_group("f" * 32)
+    group.create_dataset("Data", shape=(16000, 16000, 50000), dtype="u2", chunks=(64, 64, 1))
+    group.create_dataset("Metadata", data=column(metadata("HAADF", 16000, 16000)).reshape(-1, 1))
+
+
+def absurd_stream(f, data, names):
+    stream = data["SpectrumStream"][f"{9:032x}"]["Data"]
+    stream.resize((1 << 44, 1))
+
+
+def no_metadata(f, data, names):
+    del data["SpectrumStream"][f"{9:032x}"]["Metadata"]
+
+
+def bad_json(f, data, names):
+    cell = data["SpectrumStream"][f"{9:032x}"]["Metadata"]
+    cell[...] = ord("{")
+
+
+def nan_dispersion(f, data, names):
+    group = data["SpectrumStream"][f"{9:032x}"]
+    document = json.loads(bytes(group["Metadata"][:, 0]).split(b"\0")[0])
+    for detector in document["Detectors"].values():
+        if "Dispersion" in detector:
+            detector["Dispersion"] = "nan"
+    group["Metadata"][:, 0] = column(document)
+
+
+save("plain")
+save("nolast", edit=without_last_mark)
+save("notable", table=False, edit=without_last_mark)
+save("one_empty", edit_cube=second_empty, edit=drop_second)
+save("v11", version="11", extra=with_df4)
+save("point", 1, 1, 1, 512, haadf=False, table=False, edit=lambda name, stream: stream[stream != MARK],
+     edit_cube=lambda name, cube: cube + np.uint32(20))
+save("swapped", swap=True)
+save("no_area", area=False)
+save("no_image", haadf=False, others=False)
+save("short", edit=cut_short, edit_cube=cut_truth)
+save("eels", extra=with_eels)
+save("part_sum", extra=part_sum)
+save("wide", 2, 3, 300)
+save("damaged", edit=flip_one)
+save("lost", edit=lambda name, stream: np.delete(stream, np.flatnonzero(stream != MARK)[5]))
+save("too_many_marks", edit=too_many_marks)
+save("pruned", streams=False, extra=pruned)
+save("haadf_alone", streams=False, spectra=False, others=False)
+save("misfit", image=rng.integers(0, 9, (3, 5, 8), dtype="u2"))  # the metadata say 5 x 7
+save("twice", extra=twice)
+save("nan_pixel", pixel="nan")
+save("nan_dispersion", extra=nan_dispersion)
+save("absurd_image", extra=absurd_image)
+save("absurd_stream", extra=absurd_stream)
+save("no_metadata", extra=no_metadata)
+save("bad_json", extra=bad_json)
+with open(f"{OUT}/plain.emd", "rb") as whole, open(f"{OUT}/truncated.emd", "wb") as cut:
+    cut.write(whole.read()[:20000])
+with h5py.File(f"{OUT}/foreign.emd", "w") as other:
+    other.create_group("version_1/data")
