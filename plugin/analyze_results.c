@@ -466,3 +466,52 @@ int fly_results_write(struct fly_session *session, const struct fly_analysis *an
         rc = write_json(&out, embedder);
     return rc;
 }
+
+int fly_results_picture(struct fly_session *session, enum fly_modality modality, const char *path)
+{
+    struct fly_engine *engine = fly_session_engine(session);
+    const struct fly_session_info *info = fly_session_facts(session);
+    const struct fly_grid *grid = fly_engine_grid(engine);
+    const struct fly_support *support = fly_engine_support(engine);
+    struct fly_picture_class classes[FLY_CLASSES_MAX];
+    struct fly_map_view view;
+    struct fly_text png;
+    char title[160], note[200];
+    float *image = NULL;
+    int32_t n = 0;
+    int rc = FLY_OK;
+
+    for (int32_t c = 0; c < support->n_classes; c++)
+        if (support->classes[c].alive)
+            classes[n++] = (struct fly_picture_class){c, support->classes[c].name};
+    if (info->plan.image > 0) {
+        image = malloc((size_t)grid->height_px * (size_t)grid->width_px * sizeof *image);
+        if (!image)
+            return fly_fail(FLY_ENOMEM, "%s: no memory for the image", path);
+        fly_engine_peek(engine, (struct fly_rect){0, 0, grid->height_px, grid->width_px}, image);
+    }
+    fly_engine_map(engine, modality, &view);
+    snprintf(title, sizeof title, "%s: few-shot, %s", info->id, fly_modality_name(modality));
+    snprintf(note, sizeof note, "%s, profile %s, %d x %d chips of %d px", fly_session_embedder_name(session),
+             fly_options_word(fly_session_options(session), "profile"), grid->rows, grid->cols, grid->side_px);
+    fly_text_init(&png);
+    rc = fly_picture_png(&(struct fly_picture){.title = title,
+                                               .note = note,
+                                               .height_px = grid->height_px,
+                                               .width_px = grid->width_px,
+                                               .image = image,
+                                               .pixel_nm = info->plan.pixel_nm[1],
+                                               .rows = grid->rows,
+                                               .cols = grid->cols,
+                                               .side_px = grid->side_px,
+                                               .pitch_px = grid->pitch_px,
+                                               .labels = view.labels,
+                                               .n_classes = n,
+                                               .classes = classes},
+                         &png);
+    if (rc == FLY_OK)
+        rc = fly_file_write(path, png.bytes, png.len);
+    fly_text_fini(&png);
+    free(image);
+    return rc;
+}

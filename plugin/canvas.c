@@ -182,6 +182,7 @@ void fly_canvas_text(struct fly_canvas *canvas, double x, double baseline, doubl
     double unit = cap_px / 12, radius = cap_px * weight / 2;
     size_t len = strlen(text);
 
+    x += radius; /* the ink begins at x */
     for (size_t i = 0; i < len;) {
         struct outline outline;
         unsigned code;

@@ -1,4 +1,67 @@
-int main(void)
+/* flyback: one program, its subcommands in one table. The one file that sees both sides of the wire. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "plugin/commands.h"
+#include "sim/commands.h"
+
+static int version(int argc, char **argv)
 {
+    (void)argc;
+    (void)argv;
+    printf("flyback %s\n", FLY_VERSION);
     return 0;
+}
+
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *brief;
+} commands[] = {
+    {"demo", fly_cmd_demo, "a simulated microscope against the plugin, with a live view and final maps"},
+    {"run", fly_cmd_run, "the plugin: takes the instrument's stream, records it, publishes maps"},
+    {"sim", fly_cmd_sim, "a simulated microscope on the other side of the wire"},
+    {"replay", fly_cmd_replay, "send a recording again, byte for byte"},
+    {"import", fly_cmd_import, "make a recording of HyperSpy, Velox, image or array files"},
+    {"analyze", fly_cmd_analyze, "the same engine on files, without sockets"},
+    {"watch", fly_cmd_watch, "the live map in a terminal"},
+    {"check", fly_cmd_check, "validate a configuration, support set or recording"},
+    {"bench", fly_cmd_bench, "measure, one JSON line per case"},
+    {"version", version, "print the version"},
+};
+enum { COMMANDS = sizeof commands / sizeof *commands };
+
+static void help(FILE *out)
+{
+    fprintf(out, "Usage: flyback COMMAND [options]\n\n"
+                 "Live maps of what a scanning electron microscope sees, while it still scans.\n\n");
+    for (int i = 0; i < COMMANDS; i++)
+        fprintf(out, "  %-9s %s\n", commands[i].name, commands[i].brief);
+    fprintf(out, "\nflyback COMMAND --help says more of each.\n\n"
+                 "Examples\n"
+                 "  flyback demo --seconds 20\n"
+                 "  flyback run --set chip.size_px=15\n");
+}
+
+int main(int argc, char **argv)
+{
+    /* Products run one at a time on each of our workers; a library's own threads would fight them. Set
+     * before any library looks. */
+    setenv("OPENBLAS_NUM_THREADS", "1", 0);
+    if (argc < 2) {
+        help(stderr);
+        return 2;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+        help(stdout);
+        return 0;
+    }
+    if (strcmp(argv[1], "--version") == 0)
+        return version(argc, argv);
+    for (int i = 0; i < COMMANDS; i++)
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return commands[i].run(argc - 1, argv + 1);
+    fprintf(stderr, "flyback: '%s' is no command (see flyback --help)\n", argv[1]);
+    return 2;
 }

@@ -234,10 +234,39 @@ int fly_options_set_live(struct fly_options *options, const char *key, const cha
                     list);
 }
 
+static int is_local(const char *address)
+{
+    static const char *const hosts[] = {"tcp://127.", "tcp://localhost:", "tcp://[::1]:", "ipc://"};
+
+    for (size_t i = 0; i < sizeof hosts / sizeof *hosts; i++) {
+        if (strncmp(address, hosts[i], strlen(hosts[i])) == 0)
+            return 1;
+    }
+    return 0;
+}
+
 int fly_options_check(const struct fly_options *options)
 {
+    static const char *const sockets[] = {"sockets.ingest", "sockets.publish", "sockets.control"};
+    const char *const addresses[] = {options->sockets.ingest, options->sockets.publish, options->sockets.control};
     const char *weights = options->embed.weights;
     int made = strncmp(weights, "he:", 3) == 0 || strcmp(weights, "closed:") == 0;
+
+    for (int i = 0; i < 3; i++) {
+        const char *other = addresses[(i + 1) % 3];
+        size_t len = strlen(addresses[i]);
+        int any_port = len > 2 && (strcmp(addresses[i] + len - 2, ":*") == 0 || strcmp(addresses[i] + len - 2, ":0") == 0);
+
+        /* Whoever reaches the sockets may do everything; there are no keys to tell people apart. */
+        if (!is_local(addresses[i]))
+            return fly_fail(FLY_ERANGE, "%s: %s: \"%.80s\" is open to other machines; allowed: this machine "
+                            "(tcp://127.0.0.1:PORT, ipc://PATH), reached from others through a tunnel",
+                            fly_options_origin(options, sockets[i]), sockets[i], addresses[i]);
+        if (strcmp(addresses[i], other) == 0 && !any_port)
+            return fly_fail(FLY_ERANGE, "%s: %s: \"%.80s\" is that of %s as well (%s)",
+                            fly_options_origin(options, sockets[i]), sockets[i], addresses[i],
+                            sockets[(i + 1) % 3], fly_options_origin(options, sockets[(i + 1) % 3]));
+    }
 
     if (options->chip.pitch_px > options->chip.size_px)
         return fly_fail(FLY_ERANGE, "%s: chip.pitch_px: %d is wider than chip.size_px, %d (%s): chips leave no gaps",

@@ -145,8 +145,9 @@ FLY_MUST_USE int fly_options_set(struct fly_options *options, const char *key, c
 FLY_MUST_USE int fly_options_set_live(struct fly_options *options, const char *key, const char *value,
                                       const char *origin);
 
-/* Rules between keys: a pitch no wider than the chip, a network that has its weights, ... Call it once all
- * sources are in. FLY_ERANGE names the keys and where their values came from. */
+/* Rules between keys: a pitch no wider than the chip, a network that has its weights, addresses that only
+ * this machine reaches, ... Call it once all sources are in. FLY_ERANGE names the keys and where their
+ * values came from. */
 FLY_MUST_USE int fly_options_check(const struct fly_options *options);
 
 /* The value as fly_options_set takes it; returns out, cut at cap. key exists (asserted). */

@@ -8,14 +8,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "sim/commands.h"
 #include "sim/import.h"
+#include "sim/import_apart.h"
 
 enum { EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
+enum { EXIT_HELP = 1000, PATH_CAP = 1100 };
 
 static const char usage_text[] =
     "usage: flyback import FILE [FILE ...] [options]\n"
@@ -176,7 +179,7 @@ static int parse_option(struct request *request, int option, const char *value)
     return EXIT_USAGE; /* getopt has said what is wrong */
 }
 
-/* 0: go on; else the exit code, plus 1000 for a --help that is done. */
+/* 0: go on; EXIT_HELP: help was shown; else the exit code. */
 static int parse_arguments(struct request *request, int argc, char **argv)
 {
     static const struct option names[] = {
@@ -193,7 +196,7 @@ static int parse_arguments(struct request *request, int argc, char **argv)
     while (rc == 0 && (option = getopt_long(argc, argv, "-ho:", names, NULL)) != -1) {
         if (option == 'h') {
             fputs(usage_text, stdout);
-            return 1000;
+            return EXIT_HELP;
         }
         rc = option == 1 ? add_path(request, optarg, 0) : parse_option(request, option, optarg);
     }
@@ -253,7 +256,8 @@ struct job {
     struct fly_import *files[FLY_IMPORT_FILES_MAX + 1];
     int32_t n_files;
     struct fly_import_plan plan;
-    char path[1100];
+    struct request *request;
+    char *path; /* PATH_CAP, shared with the parent, which sweeps up after us if we die */
 };
 
 static void close_files(struct job *job)
@@ -338,8 +342,9 @@ static int make_dir(const char *path)
     }
 }
 
-static int run(struct job *job, struct request *request, struct progress *progress)
+static int import_files(struct job *job, struct progress *progress)
 {
+    struct request *request = job->request;
     const char *sources[FLY_IMPORT_FILES_MAX + 3];
     int32_t n = 0;
     int rc = open_files(job, request, progress);
@@ -357,9 +362,9 @@ static int run(struct job *job, struct request *request, struct progress *progre
     if (rc < 0)
         return rc;
     if (request->out)
-        snprintf(job->path, sizeof job->path, "%s", request->out);
+        snprintf(job->path, PATH_CAP, "%s", request->out);
     else
-        snprintf(job->path, sizeof job->path, "%s/%s.fly", request->dir, job->plan.session);
+        snprintf(job->path, PATH_CAP, "%s/%s.fly", request->dir, job->plan.session);
     return fly_import_record(&job->plan, &request->options, job->path);
 }
 
@@ -396,36 +401,74 @@ static int print_report(const struct job *job)
     return FLY_OK;
 }
 
-int fly_cmd_import(int argc, char **argv)
+/* All that touches the files, in the child. */
+static int work(void *ctx)
 {
-    struct request request = {.dir = "recordings", .options = fly_import_options_default()};
+    struct job *job = ctx;
     struct progress progress = {.begun_ms = now_ms(), .terminal = isatty(STDERR_FILENO)};
-    struct sigaction act = {.sa_handler = ask_stop}, old_int, old_term;
-    struct job *job = calloc(1, sizeof *job);
-    int rc, code = job ? parse_arguments(&request, argc, argv) : EXIT_FAILED;
+    struct sigaction act = {.sa_handler = ask_stop};
+    int rc;
 
-    if (code != 0) {
-        free(request.events);
-        free(job);
-        return code == 1000 ? 0 : code;
-    }
-    request.options.tick = tick;
-    request.options.tick_ctx = &progress;
     stop_asked = 0;
-    sigaction(SIGINT, &act, &old_int);
-    sigaction(SIGTERM, &act, &old_term);
-    rc = run(job, &request, &progress);
+    sigaction(SIGINT, &act, NULL);
+    sigaction(SIGTERM, &act, NULL);
+    job->request->options.tick = tick;
+    job->request->options.tick_ctx = &progress;
+    rc = import_files(job, &progress);
     clear_line(&progress);
     if (rc == FLY_OK)
         rc = print_report(job);
     if (rc < 0)
         fprintf(stderr, "flyback import: %s\n", fly_fail_text());
-    sigaction(SIGINT, &old_int, NULL);
-    sigaction(SIGTERM, &old_term, NULL);
     close_files(job);
-    free(job);
-    free(request.events);
     if (rc == FLY_OK)
         return 0;
     return stop_asked && rc == FLY_EAGAIN ? EXIT_INTERRUPTED : EXIT_FAILED;
+}
+
+static int run_apart(struct job *job)
+{
+    char temporary[PATH_CAP + 32];
+    struct fly_apart apart;
+
+    if (fly_import_apart(&apart, work, job) < 0) {
+        fprintf(stderr, "flyback import: %s\n", fly_fail_text());
+        return EXIT_FAILED;
+    }
+    if (apart.exit_code >= 0)
+        return apart.exit_code;
+    if (job->path[0] && fly_import_temporary(temporary, sizeof temporary, job->path, apart.pid))
+        unlink(temporary);
+    if (apart.interrupted)
+        return EXIT_INTERRUPTED;
+    fprintf(stderr, "flyback import: %s%s: its reader died of signal %d (%s): the file is damaged in a way that "
+            "no check foresaw; nothing was written\n", job->request->paths[0],
+            job->request->n_paths > 1 ? " or a file given with it" : "", apart.signal, strsignal(apart.signal));
+    return EXIT_FAILED;
+}
+
+int fly_cmd_import(int argc, char **argv)
+{
+    struct request request = {.dir = "recordings", .options = fly_import_options_default()};
+    struct job *job = calloc(1, sizeof *job);
+    char *path = mmap(NULL, PATH_CAP, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    int code;
+
+    if (!job || path == MAP_FAILED) {
+        fprintf(stderr, "flyback import: no memory to begin\n");
+        code = EXIT_FAILED;
+    } else {
+        job->request = &request;
+        job->path = path;
+        code = parse_arguments(&request, argc, argv);
+        if (code == 0)
+            code = run_apart(job);
+        else if (code == EXIT_HELP)
+            code = 0;
+    }
+    if (path != MAP_FAILED)
+        munmap(path, PATH_CAP);
+    free(request.events);
+    free(job);
+    return code;
 }

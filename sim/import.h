@@ -193,4 +193,8 @@ size_t fly_import_record_max(const struct fly_import_plan *plan);
 FLY_MUST_USE int fly_import_record(const struct fly_import_plan *plan,
                                    const struct fly_import_options *options, const char *path);
 
+/* The temporary name that process `pid` writes path under, to sweep up after one that died. Returns 1, or
+ * 0 when it does not fit cap. */
+int fly_import_temporary(char *out, size_t cap, const char *path, int64_t pid);
+
 #endif

@@ -121,6 +121,11 @@ static int write_recording(const struct fly_import_plan *plan, const struct fly_
     return closed;
 }
 
+int fly_import_temporary(char *out, size_t cap, const char *path, int64_t pid)
+{
+    return snprintf(out, cap, "%s.%" PRId64 ".tmp", path, pid) < (int)cap;
+}
+
 int fly_import_record(const struct fly_import_plan *plan, const struct fly_import_options *options,
                       const char *path)
 {
@@ -128,7 +133,7 @@ int fly_import_record(const struct fly_import_plan *plan, const struct fly_impor
     char temporary[PATH_CAP], folder[PATH_CAP];
     int rc;
 
-    if (snprintf(temporary, sizeof temporary, "%s.%ld.tmp", path, (long)getpid()) >= (int)sizeof temporary)
+    if (!fly_import_temporary(temporary, sizeof temporary, path, getpid()))
         return fly_fail(FLY_ERANGE, "a path of %zu bytes for the session, at most %d are taken", strlen(path),
                         PATH_CAP - 32);
     if (access(path, F_OK) == 0 && !is_same_import(path, plan->session))

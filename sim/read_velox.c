@@ -346,10 +346,11 @@ static struct picture *choose_haadf(struct velox *velox, uint64_t marks)
 
     for (int32_t i = 0; i < velox->n_pictures; i++) {
         struct picture *picture = &velox->pictures[i];
-        int fit = marks ? fits(picture, marks) : 0;
+        int fit;
 
         if (!is_haadf(picture))
             continue;
+        fit = marks ? fits(picture, marks) : 0;
         if (fit > best_fit || (fit == best_fit && picture->set.shape[0] * picture->set.shape[1] >
                                                       best->set.shape[0] * best->set.shape[1])) {
             best = picture;

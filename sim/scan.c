@@ -31,7 +31,7 @@ static uint32_t shuffle_at(uint32_t i, uint32_t count, uint64_t key)
 {
     uint32_t half_bits = 1;
 
-    while (count - 1 >> 2 * half_bits)
+    while ((count - 1) >> 2 * half_bits)
         half_bits++;
     uint32_t mask = (1u << half_bits) - 1;
 

@@ -12,13 +12,14 @@
 #include "engine/base/err.h"
 
 struct fly_disk {
+    /* open(2). Opened for writing, the file is locked against a second writer: -EWOULDBLOCK. */
     int (*open)(void *ctx, const char *path, int flags, int mode);
     int64_t (*size)(void *ctx, int fd);
     int64_t (*pread)(void *ctx, int fd, void *bytes, size_t len, int64_t at);
     int64_t (*pwrite)(void *ctx, int fd, const void *bytes, size_t len, int64_t at);
     int (*truncate)(void *ctx, int fd, int64_t size);
     int (*sync)(void *ctx, int fd); /* fdatasync */
-    int (*sync_dir)(void *ctx, const char *path);
+    int (*sync_dir)(void *ctx, const char *path); /* of the folder that path lies in */
     int (*close)(void *ctx, int fd);
     int (*is_real)(void *ctx); /* 1: fds are the kernel's, io_uring may be used */
     void *ctx;

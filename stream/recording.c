@@ -268,6 +268,11 @@ void fly_recording_close(struct fly_recording **recording)
     *recording = NULL;
 }
 
+uint32_t fly_recording_seed(const struct fly_recording *rec)
+{
+    return rec->seed;
+}
+
 void fly_recording_rewind(struct fly_recording *rec)
 {
     rec->at = rec->good_bytes = FLY_FILE_HEAD;

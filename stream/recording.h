@@ -2,7 +2,7 @@
  *
  * stream/RECORDING.md describes the bytes. A recorder takes records from any thread into a reserved
  * ring and returns a ticket at once; its own thread writes them with io_uring (or pwrite where the
- * kernel refuses) and fsyncs every sync_ms. A ticket is durable once its record and all before it are
+ * kernel refuses) and fsyncs at most every sync_ms. A ticket is durable once its record and all before it are
  * on disk. When the ring is full the recorder says FLY_EAGAIN and never waits: the caller goes on and
  * tells the gap.
  *
@@ -32,21 +32,24 @@ enum fly_record_kind {
 
 struct fly_recorder;
 
+/* BEHIND  records are refused and the ring is more than half full, or the disk refuses writes, which are
+ *         tried again (5 a second) until it takes them: room was made on it, say
+ * FAILED  a sync failed, so nobody knows what the file holds past `durable`: final for this recorder */
 enum fly_recorder_state { FLY_RECORDER_OK = 0, FLY_RECORDER_BEHIND, FLY_RECORDER_FAILED };
 
 struct fly_recorder_config {
     const char *path;
     struct fly_disk disk;
-    struct fly_clock clock;
+    struct fly_clock clock; /* unix_ns stamps a new file (NULL: 0); waiting goes by the kernel's own */
     size_t ring_bytes;    /* reserved; power of two, 1 MiB .. 1 GiB */
     int32_t sync_ms;      /* 1 .. 10000 */
     int32_t writers;      /* 0: try io_uring, else pwrite; 1: pwrite only */
-    int wake_fd;          /* an eventfd written whenever durable moved, or -1 */
+    int wake_fd;          /* an eventfd written whenever durable moved or the state became FAILED, or -1 */
 };
 
 struct fly_recorder_status {
     uint64_t appended, durable;   /* tickets */
-    uint64_t bytes_appended, bytes_durable;
+    uint64_t bytes_appended, bytes_durable; /* of the file, what stood in it at open included */
     uint64_t dropped;             /* records refused with FLY_EAGAIN */
     enum fly_recorder_state state;
     int uring;                    /* 1: io_uring writes, 0: pwrite */
@@ -71,7 +74,8 @@ void fly_recorder_status(const struct fly_recorder *recorder, struct fly_recorde
 /* Wait until `ticket` is durable, at most timeout_ms. FLY_EAGAIN: not yet. FLY_EIO: it never will be. */
 FLY_MUST_USE int fly_recorder_wait(struct fly_recorder *recorder, uint64_t ticket, int32_t timeout_ms);
 
-/* Write and sync what is left, close. FLY_EIO when something never reached the disk. */
+/* Write and sync what is left, seal the file, close. A disk that refuses gets one last attempt. Nobody
+ * may be appending. FLY_EIO when something never reached the disk. */
 int fly_recorder_close(struct fly_recorder **recorder);
 
 /* ---- reading ------------------------------------------------------------------------------------ */
@@ -87,19 +91,25 @@ struct fly_record {
     int32_t n_parts;
 };
 
+/* Of what has been read so far; of the whole file once next has said FLY_EAGAIN. */
 struct fly_recording_info {
-    int64_t file_bytes, good_bytes; /* good_bytes < file_bytes: a torn or damaged tail follows */
+    int64_t file_bytes;  /* when it was opened */
+    int64_t good_bytes;  /* up to the end of the last whole record; in the end, less than file_bytes
+                          * tells of a torn or damaged tail */
     uint64_t records;
-    int finished;                   /* an END record is there */
+    int finished;        /* an END record was read; after a clean close known at once, unread */
 };
 
-/* Open for reading, whole or torn. FLY_EIO; FLY_EWIRE not a recording, or of a newer version. */
+/* Open for reading, whole or torn. disk NULL: the system's. FLY_EIO; FLY_EWIRE not a recording, or of a
+ * newer version; FLY_ENOMEM. */
 FLY_MUST_USE int fly_recording_open(struct fly_recording **out, const char *path,
                                     const struct fly_disk *disk);
 void fly_recording_close(struct fly_recording **recording);
 
-/* The next record. Parts are lent until the next call. FLY_EAGAIN: the end of what is whole.
- * FLY_EWIRE damage in the middle (a whole record follows later): the message tells the offset. */
+/* The next record. Parts are lent until the next call and begin at multiples of 8 bytes.
+ * FLY_EAGAIN: the end of what is whole. FLY_EWIRE: records that were once durable are damaged; the
+ * message tells where and how many, and the next call goes on with the whole record behind them.
+ * FLY_EIO, FLY_ENOMEM: the same call may be tried again. */
 FLY_MUST_USE int fly_recording_next(struct fly_recording *recording, struct fly_record *record);
 void fly_recording_rewind(struct fly_recording *recording);
 void fly_recording_info(const struct fly_recording *recording, struct fly_recording_info *info);

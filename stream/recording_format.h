@@ -56,6 +56,9 @@ int fly_record_head_read(struct fly_record_head *head, const unsigned char in[FL
  * whose writer died: no record was ever in such a file. */
 int fly_file_head_is_stump(const unsigned char *in, size_t len);
 
+struct fly_recording;
+uint32_t fly_recording_seed(const struct fly_recording *recording); /* of a file open for reading */
+
 /* The plain twin of fly_crc32c, for processors without the instruction. */
 uint32_t fly_crc32c_table(uint32_t crc, const void *bytes, size_t len);
 

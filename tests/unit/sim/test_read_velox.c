@@ -264,32 +264,10 @@ static void an_unknown_pixel_size_can_be_given(void **state)
     import_end(&imported);
 }
 
-/* Flip bytes all over a good file: whatever comes, no crash, and no photon that was not there. */
 static void no_damaged_byte_crashes_the_reader(void **state)
 {
-    unsigned char *bytes;
-    size_t len;
-    int refused = 0;
-
-    assert_int_equal(fly_file_read(in_scratch("plain.emd"), 1 << 24, &bytes, &len), FLY_OK);
-    for (int i = 0; i < 400; i++) {
-        const char *path = in_scratch("flipped.emd");
-        /* The first kilobytes hold most of the structure. */
-        size_t at = i < 250 ? (size_t)i * 61 % len : (size_t)(i - 250) * 7919 % len;
-        unsigned char was = bytes[at];
-        struct imported imported;
-        FILE *file = fopen(path, "wb");
-
-        bytes[at] ^= (unsigned char)(1 << i % 8);
-        assert_int_equal(fwrite(bytes, 1, len, file), len);
-        fclose(file);
-        refused += import_try(&imported, &path, 1, NULL, 0) < 0;
-        import_end(&imported);
-        bytes[at] = was;
-    }
-    free(bytes);
-    unlink(in_scratch("flipped.emd"));
-    assert_true(refused > 0);
+    import_damaged(in_scratch("plain.emd"), 150, 61); /* the first kilobytes hold most of the structure */
+    import_damaged(in_scratch("plain.emd"), 150, 7919);
 }
 
 static int has_shared(void)

@@ -1,0 +1,152 @@
+/* flyback check: is this configuration, support set or recording whole, and if not, what is wrong where? */
+#include "plugin/commands.h"
+
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "plugin/options.h"
+#include "plugin/support_file.h"
+#include "stream/disk.h"
+#include "stream/recording.h"
+
+static void print_help(void)
+{
+    printf("Usage: flyback check FILE [FILE ...]\n"
+           "\n"
+           "Reads each file as Flyback would and says what is wrong where.\n"
+           "\n"
+           "  FILE.yaml, FILE.yml   a configuration: keys, types, ranges, and what keys ask of each other\n"
+           "  FILE.json             a support set {class: [[row, col], ...]}\n"
+           "  FILE.fly              a recording: every record and checksum\n"
+           "  --grid ROWSxCOLS      for support sets: the chip grid they must lie in\n"
+           "\n"
+           "Exit codes: 0 all are right, 1 something is wrong, 2 wrong usage.\n"
+           "\n"
+           "Examples\n"
+           "  flyback check configs/default.yaml\n"
+           "  flyback check --grid 34x34 support.json recordings/monday.fly\n");
+}
+
+static int check_configuration(const char *path)
+{
+    struct fly_options *options = malloc(sizeof *options);
+    int32_t count, set = 0;
+    const struct fly_option *table = fly_option_table(&count);
+    int rc;
+
+    if (!options)
+        return fly_fail(FLY_ENOMEM, "%s: no memory to read it", path);
+    fly_options_default(options);
+    rc = fly_options_load_file(options, path);
+    if (rc == FLY_OK)
+        rc = fly_options_check(options);
+    for (int32_t i = 0; rc == FLY_OK && i < count; i++)
+        set += strcmp(fly_options_origin(options, table[i].key), "default") != 0;
+    if (rc == FLY_OK)
+        printf("%s: a configuration of %d of %d keys\n", path, (int)set, (int)count);
+    free(options);
+    return rc;
+}
+
+static int check_support(const char *path, int32_t rows, int32_t cols)
+{
+    struct fly_support_set set;
+    int64_t chips = 0;
+    int rc = fly_support_set_load(&set, path, rows, cols);
+
+    if (rc < 0)
+        return rc;
+    for (int32_t c = 0; c < set.n_classes; c++)
+        chips += set.classes[c].n_chips;
+    printf("%s: a support set of %d classes, %" PRId64 " chips\n", path, (int)set.n_classes, chips);
+    fly_support_set_fini(&set);
+    return FLY_OK;
+}
+
+static int check_recording(const char *path)
+{
+    struct fly_recording *recording;
+    struct fly_recording_info info;
+    struct fly_record record;
+    struct fly_disk disk = fly_disk_system();
+    uint64_t kinds[FLY_REC_END + 1] = {0};
+    int rc = fly_recording_open(&recording, path, &disk);
+
+    if (rc < 0)
+        return rc;
+    while ((rc = fly_recording_next(recording, &record)) == FLY_OK)
+        kinds[record.kind >= FLY_REC_SESSION && record.kind <= FLY_REC_END ? record.kind : 0]++;
+    fly_recording_info(recording, &info);
+    fly_recording_close(&recording);
+    if (rc != FLY_EAGAIN)
+        return rc;
+    printf("%s: a recording of %" PRIu64 " records, %" PRIu64 " messages, %" PRIu64 " requests, %s\n", path,
+           info.records, kinds[FLY_REC_INGEST], kinds[FLY_REC_CONTROL],
+           info.finished ? "finished" : "not finished: Flyback resumes it at its next start");
+    if (kinds[FLY_REC_GAP])
+        printf("%s: %" PRIu64 " gaps in it are told: messages that went by unrecorded\n", path,
+               kinds[FLY_REC_GAP]);
+    if (info.good_bytes < info.file_bytes)
+        return fly_fail(FLY_EWIRE, "%s: torn at byte %" PRId64 ": the last %" PRId64 " of %" PRId64
+                        " bytes are no whole record; all before it is good", path, info.good_bytes,
+                        info.file_bytes - info.good_bytes, info.file_bytes);
+    return FLY_OK;
+}
+
+static int ends_with(const char *text, const char *end)
+{
+    size_t len = strlen(text), end_len = strlen(end);
+
+    return len >= end_len && strcmp(text + len - end_len, end) == 0;
+}
+
+int fly_cmd_check(int argc, char **argv)
+{
+    static const struct option options[] = {{"grid", 1, 0, 'g'}, {"help", 0, 0, 'h'}, {0, 0, 0, 0}};
+    int rows = 0, cols = 0, option, wrong = 0, used = 0;
+
+    optind = 0; /* glibc: begin anew */
+    while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+        switch (option) {
+        case 'g':
+            if (sscanf(optarg, "%dx%d%n", &rows, &cols, &used) != 2 || optarg[used] || rows < 1 ||
+                cols < 1 || rows > 4096 || cols > 4096) {
+                fprintf(stderr, "flyback check: --grid %s: it is ROWSxCOLS, each 1 .. 4096\n", optarg);
+                return 2;
+            }
+            break;
+        case 'h':
+            print_help();
+            return 0;
+        default:
+            return 2; /* getopt has said why */
+        }
+    }
+    if (optind == argc) {
+        fprintf(stderr, "flyback check: no file named, see --help\n");
+        return 2;
+    }
+    for (int i = optind; i < argc; i++) {
+        const char *path = argv[i];
+        int rc;
+
+        if (ends_with(path, ".yaml") || ends_with(path, ".yml")) {
+            rc = check_configuration(path);
+        } else if (ends_with(path, ".json")) {
+            rc = check_support(path, rows, cols);
+        } else if (ends_with(path, ".fly")) {
+            rc = check_recording(path);
+        } else {
+            fprintf(stderr, "flyback check: %s: by its name neither .yaml, .json nor .fly\n", path);
+            return 2;
+        }
+        if (rc < 0) {
+            fprintf(stderr, "%s\n", fly_fail_text());
+            wrong = 1;
+        }
+    }
+    return wrong;
+}

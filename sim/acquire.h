@@ -1,0 +1,69 @@
+/* sim/acquire.h: the acquisition computer: a beam's numbers as ingest messages of the wire protocol.
+ *
+ * It knows what a session declares and which number each stream has reached; when to measure and how
+ * to deliver are for others (cmd_sim.c, sender.h). The same settings, session and t_ns give the same
+ * bytes.
+ *
+ * Streams  0 control, 1 the image detector ("haadf") if there is one, then the EDS segments.
+ * Memory   a message's parts are lent until the next call.
+ * Threads  one.
+ */
+#ifndef FLY_SIM_ACQUIRE_H
+#define FLY_SIM_ACQUIRE_H
+
+#include <stdint.h>
+
+#include "engine/base/err.h"
+#include "sim/beam.h"
+#include "sim/scan.h"
+#include "stream/wire.h"
+
+/* Numbered as the wire's: dense is <u2 counts of each channel. */
+enum fly_photon_layout { FLY_LAYOUT_DENSE = 0, FLY_LAYOUT_CSR, FLY_LAYOUT_PAIRS, FLY_LAYOUTS };
+const char *fly_photon_layout_name(enum fly_photon_layout layout);
+int fly_photon_layout_parse(const char *name); /* -1: none of the three */
+
+struct fly_acquire_config {
+    const char *session;           /* 1 .. 64 of [A-Za-z0-9._-] */
+    const char *sample;            /* told in the start */
+    int32_t frames;                /* >= 1 */
+    double dwell_us;
+    int haadf, eds;                /* 1: that detector is on; not both 0 */
+    enum fly_photon_layout layout;
+    struct fly_scan scan;
+};
+
+struct fly_message {
+    int32_t stream;
+    uint64_t seq;
+    struct fly_part parts[3]; /* header, payloads */
+    int32_t n_parts;
+};
+
+struct fly_acquire;
+
+/* specimen and beam are lent until close, the session's and the sample's names copied. FLY_ERANGE: a
+ * wrong number or name, or a block that needs a payload beyond the wire's limit; FLY_ENOMEM. */
+FLY_MUST_USE int fly_acquire_open(struct fly_acquire **out, const struct fly_specimen *specimen,
+                                  const struct fly_beam *beam, const struct fly_acquire_config *config);
+void fly_acquire_close(struct fly_acquire **acquire);
+
+int32_t fly_acquire_streams(const struct fly_acquire *acquire);
+const char *fly_acquire_stream(const struct fly_acquire *acquire, int32_t stream); /* its name */
+uint64_t fly_acquire_count(const struct fly_acquire *acquire, int32_t stream); /* last number given */
+uint64_t fly_acquire_photons(const struct fly_acquire *acquire); /* in all messages so far */
+
+/* The next message of the control stream. A heartbeat's `dropped` is always 0: what cannot be
+ * delivered waits. */
+void fly_acquire_start(struct fly_acquire *acquire, int64_t t_ns, struct fly_message *message);
+void fly_acquire_heartbeat(struct fly_acquire *acquire, int64_t t_ns, int64_t backlog,
+                           struct fly_message *message);
+void fly_acquire_stop(struct fly_acquire *acquire, int64_t t_ns, const char *exit_status,
+                      const char *reason, struct fly_message *message);
+
+/* What stream (>= 1) saw in the block at that step of that frame. FLY_ENOMEM: photons beyond what the
+ * wire takes in one message; no number is used up. */
+FLY_MUST_USE int fly_acquire_block(struct fly_acquire *acquire, int64_t frame, int32_t step, int32_t stream,
+                                   int64_t t_ns, struct fly_message *message);
+
+#endif
