@@ -254,15 +254,12 @@ void fly_options_print_yaml(const struct fly_options *options, struct fly_text *
         char value[FLY_OPTION_TEXT_CAP], facts[320];
         const char *indent = dot ? "  # " : "# ";
 
-        if (len != section_len || strncmp(row->key, section, len) != 0) {
-            section = row->key;
-            section_len = len;
+        if (len && (len != section_len || strncmp(row->key, section, len) != 0))
+            fly_text_addf(out, "\n%.*s:\n", (int)len, row->key);
+        else
             fly_text_add(out, "\n");
-            if (len)
-                fly_text_addf(out, "%.*s:\n", (int)len, section);
-        } else {
-            fly_text_add(out, i && !len ? "\n" : "");
-        }
+        section = row->key;
+        section_len = len;
         wrap(out, indent, row->help, 94);
         facts_of(row, facts, sizeof facts);
         wrap(out, indent, facts, 94);

@@ -172,7 +172,7 @@ int fly_h5_set_cache(struct fly_h5_set *set, hid_t loc, const char *name, const 
     hid_t plist = H5Dget_create_plist(set->id);
     hsize_t chunk[FLY_H5_DIMS];
     uint64_t count = 1, bytes = fly_npy_type_size(set->type);
-    hid_t access, again;
+    hid_t access;
 
     if (plist < 0 || H5Pget_layout(plist) != H5D_CHUNKED ||
         H5Pget_chunk(plist, FLY_H5_DIMS, chunk) != set->dims) {
@@ -196,13 +196,16 @@ int fly_h5_set_cache(struct fly_h5_set *set, hid_t loc, const char *name, const 
         return fly_fail(FLY_ENOMEM, "%s: no memory to open it", set->name);
     /* A prime-ish number of slots well above the chunks kept, as libhdf5 advises. */
     H5Pset_chunk_cache(access, (size_t)(count * 100 + 1), (size_t)bytes + 1, 1.0);
-    again = H5Dopen2(loc, name, access);
-    H5Pclose(access);
-    if (again < 0)
-        return fly_fail(FLY_EWIRE, "%s: cannot be opened again", set->name);
+    /* While it is open elsewhere a dataset keeps the cache that it has, so close it first. */
     H5Dclose(set->id);
-    set->id = again;
-    return FLY_OK;
+    set->id = H5Dopen2(loc, name, access);
+    H5Pclose(access);
+    if (set->id >= 0)
+        return FLY_OK;
+    set->id = 0;
+    H5Tclose(set->mem_type);
+    set->mem_type = -1;
+    return fly_fail(FLY_EWIRE, "%s: cannot be opened again", set->name);
 }
 
 int fly_h5_set_read(const struct fly_h5_set *set, const int64_t *start, const int64_t *count, void *out)

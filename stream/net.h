@@ -44,9 +44,16 @@ struct fly_endpoint_config {
 };
 
 FLY_MUST_USE int fly_net_open(struct fly_net **out); /* libzmq */
+
+/* All endpoints are closed before. Waits for what they still have to send, linger_ms at most.
+ * Messages may outlive it. */
 void fly_net_close(struct fly_net **net);
 
-/* FLY_EIO "ingest tcp://...: Address already in use"; FLY_ERANGE a malformed address */
+/* Addresses: tcp://HOST:PORT (IPv4; to bind, HOST is a number or *), ipc://PATH, inproc://NAME.
+ * FLY_EIO     "pull tcp://...: Address already in use"
+ * FLY_ERANGE  an address, key or number that is none; binding beyond loopback without CURVE keys
+ * FLY_ENOMEM
+ */
 FLY_MUST_USE int fly_endpoint_open(struct fly_endpoint **out, struct fly_net *net,
                                    const struct fly_endpoint_config *config);
 void fly_endpoint_close(struct fly_endpoint **endpoint);
@@ -58,16 +65,18 @@ const char *fly_endpoint_address(const struct fly_endpoint *endpoint);
 FLY_MUST_USE int fly_endpoint_recv(struct fly_endpoint *endpoint, struct fly_msg *msg);
 void fly_msg_close(struct fly_msg *msg);
 
-/* Never blocks; copies. FLY_EAGAIN: the queue is full, nothing was sent. FLY_EIO: no such peer. */
+/* Never blocks; copies. FLY_EAGAIN: the queue is full, nothing was sent. FLY_EIO: no such peer (ROUTER:
+ * the identity in parts[0] is not connected), or a REQ that still waits for its reply. */
 FLY_MUST_USE int fly_endpoint_send(struct fly_endpoint *endpoint, const struct fly_part *parts,
                                    int32_t n_parts);
 
-/* SUB only. */
+/* SUB only. topic is a prefix, "" for everything. */
 FLY_MUST_USE int fly_endpoint_subscribe(struct fly_endpoint *endpoint, const char *topic);
 
-/* Wait until one of the endpoints can be read, or a wake-up comes (wakers may be NULL), at most
- * timeout_ms. Returns FLY_OK when something is there, else FLY_EAGAIN. want_write: bit i set waits
- * for endpoint i to take a message instead. */
+/* Wait until one of the endpoints can be read or wake_fd can (-1: none; it is not read here), at most
+ * timeout_ms (-1: for ever). Returns FLY_OK when something is there, else FLY_EAGAIN, also after a
+ * signal; FLY_EIO: the system cannot wait. want_write: bit i set waits for endpoint i to take a message
+ * instead. count is 0 .. 31. */
 FLY_MUST_USE int fly_net_wait(struct fly_endpoint *const *endpoints, int32_t count, uint32_t want_write,
                               int wake_fd, int32_t timeout_ms);
 

@@ -84,7 +84,7 @@ static void look(struct writer *w)
     w->committed = rec->committed;
     w->committed_ticket = rec->committed_ticket;
     if (rec->closing && !w->closing)
-        w->retry_at_ns = 0; /* one last attempt, now */
+        w->retry_at_ns = w->cut_at_ns = 0; /* one last attempt, now */
     w->closing = rec->closing;
     pthread_mutex_unlock(&rec->lock);
 }

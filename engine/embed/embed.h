@@ -6,6 +6,9 @@
  *
  * A new embedder is one file with one `struct fly_embedder_kind` and one line in embed.c's table.
  *
+ * squeezenet1_1 has one tap and its weights know their preprocessing: tap and preproc are not looked
+ * at. spectral looks at side_px alone.
+ *
  * Shapes   pictures (n, P, P) double 0..255, mapped and resized (engine/chip/prepare.h) to the P that
  *          fly_embedder_input_px tells; out (n, D) float.
  * Threads  embed() is called from one thread; parallel work goes through the executor.
@@ -24,9 +27,10 @@ struct fly_embedder;
 struct fly_embedder_config {
     const char *model;      /* "spectral", "squeezenet1_1", "vgg16" */
     int32_t side_px;        /* of the chips that will come, 4 .. 1024 */
-    int32_t input_px;       /* network input, 0: the model's default (vgg16 32, squeezenet1_1 64) */
+    int32_t input_px;       /* network input, 0: the model's default (vgg16 32, squeezenet1_1 64, spectral
+                             * side_px and no other); vgg16 32 .. 1024, squeezenet1_1 17 .. 1024 */
     const char *tap;        /* vgg16: "conv5_3_gap", "conv5_3_gmp", "pool5_gap" (default when NULL) */
-    const char *preproc;    /* "caffe", "tv", or NULL: what the weights' metadata say, else caffe */
+    const char *preproc;    /* vgg16: "caffe", "tv", or NULL: what the weights' metadata say, else caffe */
     const char *weights;    /* vgg16 only: "he:SEED" or "closed:"; NULL when bytes are given */
     const void *weight_bytes; /* a safetensors file's bytes, lent until open returns */
     size_t weight_len;

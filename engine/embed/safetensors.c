@@ -588,11 +588,15 @@ int fly_safetensors_read(const struct fly_safetensors *file, const char *name, i
     const struct fly_tensor *tensor = fly_safetensors_find(file, name);
     const struct dtype *dtype = NULL;
     char is[128], wanted[128];
+    int same;
 
     shape_text(wanted, sizeof wanted, dims, shape);
     if (!tensor)
         return fly_fail(FLY_EWIRE, "weights %s: tensor %.80s %s is missing", file->name, name, wanted);
-    if (tensor->dims != dims || memcmp(tensor->shape, shape, (size_t)dims * sizeof *shape) != 0)
+    same = tensor->dims == dims;
+    for (int32_t i = 0; same && i < dims; i++)
+        same = tensor->shape[i] == shape[i];
+    if (!same)
         return fly_fail(FLY_EWIRE, "weights %s: tensor %.80s is %s, the network needs %s", file->name,
                         name, shape_text(is, sizeof is, tensor->dims, tensor->shape), wanted);
     for (int i = 0; i < DTYPES; i++)
