@@ -483,8 +483,9 @@ void fly_ingest_session_end(struct fly_ingest_session *session)
         atomic_store_explicit(&s->info->recorder, NULL, memory_order_release);
         if (fly_recorder_append(s->recorder, FLY_REC_END, unix_ns(s), &(struct fly_part){bytes, pack.len}, 1,
                                 &ticket) == FLY_OK)
-            /* fly_recorder_close waits; this only lets the last numbers become durable first */
-            (void)fly_recorder_wait(s->recorder, ticket, 2000);
+            /* Closing waits as well; this lets the last numbers be told as durable first. */
+            if (fly_recorder_wait(s->recorder, ticket, 2000) < 0)
+                fly_bus_event(s->config->bus, FLY_WARNING, "recording", NULL, 0, "%s", fly_fail_text());
         fly_ingest_session_tell(s);
         if (fly_recorder_close(&s->recorder) < 0)
             fly_bus_event(s->config->bus, FLY_ERROR, "recording", NULL, 0, "%s", fly_fail_text());

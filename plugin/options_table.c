@@ -209,6 +209,9 @@ const char *fly_option_nearest(const char *key)
         /* The right word in a wrong or missing section is as good a guess as one slip. */
         if (tail && strcmp(tail + 1, last) == 0 && far > 1)
             far = 1;
+        /* So is a key cut short: most often of its unit. */
+        if (strlen(key) >= 4 && strncmp(key, table[i].key, strlen(key)) == 0 && far > 1)
+            far = 1;
         if (!nearest || far < least) {
             nearest = table[i].key;
             least = far;

@@ -106,6 +106,7 @@ int fly_session_epoch(struct fly_session *session); /* as fly_engine_epoch */
 struct fly_engine *fly_session_engine(struct fly_session *session);
 const struct fly_session_info *fly_session_facts(const struct fly_session *session);
 const struct fly_options *fly_session_options(const struct fly_session *session); /* params.set in */
+struct fly_options *fly_session_options_mutable(struct fly_session *session); /* for session_control.c */
 const char *fly_session_embedder_name(const struct fly_session *session);
 
 #endif

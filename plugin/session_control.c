@@ -8,8 +8,6 @@
 #include "plugin/support_file.h"
 #include "stream/request.h"
 
-struct fly_options *fly_session_options_mutable(struct fly_session *session); /* session.c */
-
 enum { CHIPS_MAX = 4096 };
 
 struct change {

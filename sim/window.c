@@ -139,6 +139,21 @@ void fly_window_rewind(struct fly_window *w)
     w->next = w->head;
 }
 
+void fly_window_swap(struct fly_window *w, int32_t back)
+{
+    uint64_t newest = w->tail - 1, other = newest - (uint64_t)back;
+
+    skip_holes(w);
+    if (back < 1 || w->tail - w->next <= (uint64_t)back)
+        return;
+    struct entry *a = w->ring[newest & w->mask], *b = w->ring[other & w->mask];
+
+    if (!a || !b || a->kept.stream == 0 || b->kept.stream == 0 || a->kept.sends || b->kept.sends)
+        return;
+    w->ring[newest & w->mask] = b;
+    w->ring[other & w->mask] = a;
+}
+
 int32_t fly_window_count(const struct fly_window *w)
 {
     return w->count;

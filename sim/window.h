@@ -50,6 +50,10 @@ int32_t fly_window_ack(struct fly_window *window, int32_t stream, uint64_t durab
 
 void fly_window_rewind(struct fly_window *window);
 
+/* Change places with the message put in `back` before the newest, if neither is out and neither is of
+ * the control stream: how a reordering network is played. */
+void fly_window_swap(struct fly_window *window, int32_t back);
+
 int32_t fly_window_count(const struct fly_window *window);   /* kept */
 int32_t fly_window_unsent(const struct fly_window *window);  /* of these, from the next to be sent on */
 size_t fly_window_bytes(const struct fly_window *window);

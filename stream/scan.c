@@ -85,10 +85,9 @@ static int sorted_twice(const struct scan *scan, uint16_t *keys, uint32_t count)
 }
 
 /* Note a key of the innermost map: 1 when the map has it already (as far as looked at here). */
-static int key_twice(struct scan *scan, struct level *level, uint16_t offset)
+static int key_twice(struct scan *scan, struct level *level, uint16_t offset, const unsigned char *text,
+                     size_t len)
 {
-    size_t len;
-    const char *text = key_text(scan, offset, &len);
     uint32_t count = scan->n_keys - level->first;
     uint64_t bit = 0;
 
@@ -96,8 +95,7 @@ static int key_twice(struct scan *scan, struct level *level, uint16_t offset)
         uint32_t hash = (uint32_t)len;
 
         if (len > 0)
-            hash += (unsigned char)text[0] * 5u + (unsigned char)text[len - 1] * 11u +
-                    (unsigned char)text[len / 2] * 23u;
+            hash += text[0] * 5u + text[len - 1] * 11u + text[len / 2] * 23u;
         bit = (uint64_t)1 << (hash & 63);
         if (level->seen & bit)
             for (uint32_t i = 0; i < count; i++)
@@ -143,6 +141,21 @@ static size_t utf8_step(const unsigned char *at, const unsigned char *end)
     return 1 + more;
 }
 
+/* Most strings are short and plain: two loads that overlap see all of 4 .. 8 bytes. */
+static int ascii_short(const unsigned char *at, size_t len)
+{
+    uint32_t first = 0, last = 0;
+
+    if (len >= 4) {
+        memcpy(&first, at, 4);
+        memcpy(&last, at + len - 4, 4);
+    } else {
+        for (size_t i = 0; i < len; i++)
+            first |= at[i];
+    }
+    return ((first | last) & 0x80808080u) == 0;
+}
+
 static int utf8_valid(const unsigned char *at, size_t len)
 {
     const unsigned char *end = at + len;
@@ -151,6 +164,8 @@ static int utf8_valid(const unsigned char *at, size_t len)
         uint64_t eight;
         size_t step;
 
+        if (end - at <= 8 && ascii_short(at, (size_t)(end - at)))
+            return 1;
         if (end - at >= 8) {
             memcpy(&eight, at, 8);
             if (!(eight & 0x8080808080808080u)) {
@@ -230,7 +245,7 @@ static enum fly_refusal scan_item(struct scan *scan, const unsigned char **where
     if (item.kind == FLY_ITEM_STR) {
         if (!utf8_valid(at + item.head, item.body))
             return malformed(scan, at, "a string that is not UTF-8");
-        if (is_key && key_twice(scan, level, (uint16_t)(at - scan->bytes)))
+        if (is_key && key_twice(scan, level, (uint16_t)(at - scan->bytes), at + item.head, item.body))
             return malformed(scan, at, "a key that its map has already");
     } else if (item.kind == FLY_ITEM_F32 || item.kind == FLY_ITEM_F64) {
         *nonfinite |= !isfinite(fly_item_float(at, &item));

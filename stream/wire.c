@@ -224,32 +224,32 @@ static int belongs(const struct fly_ingest *msg, const struct fly_session_view *
 }
 
 /* A type comes on its own kind of stream, or its numbers would not be its own. */
-static enum fly_refusal check_stream(const struct fly_ingest *msg, const struct fly_session_view *open)
+static enum fly_refusal check_stream(const struct fly_ingest *msg, struct fly_value stream,
+                                     const struct fly_session_view *open)
 {
     const char *type = type_names[msg->type];
-    struct fly_quote stream = fly_quote_text(msg->stream, strlen(msg->stream));
     int32_t idx = msg->stream_idx;
 
     switch (msg->type) {
     case FLY_INGEST_LINES:
         if (idx < 1 || idx > open->start->n_detectors)
             return FLY_REFUSE(FLY_REFUSE_UNDECLARED, "lines: '%s' is no image detector of the start",
-                              stream.text);
+                              fly_quote_value(stream).text);
         return FLY_REFUSE_NONE;
     case FLY_INGEST_EDS:
         if (idx <= open->start->n_detectors)
             return FLY_REFUSE(FLY_REFUSE_UNDECLARED, "eds: '%s' is no eds segment of the start",
-                              stream.text);
+                              fly_quote_value(stream).text);
         return FLY_REFUSE_NONE;
     case FLY_INGEST_SKIP:
         if (idx < 0)
             return FLY_REFUSE(FLY_REFUSE_UNDECLARED, "skip: '%s' is no stream of the session",
-                              stream.text);
+                              fly_quote_value(stream).text);
         return FLY_REFUSE_NONE;
     default:
         if (idx != 0)
             return FLY_REFUSE(FLY_REFUSE_BAD_VALUE, "%s: stream '%s', allowed is control", type,
-                              stream.text);
+                              fly_quote_value(stream).text);
         return FLY_REFUSE_NONE;
     }
 }
@@ -320,7 +320,7 @@ enum fly_refusal fly_ingest_decode(struct fly_ingest *msg, struct fly_start *sta
         why = FLY_REFUSE(FLY_REFUSE_AFTER_STOP, "%s seq %llu comes after the stop of session %s",
                          type_names[msg->type], (unsigned long long)msg->seq, msg->session);
     if (why == FLY_REFUSE_NONE)
-        why = check_stream(msg, open);
+        why = check_stream(msg, keys.slot[FLY_KEY_STREAM], open);
     if (why != FLY_REFUSE_NONE)
         return why;
 

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "stream/wire_item.h"
+
 static const char *const names[FLY_KEYS] = {
     [FLY_KEY_TYPE] = "type",
     [FLY_KEY_SESSION] = "session",
@@ -126,21 +128,28 @@ int fly_key_find(const char *text, size_t len)
     }
 }
 
+/* fly_value_next would do; this walk costs half, and every message takes it. */
 void fly_keys_fill(struct fly_keys *keys, struct fly_value header)
 {
-    struct fly_value_iter it = {0};
-    struct fly_value name, value;
+    const unsigned char *at = header.at;
+    struct fly_item item;
 
     memset(keys, 0, sizeof *keys);
-    while (fly_value_next(header, &it, &name, &value)) {
-        const char *text = NULL;
-        size_t len = 0;
+    FLY_ASSERT(fly_item_head(at, header.end, &item) && item.kind == FLY_ITEM_MAP);
+    at += item.head;
+    for (uint64_t left = item.members / 2; left > 0; left--) {
+        const unsigned char *next;
+        struct fly_item name;
         int key;
 
-        FLY_ASSERT(fly_value_str(name, &text, &len));
-        key = fly_key_find(text, len);
+        FLY_ASSERT(fly_item_head(at, header.end, &name) && name.kind == FLY_ITEM_STR);
+        key = fly_key_find((const char *)at + name.head, name.body);
+        at += name.head + name.body;
+        next = fly_item_skip(at, header.end);
+        FLY_ASSERT(next);
         if (key >= 0)
-            keys->slot[key] = value;
+            keys->slot[key] = (struct fly_value){at, next};
+        at = next;
     }
 }
 

@@ -82,7 +82,8 @@ static void call_note(void)
 {
     struct fly_noted noted;
 
-    sink += (uint64_t)fly_sequence_note(&sequence, ++next_seq, next_seq * 31, &noted);
+    next_seq++;
+    sink += (uint64_t)fly_sequence_note(&sequence, next_seq, next_seq * 31, &noted);
     fly_sequence_mark(&sequence, next_seq, next_seq);
     sink += fly_sequence_advance(&sequence, next_seq);
 }

@@ -199,7 +199,8 @@ class Raw:
         """A header as a good client writes it; seq None takes the next number of the stream."""
         if seq is None:
             seq = self.seq.get(stream, 0) + 1
-        self.seq[stream] = max(self.seq.get(stream, 0), seq)
+        if seq is not DROP:
+            self.seq[stream] = max(self.seq.get(stream, 0), seq)
         made = {"type": kind, "session": self.session, "stream": stream, "seq": seq, "t_ns": time.time_ns()}
         made.update(more)
         return {k: v for k, v in made.items() if v is not DROP}

@@ -88,6 +88,7 @@ static void a_near_miss_is_guessed_and_a_far_one_is_not(void **state)
     assert_string_equal(fly_option_nearest("size_px"), "chip.size_px");
     assert_string_equal(fly_option_nearest("recording.sync_sm"), "recording.sync_ms");
     assert_string_equal(fly_option_nearest("profil"), "profile");
+    assert_string_equal(fly_option_nearest("chip.size"), "chip.size_px");
     assert_null(fly_option_nearest("graph.threshold"));
     assert_null(fly_option_nearest("x"));
 }
@@ -217,7 +218,7 @@ static void each_bad_file_is_refused_at_its_place_and_changes_nothing(void **sta
         {"fewshot:\n  weights: !!seq [1, 2]\n", "t.yaml:2:12: ", "tags ("},
         {"%YAML 1.1\n---\nprofile: paper\n", "t.yaml:1:1: ", "directives"},
         {"profile: paper\n---\nprofile: robust\n", "t.yaml:2:1: ", "a second document"},
-        {"profile: paper\n...\n{}\n", "t.yaml:3:1: ", "a second document"},
+        {"profile: paper\n...\n---\n{}\n", "t.yaml:3:1: ", "a second document"},
         {"- profile\n", "t.yaml:1:1: ", "sections and keys"},
         {"profile\n", "t.yaml:1:1: ", "sections and keys"},
         {"\"\"\n", "t.yaml:1:1: ", "sections and keys"},

@@ -1,0 +1,86 @@
+"""Real measurements streamed as an instrument would: the maps equal those of `flyback analyze` on the files."""
+
+import os
+import sys
+import tempfile
+
+import numpy as np
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from flyback_test import SLOW, Flyback, NotRun, fc, flyback, labels_of, run, same_map, shared  # noqa: E402
+
+MODALITIES = ("haadf", "eds", "ensemble")
+
+
+def hspy(name):
+    """(array, {axis: (scale, offset, units)}) of the one signal in a HyperSpy file."""
+    path = shared("data", "eds", name)
+    try:
+        import h5py
+    except ImportError:
+        raise NotRun("h5py is not installed")
+    with h5py.File(path) as file:
+        (signal,) = file["Experiments"].values()
+        array = signal["data"][...]
+        axes = {}
+        for key in signal:
+            if key.startswith("axis-"):
+                at = signal[key].attrs
+                axes[int(key[5:])] = float(at["scale"]), float(at["offset"]), str(at["units"])
+        return array, axes
+
+
+def an_sio2_scan_with_its_edx_cube_equals_analyze():
+    image, _ = hspy("SiO2_HAADF.hspy")
+    cube, axes = hspy("SiO2_EDS.hspy")
+    assert image.shape == cube.shape[:2], (image.shape, cube.shape)
+    image = image.astype("<f4")
+    # HyperSpy keeps counts as floats here and there: they must be whole
+    counts = cube.astype("<u2")
+    assert (counts == cube).all(), "the cube does not hold whole counts"
+    scale, offset, units = axes[2]
+    ev = {"keV": 1000.0, "eV": 1.0}[units]
+    segment = {"name": "EDS", "n_channels": int(cube.shape[2]), "ev_per_channel": scale * ev, "ev_offset": offset * ev}
+    rows, cols = image.shape[0] // 8, image.shape[1] // 8
+    mean = image[: rows * 8, : cols * 8].reshape(rows, 8, cols, 8).mean((1, 3))
+    order = [[int(i) // cols, int(i) % cols] for i in np.argsort(mean, axis=None)]
+    support = {"dark": order[:4], "bright": order[-4:]}
+    settings = {
+        "chip.size_px": 8,
+        "haadf.lo": float(image.min()),
+        "haadf.hi": float(image.max()),
+        "fewshot.weights": "1,1",
+    }
+    with Flyback(settings) as fly, fly.viewer() as viewer, fly.sender() as sender:
+        sender.start(image.shape, [("HAADF", "<f4")], [segment], frames_planned=1, sample="SiO2")
+        for name, chips in support.items():
+            sender.control.support_add(name, chips)
+        for y in range(0, image.shape[0], 2):
+            sender.lines("HAADF", image[y : y + 2], y)
+            sender.eds_dense("EDS", counts[y : y + 2], y)
+            viewer.poll()
+        sender.stop(timeout_s=60 * SLOW)
+        viewer.wait(lambda: len(viewer.maps) == 3 and all(m.final for m in viewer.maps.values()), 30 * SLOW)
+        live = {m: viewer.maps["fewshot", m].labels for m in MODALITIES}
+        for modality in MODALITIES:
+            same_map(live[modality], sender.control.map_get("fewshot", modality, exact=True).labels, modality)
+    with tempfile.TemporaryDirectory() as folder:
+        import json
+
+        paths = {name: os.path.join(folder, name) for name in ("image.npy", "cube.npy", "support.json", "out")}
+        np.save(paths["image.npy"], image)
+        np.save(paths["cube.npy"], counts)
+        with open(paths["support.json"], "w") as file:
+            json.dump(support, file)
+        flags = [x for k, v in settings.items() for x in ("--set", "%s=%s" % (k, v))]
+        flags += ["--set", "eds.ev_per_channel=%r" % segment["ev_per_channel"], "--set", "eds.ev_offset=%r" % segment["ev_offset"]]
+        flyback("analyze", "--haadf", paths["image.npy"], "--eds", paths["cube.npy"], "--support", paths["support.json"],
+                "--no-pictures", "--out", paths["out"], *flags)
+        batch = labels_of(paths["out"], (rows, cols))
+    for modality in MODALITIES:
+        same_map(live[modality], batch[modality], "%s: streamed against analyze" % modality)
+    return "%d x %d chips, %d photons, %s" % (rows, cols, int(counts.sum(dtype=np.int64)), {
+        m: dict(zip(*(a.tolist() for a in np.unique(live[m], return_counts=True)))) for m in MODALITIES})
+
+
+run(an_sio2_scan_with_its_edx_cube_equals_analyze, timeout_s=120)
