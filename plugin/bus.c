@@ -217,12 +217,14 @@ void fly_bus_post_maps(struct fly_bus *bus, const struct fly_map_set *set)
     fly_bus_wake_publisher(bus);
 }
 
-int fly_bus_take_maps(struct fly_bus *bus, struct fly_map_set *set)
+int fly_bus_take_maps(struct fly_bus *bus, struct fly_map_set *set, uint64_t serial)
 {
     int there;
 
     pthread_mutex_lock(&bus->lock);
-    there = bus->mail_full && make_fit(set, bus->mail.n_chips) == FLY_OK;
+    if (bus->mail_full && bus->mail.serial < serial)
+        bus->mail_full = 0;
+    there = bus->mail_full && bus->mail.serial == serial && make_fit(set, bus->mail.n_chips) == FLY_OK;
     if (there) {
         fly_map_set_copy(set, &bus->mail);
         for (int m = 0; m < FLY_MODALITIES; m++)

@@ -150,8 +150,9 @@ void fly_bus_wake_publisher(struct fly_bus *bus);
 
 /* Post maps (arrays copied; pending stamps of a set overtaken are kept). */
 void fly_bus_post_maps(struct fly_bus *bus, const struct fly_map_set *set);
-/* 1: the newest set was there and is copied into set (which is made to fit). */
-int fly_bus_take_maps(struct fly_bus *bus, struct fly_map_set *set);
+/* 1: the newest set was there and is copied into set (which is made to fit). Sets of a session later than
+ * serial are left where they are, those of an earlier one dropped. */
+int fly_bus_take_maps(struct fly_bus *bus, struct fly_map_set *set, uint64_t serial);
 
 /* Post the end of a session and wait until the publisher took it (it never waits itself). */
 void fly_bus_end_session(struct fly_bus *bus, const struct fly_session_end *end);

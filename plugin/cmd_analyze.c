@@ -473,6 +473,9 @@ static int load_options(struct run *run, int argc, char **argv)
         rc = FLY_OK;
     if (rc == FLY_OK)
         rc = fly_options_load_args(&run->options, &argc, argv, environ);
+    /* A case brings its network's weights; whoever asks for the descriptor instead needs none. */
+    if (rc == FLY_OK && run->folder && run->options.embed.model == FLY_OPTION_SPECTRAL)
+        rc = fly_options_set(&run->options, "embed.weights", "", "--case");
     if (rc == FLY_OK)
         rc = fly_options_check(&run->options);
     return rc;

@@ -133,6 +133,8 @@ static void pack_status(struct fly_stage_publish *s, struct fly_pack *pack)
     status = bus->status;
     pthread_mutex_unlock(&bus->lock);
     in_session = status.n_streams > 0;
+    if (s->stopped && s->info && strcmp(s->info->id, status.session) == 0)
+        status.state = FLY_IDLE; /* its stop is out: what is left is to close the file */
     fly_pack_map(pack, 13);
     fly_pack_str(pack, "state");
     fly_pack_str(pack, fly_state_name(status.state));

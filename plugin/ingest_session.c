@@ -51,7 +51,8 @@ struct fly_session_view fly_ingest_session_view(const struct fly_ingest_session 
         return (struct fly_session_view){0};
     return (struct fly_session_view){.session = session->info->id,
                                      .start = &session->info->start,
-                                     .stopped = session->phase > FLY_PHASE_STOPPING};
+                                     .stopped = session->phase >= FLY_PHASE_STOPPING,
+                                     .last = session->phase == FLY_PHASE_STOPPING ? session->last : NULL};
 }
 
 static void recording_path(const struct fly_ingest_session *s, const char *id, char *out, size_t cap)
@@ -147,8 +148,9 @@ static void begin_recording(struct fly_ingest_session *s, int32_t step_chips)
     record_session(s, step_chips);
 }
 
-static void announce(struct fly_ingest_session *s)
+void fly_ingest_session_announce(struct fly_ingest_session *session)
 {
+    struct fly_ingest_session *s = session;
     struct fly_bus *bus = s->config->bus;
     struct fly_session_info *before;
 
@@ -167,6 +169,7 @@ static void announce(struct fly_ingest_session *s)
     pthread_mutex_unlock(&bus->lock);
     fly_session_info_drop(&before);
     memset(&s->told, 0, sizeof s->told);
+    s->told_ticket = 0;
     fly_bus_wake_publisher(bus);
 }
 
@@ -221,7 +224,6 @@ int fly_ingest_session_begin(struct fly_ingest_session *session, const struct fl
     begin_recording(s, step_chips);
     atomic_store_explicit(&s->info->recorder, s->recorder, memory_order_release);
     fly_ingest_session_accept(s, msg, raw, &s->start_ticket);
-    announce(s);
     tell_ignored(s);
     return FLY_OK;
 }
@@ -239,7 +241,6 @@ int fly_ingest_session_restore(struct fly_ingest_session *session, const struct 
     session->info->step_chips = step_chips;
     session->start_ticket = ticket;
     fly_ingest_session_note(session, msg->stream_idx, msg->seq, fly_hash_parts(header, 1), ticket);
-    announce(session);
     return FLY_OK;
 }
 
@@ -439,6 +440,9 @@ void fly_ingest_session_stop(struct fly_ingest_session *session, const struct fl
     memcpy(s->end.exit_status, msg->exit_status, sizeof s->end.exit_status);
     memcpy(s->end.reason, msg->reason, sizeof s->end.reason);
     memcpy(s->end.count, msg->count, sizeof s->end.count);
+    /* What the stop counted may still come, of streams that it does not count anything. */
+    for (int32_t i = 0; i < FLY_STREAMS_MAX; i++)
+        s->last[i] = i == 0 ? msg->seq : msg->count[i] >= 0 ? (uint64_t)msg->count[i] : UINT64_MAX;
 }
 
 void fly_ingest_session_abort(struct fly_ingest_session *session, const char *reason)
@@ -544,10 +548,11 @@ void fly_ingest_session_tell(struct fly_ingest_session *session)
         told->durable_seq[i] = on_disk;
     }
     word = recording_word(s);
-    moved |= state != told->state || strcmp(word, told->recording) != 0;
+    moved |= durable != s->told_ticket || state != told->state || strcmp(word, told->recording) != 0;
     if (!moved)
         return;
     told->state = state;
+    s->told_ticket = durable;
     if (word != told->recording)
         snprintf(told->recording, sizeof told->recording, "%s", word);
     pthread_mutex_lock(&bus->lock);

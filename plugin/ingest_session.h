@@ -34,11 +34,13 @@ struct fly_ingest_session {
     int32_t n_streams;
     int64_t heartbeat_ns;
     int64_t stop_deadline_ns;
+    uint64_t last[FLY_STREAMS_MAX]; /* once its stop came: the highest seq of each stream that belongs to it */
     struct fly_session_end end;
     /* messages that went by the recording since the last GAP record */
     uint64_t gap_messages, gap_first[FLY_STREAMS_MAX], gap_last[FLY_STREAMS_MAX];
     int behind_told;
     struct fly_status told; /* as last written to the bus */
+    uint64_t told_ticket;
 };
 
 void fly_ingest_session_init(struct fly_ingest_session *session,
@@ -64,6 +66,10 @@ FLY_MUST_USE int fly_ingest_session_restore(struct fly_ingest_session *session,
                                             const struct fly_options *options, uint64_t ticket,
                                             int32_t step_chips);
 FLY_MUST_USE int fly_ingest_session_reopen(struct fly_ingest_session *session, const char *path);
+
+/* Tell the publisher and whoever asks for the status. The engine stage has been handed the session by
+ * then: a request that follows finds it. */
+void fly_ingest_session_announce(struct fly_ingest_session *session);
 
 /* Note and record one message. 1: it is new, and *ticket (0: went by the recording); 0: a repeat, a
  * conflict or a number too far off, counted. */

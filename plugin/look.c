@@ -231,7 +231,7 @@ static int chip_get(struct fly_session *session, struct fly_job *job)
     for (int32_t e = 0; spectra && e < channels; e++)
         counts += spectra[(size_t)chip * (size_t)channels + (size_t)e];
     fly_pack_map(&pack, 6);
-    pack_modalities(&pack, "label", session);
+    pack_modalities(&pack, "labels", session);
     for (int m = 0; m < FLY_MODALITIES; m++) {
         struct fly_map_view view;
 

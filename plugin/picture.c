@@ -79,7 +79,7 @@ static int32_t chip_at(const struct fly_picture *p, int32_t y, int32_t x)
     int32_t height = (p->rows - 1) * p->pitch_px + p->side_px, width = (p->cols - 1) * p->pitch_px + p->side_px;
     int32_t r, c;
 
-    if (y >= height || x >= width)
+    if (p->rows < 1 || p->cols < 1 || y >= height || x >= width)
         return -1;
     r = y < skip ? 0 : (y - skip) / p->pitch_px;
     c = x < skip ? 0 : (x - skip) / p->pitch_px;

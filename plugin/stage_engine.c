@@ -507,14 +507,15 @@ int fly_stage_engine_step(struct fly_stage_engine *stage)
     struct fly_input *input;
     int did = 0, stepped = 0;
 
-    while (stage->n_exact < RING_JOBS && (job = fly_ring_pop(&stage->jobs))) {
-        take_job(stage, job);
-        did = 1;
-    }
+    /* Inputs first: a request that followed a start finds its session. */
     for (int i = 0; i < INPUTS_A_TURN && !stage->n_exact && !(stage->draining && !stage->ended) &&
                     (input = fly_ring_pop(&stage->inputs));
          i++) {
         take_input(stage, input);
+        did = 1;
+    }
+    while (stage->n_exact < RING_JOBS && (job = fly_ring_pop(&stage->jobs))) {
+        take_job(stage, job);
         did = 1;
     }
     if (!stage->session) {

@@ -51,7 +51,7 @@ int fly_stage_ingest_open(struct fly_stage_ingest **out, const struct fly_stage_
     }
     for (int32_t i = 0; i < POOL_INPUTS; i++)
         stage->spare[stage->n_spare++] = &stage->pool[i];
-    fly_ingest_session_init(&stage->session, config, stage->wake_fd);
+    fly_ingest_session_init(&stage->session, &stage->config, stage->wake_fd);
     *out = stage;
     return FLY_OK;
 }
@@ -146,6 +146,7 @@ static int give_open(struct fly_stage_ingest *stage)
     input->as_of = fly_sequence_as_of(&stage->session.sequences[0]);
     input->ticket = stage->session.start_ticket;
     give(stage, input, 0);
+    fly_ingest_session_announce(&stage->session);
     return FLY_OK;
 }
 
@@ -249,13 +250,7 @@ static int take_message(struct fly_stage_ingest *stage, struct fly_msg *raw)
     enum fly_refusal why;
     uint64_t ticket;
 
-    if (raw->n_seen > FLY_PARTS_MAX) {
-        fly_fail(FLY_EWIRE, "%d parts, %d are allowed", raw->n_seen, FLY_PARTS_MAX);
-        msg = (struct fly_ingest){.stream_idx = -1};
-        take_refused(stage, FLY_REFUSE_OVERSIZE, &msg, raw);
-        return FLY_OK;
-    }
-    why = fly_ingest_decode(&msg, stage->start, raw->parts, raw->n_parts, &open);
+    why = fly_ingest_decode(&msg, stage->start, raw->parts, raw->n_seen > FLY_PARTS_MAX ? FLY_PARTS_MAX + 1 : raw->n_parts, &open);
     if (why != FLY_REFUSE_NONE) {
         take_refused(stage, why, &msg, raw);
         return FLY_OK;

@@ -226,10 +226,10 @@ static int take_maps(struct fly_stage_publish *s)
     int64_t now = mono_ns(s), keyframe_ns = (int64_t)(s->config.options->publish.keyframe_s * 1e9);
     int32_t cols, box[4];
 
-    if (!s->info || !fly_bus_take_maps(bus, &s->fresh))
+    if (!s->info || !fly_bus_take_maps(bus, &s->fresh, s->info->serial))
         return 0;
-    if (s->fresh.serial != s->info->serial || s->shown.cap < s->fresh.n_chips)
-        return 1;
+    if (s->shown.cap < s->fresh.n_chips)
+        return 1; /* no memory for it, told when the session began */
     cols = s->info->plan.grid.cols;
     int classes = fly_classes_differ(&s->shown, &s->fresh);
 

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sim/tool.h"
+
 enum { SAMPLE_MAX = 127 };
 
 struct fly_acquire {
@@ -32,25 +34,6 @@ const char *fly_photon_layout_name(enum fly_photon_layout layout)
     return layout_names[layout];
 }
 
-int fly_photon_layout_parse(const char *name)
-{
-    for (int i = 0; i < FLY_LAYOUTS; i++)
-        if (!strcmp(name, layout_names[i]))
-            return i;
-    return -1;
-}
-
-static int check_session(const char *session)
-{
-    size_t len = strlen(session);
-
-    if (len < 1 || len > FLY_SESSION_MAX ||
-        strspn(session, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") != len)
-        return fly_fail(FLY_ERANGE, "session '%.80s': 1 .. %d of [A-Za-z0-9._-] are allowed", session,
-                        FLY_SESSION_MAX);
-    return FLY_OK;
-}
-
 static int check(const struct fly_acquire *a)
 {
     const struct fly_acquire_config *c = &a->config;
@@ -68,7 +51,7 @@ static int check(const struct fly_acquire *a)
         return fly_fail(FLY_ERANGE, "dense EDS of %d lines x %d px x %d channels does not fit the wire's %zu MiB",
                         c->scan.block_px, a->specimen->config.width_px, a->optics.axis.n_channels,
                         FLY_PAYLOAD_MAX >> 20);
-    return check_session(c->session);
+    return fly_tool_session_check(c->session);
 }
 
 /* Photons of one message by expectation, and ten deviations: what a block can bring. */
@@ -424,4 +407,10 @@ int fly_acquire_block(struct fly_acquire *a, int64_t frame, int32_t step, int32_
         return FLY_OK;
     }
     return fill_photons(a, &shot, stream, t_ns, message);
+}
+
+void fly_acquire_take_back(struct fly_acquire *a, const struct fly_message *message)
+{
+    FLY_ASSERT(a->seq[message->stream] == message->seq);
+    a->seq[message->stream]--;
 }

@@ -21,7 +21,6 @@
 /* Numbered as the wire's: dense is <u2 counts of each channel. */
 enum fly_photon_layout { FLY_LAYOUT_DENSE = 0, FLY_LAYOUT_CSR, FLY_LAYOUT_PAIRS, FLY_LAYOUTS };
 const char *fly_photon_layout_name(enum fly_photon_layout layout);
-int fly_photon_layout_parse(const char *name); /* -1: none of the three */
 
 struct fly_acquire_config {
     const char *session;           /* 1 .. 64 of [A-Za-z0-9._-] */
@@ -65,5 +64,8 @@ void fly_acquire_stop(struct fly_acquire *acquire, int64_t t_ns, const char *exi
  * wire takes in one message; no number is used up. */
 FLY_MUST_USE int fly_acquire_block(struct fly_acquire *acquire, int64_t frame, int32_t step, int32_t stream,
                                    int64_t t_ns, struct fly_message *message);
+
+/* The message made last was not handed to anyone and never will be: its number is free again. */
+void fly_acquire_take_back(struct fly_acquire *acquire, const struct fly_message *message);
 
 #endif

@@ -6,6 +6,8 @@
 #ifndef FLY_SIM_COMMANDS_H
 #define FLY_SIM_COMMANDS_H
 
+int fly_cmd_sim(int argc, char **argv);
+int fly_cmd_replay(int argc, char **argv);
 int fly_cmd_import(int argc, char **argv);
 
 #endif

@@ -23,8 +23,12 @@ static void pass_on(int signal)
 
 static _Noreturn void be_child(int (*work)(void *ctx), void *ctx, pid_t parent)
 {
+    static const int fatal[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
     const struct rlimit no_core = {0, 0};
 
+    /* The caller's handlers speak for the caller; of us it learns by how we end. */
+    for (size_t i = 0; i < sizeof fatal / sizeof *fatal; i++)
+        signal(fatal[i], SIG_DFL);
     setrlimit(RLIMIT_CORE, &no_core);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)

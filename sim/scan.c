@@ -1,7 +1,5 @@
 #include "sim/scan.h"
 
-#include <string.h>
-
 #include "engine/base/rng.h"
 
 static const char *const names[FLY_ORDERS] = {"raster", "serpentine", "shuffled"};
@@ -10,14 +8,6 @@ const char *fly_scan_order_name(enum fly_scan_order order)
 {
     FLY_ASSERT(order < FLY_ORDERS);
     return names[order];
-}
-
-int fly_scan_order_parse(const char *name)
-{
-    for (int i = 0; i < FLY_ORDERS; i++)
-        if (!strcmp(name, names[i]))
-            return i;
-    return -1;
 }
 
 int32_t fly_scan_blocks(const struct fly_scan *scan)

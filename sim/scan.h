@@ -23,7 +23,6 @@ struct fly_scan {
 };
 
 const char *fly_scan_order_name(enum fly_scan_order order);
-int fly_scan_order_parse(const char *name); /* -1: none of the three */
 
 int32_t fly_scan_blocks(const struct fly_scan *scan); /* of one frame */
 

@@ -336,8 +336,9 @@ static void hear_unknown(struct fly_sender *s)
     }
     if (!s->unknown_ns)
         s->unknown_ns = now_ns(s);
-    /* Nothing of it is durable, not even its start: it begins again. */
-    if (s->streams[0].durable == 0 && s->rewind_wanted)
+    /* Nothing of it is durable, not even its start: it begins again, unless it has only just begun. */
+    if (s->streams[0].durable == 0 && s->rewind_wanted &&
+        now_ns(s) - s->streams[0].progress_ns > ms(s->config.resend_ms) * s->streams[0].backoff)
         begin_anew(s);
 }
 
@@ -463,20 +464,22 @@ static int watch(struct fly_sender *s)
     int silent = now - s->heard_ns > ms(s->config.silence_ms);
 
     s->report.alive = !silent;
+    s->report.silent_s = (double)(now - s->heard_ns) * 1e-9;
     if (s->report.stopped)
         return FLY_OK;
     if (s->unknown_ns && now - s->unknown_ns > ms(s->config.lost_ms))
-        return fly_fail(FLY_EIO, "Flyback at %s answers but has lost session %s: it runs without a recording, "
-                        "or took another session", s->config.control, s->session);
+        return fly_fail(FLY_EIO, "Flyback at %s answers but does not have session %s: it refused it (an id is used once), "
+                        "lost it (no recording), or took another", s->config.control, s->session);
     if (silent || s->unknown_ns) {
         ask_status(s, silent || s->streams[0].durable == 0);
         return FLY_OK;
     }
     for (int32_t i = 0; i < s->config.n_streams; i++) {
         const struct stream *stream = &s->streams[i];
+        /* After its stop Flyback waits for what is missing, but not for long. */
+        int64_t patience_ns = ms(s->config.resend_ms) * stream->backoff / (s->stop_seq ? 3 : 1);
 
-        if (stream->put > stream->durable &&
-            now - stream->progress_ns > ms(s->config.resend_ms) * stream->backoff)
+        if (stream->put > stream->durable && now - stream->progress_ns > patience_ns)
             ask_status(s, 1);
     }
     if (s->rewind_wanted)
@@ -525,7 +528,10 @@ int fly_sender_connect(struct fly_sender *s, int32_t timeout_ms, const volatile 
             return fly_fail(FLY_EIO, "no Flyback answers at %s within %g s", s->config.control,
                             timeout_ms / 1000.0);
         ask_status(s, 0);
-        (void)fly_net_wait(ends, 2, 0, -1, 50);
+        int rc = fly_net_wait(ends, 2, 0, -1, 50);
+
+        if (rc < 0 && rc != FLY_EAGAIN)
+            return rc;
         hear_published(s);
         hear_replies(s);
     }

@@ -56,6 +56,7 @@ struct fly_sender_report {
     int32_t kept;             /* in the window now */
     uint64_t rewinds;         /* times that everything unacknowledged was sent again */
     int alive;                /* Flyback was heard within silence_ms */
+    double silent_s;          /* since it was heard last */
     int stopped;              /* Flyback's own stop of this session was heard, or it has finished it */
     double complete;          /* fraction of pixels as Flyback's stop says; NaN: unknown */
     char exit_status[16];     /* as Flyback's stop says */

@@ -4,9 +4,9 @@
 
 #include "engine/base/rng.h"
 
-/* Multiply and fold: the two halves of a 128-bit product, one over the other, mix 64 bits at once (the
- * step that wyhash and its kin are built on). Four lanes keep the multiplier busy. Constants are odd
- * and have about as many ones as zeros: digits of pi, as in Blowfish. */
+/* Multiply and fold: the two halves of a 128-bit product, one over the other, mix 64 bits at once
+ * (the step that wyhash and its kin are built on). Four lanes keep the multiplier busy. Constants
+ * are odd and have about as many ones as zeros: digits of pi, as in Blowfish. */
 static const uint64_t key[8] = {
     0x243F6A8885A308D3u, 0x13198A2E03707345u, 0xA4093822299F31D1u, 0x082EFA98EC4E6C89u,
     0x452821E638D01377u, 0xBE5466CF34E90C6Du, 0xC0AC29B7C97C50DDu, 0x3F84D5B5B5470917u,
@@ -20,12 +20,11 @@ static inline uint64_t load(const unsigned char *at)
     return word;
 }
 
-/* The lane goes around the product as well as into it, so that a factor that happens to be 0 does not
- * wipe out what came before. */
+/* The lane goes around the product as well as into it, so that a factor that happens to be 0 does
+ * not wipe out what came before. */
 static inline uint64_t fold(uint64_t lane, uint64_t a, uint64_t b, int i)
 {
-    unsigned __int128 product =
-        (unsigned __int128)(a ^ key[2 * i]) * (b ^ key[2 * i + 1] ^ lane);
+    unsigned __int128 product = (unsigned __int128)(a ^ key[2 * i]) * (b ^ key[2 * i + 1] ^ lane);
 
     return (uint64_t)product ^ (uint64_t)(product >> 64) ^ (lane << 23 | lane >> 41);
 }

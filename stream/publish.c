@@ -4,7 +4,8 @@
 
 #include "stream/wire_keys.h"
 
-/* ---- the five keys of every header ---------------------------------------------------------------- */
+/* ---- the five keys of every header
+ * ---------------------------------------------------------------- */
 
 static void pack_pair(struct fly_pack *pack, const char *key, const char *text)
 {
@@ -42,12 +43,13 @@ static void open_header(struct fly_pack *pack, const char *type, const struct fl
     fly_pack_int(pack, id->t_ns);
 }
 
-/* List topic and header; what was handed in may have broken a limit of the protocol, which its reader
- * would refuse. */
+/* List topic and header; what was handed in may have broken a limit of the protocol, which its
+ * reader would refuse. */
 static int close_header(struct fly_pub_message *out, const struct fly_pack *pack, const char *type)
 {
     if (pack->full)
-        return fly_fail(FLY_ERANGE, "publish %s: the header does not fit %zu bytes", type, pack->cap);
+        return fly_fail(FLY_ERANGE, "publish %s: the header does not fit %zu bytes", type,
+                        pack->cap);
     if (fly_wire_scan(pack->bytes, pack->len) != FLY_REFUSE_NONE)
         return FLY_ERANGE; /* the scan's words say what and where */
     out->parts[0] = (struct fly_part){type, strlen(type)};
@@ -87,17 +89,18 @@ void fly_pub_pack_counters(struct fly_pack *pack, const struct fly_pub_counters 
         }
 }
 
-/* ---- start -------------------------------------------------------------------------------------- */
+/* ---- start --------------------------------------------------------------------------------------
+ */
 
 static const char *const start_ours[] = {
-    "type",     "session",  "stream",    "seq",     "t_ns",     "grid_shape",
-    "chip_px",  "pitch_px", "origin_px", "profile", "embedder", "flyback_version",
-    "resumed",
+    "type",       "session",         "stream",   "seq",       "t_ns",
+    "grid_shape", "chip_px",         "pitch_px", "origin_px", "profile",
+    "embedder",   "flyback_version", "resumed",
 };
 enum { START_OURS = sizeof start_ours / sizeof start_ours[0] };
 
-/* Whether a key of the instrument's goes out: not where ours stands; in the short form only what the
- * protocol names. */
+/* Whether a key of the instrument's goes out: not where ours stands; in the short form only what
+ * the protocol names. */
 static int start_keeps(struct fly_value key, int shortened)
 {
     const char *text = "";
@@ -112,8 +115,9 @@ static int start_keeps(struct fly_value key, int shortened)
     return !shortened || (known >= 0 && known != FLY_KEY_USER_DATA);
 }
 
-static void pack_start(struct fly_pack *pack, const struct fly_pub_id *id, struct fly_value instrument,
-                       const struct fly_pub_start *start, int shortened)
+static void pack_start(struct fly_pack *pack, const struct fly_pub_id *id,
+                       struct fly_value instrument, const struct fly_pub_start *start,
+                       int shortened)
 {
     struct fly_value_iter it = {0};
     struct fly_value key, value;
@@ -159,7 +163,8 @@ int fly_pub_start(struct fly_pub_message *out, struct fly_pack *pack, const stru
     return close_header(out, pack, "start");
 }
 
-/* ---- map ---------------------------------------------------------------------------------------- */
+/* ---- map ----------------------------------------------------------------------------------------
+ */
 
 void fly_pub_map_header(struct fly_pack *pack, const struct fly_pub_id *id,
                         const struct fly_pub_map *map)
@@ -215,7 +220,8 @@ int fly_pub_map(struct fly_pub_message *out, struct fly_pack *pack, const struct
     return FLY_OK;
 }
 
-/* ---- metrics, event, heartbeat, stop ------------------------------------------------------------ */
+/* ---- metrics, event, heartbeat, stop ------------------------------------------------------------
+ */
 
 static void pack_agreement(struct fly_pack *pack, const struct fly_pub_metrics *metrics, int ari)
 {
@@ -276,8 +282,8 @@ int fly_pub_event(struct fly_pub_message *out, struct fly_pack *pack, const stru
     return close_header(out, pack, "event");
 }
 
-int fly_pub_heartbeat(struct fly_pub_message *out, struct fly_pack *pack, const struct fly_pub_id *id,
-                      const struct fly_pub_heartbeat *heartbeat)
+int fly_pub_heartbeat(struct fly_pub_message *out, struct fly_pack *pack,
+                      const struct fly_pub_id *id, const struct fly_pub_heartbeat *heartbeat)
 {
     open_header(pack, "heartbeat", id, 6);
     pack_pair(pack, "state", heartbeat->state);

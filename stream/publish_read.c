@@ -48,7 +48,8 @@ int fly_published_decode(struct fly_published *out, const struct fly_part *parts
 }
 
 /* count integers of 0 .. max. */
-static int get_ints(struct fly_value map, const char *key, int32_t *out, uint32_t count, int32_t max)
+static int get_ints(struct fly_value map, const char *key, int32_t *out, uint32_t count,
+                    int32_t max)
 {
     struct fly_value_iter it = {0};
     struct fly_value list, value;
@@ -82,8 +83,8 @@ static int get_arrays(struct fly_map_read *out, const struct fly_part *payloads,
     return FLY_OK;
 }
 
-int fly_map_decode(struct fly_map_read *out, struct fly_value header, const struct fly_part *payloads,
-                   int32_t n_payloads)
+int fly_map_decode(struct fly_map_read *out, struct fly_value header,
+                   const struct fly_part *payloads, int32_t n_payloads)
 {
     struct fly_value value;
     const char *text = NULL;

@@ -61,8 +61,7 @@ static int continue_file(struct fly_recorder *rec, const struct fly_clock *clock
     if (n < 0)
         return disk_said(rec, "reading", n);
     /* A writer that died between making the file and its first sync: nothing was ever in it. */
-    if (size <= FLY_FILE_HEAD && fly_file_head_is_stump(head, (size_t)n) &&
-        (n < FLY_FILE_HEAD || fly_file_head_read(head, &rec->seed) < 0)) {
+    if (n == size && fly_file_head_is_stump(head, (size_t)n)) {
         rc = rec->disk.truncate(rec->disk.ctx, rec->fd, 0);
         return rc < 0 ? disk_said(rec, "cutting its tail", rc) : begin_file(rec, clock);
     }

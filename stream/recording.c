@@ -237,7 +237,7 @@ int fly_recording_open(struct fly_recording **out, const char *path, const struc
         memcpy(file_head, bytes, head_len);
     rc = fly_file_head_read(file_head, &rec->seed);
     if (rc < 0) {
-        rc = rec->file_bytes <= FLY_FILE_HEAD && fly_file_head_is_stump(file_head, head_len)
+        rc = (int64_t)head_len == rec->file_bytes && fly_file_head_is_stump(file_head, head_len)
                  ? fly_fail(rc, "recording %s: ends before its first record", path)
                  : fly_fail(rc, "recording %s: %s", path, fly_fail_text());
         goto fail;

@@ -105,7 +105,9 @@ int fly_record_head_read(struct fly_record_head *head, const unsigned char in[FL
 int fly_file_head_is_stump(const unsigned char *in, size_t len)
 {
     /* The head lies in one sector and is synced before the first record, so a dead writer leaves
-     * nothing, zeros, or the beginning of the magic and zeros. */
+     * nothing, zeros, or the beginning of the head and zeros. */
+    if (len > FLY_FILE_HEAD || (len == FLY_FILE_HEAD && get(in + 28, 4) == fly_crc32c(0, in, 28)))
+        return 0;
     for (size_t i = 0; i < len && i < sizeof file_magic; i++)
         if (in[i] != 0 && in[i] != file_magic[i])
             return 0;

@@ -52,8 +52,8 @@ void fly_record_head_write(unsigned char out[FLY_RECORD_HEAD], const struct fly_
 int fly_record_head_read(struct fly_record_head *head, const unsigned char in[FLY_RECORD_HEAD],
                          uint32_t seed);
 
-/* 1 when these bytes, the first of a file of at most FLY_FILE_HEAD, may be what is left of a file head
- * whose writer died: no record was ever in such a file. */
+/* 1 when a file of these bytes alone may be what is left of one whose writer died over its file head:
+ * no record was ever in it. */
 int fly_file_head_is_stump(const unsigned char *in, size_t len);
 
 struct fly_recording;

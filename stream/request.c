@@ -36,8 +36,9 @@ static enum fly_refusal check_sizes(const struct fly_part *parts, int32_t n_part
                           FLY_PARTS_MAX);
     for (int32_t i = 1; i < n_parts; i++)
         if (parts[i].len > FLY_PAYLOAD_MAX)
-            return FLY_REFUSE(FLY_REFUSE_OVERSIZE, "payload %d of %zu bytes, at most %zu are allowed",
-                              i - 1, parts[i].len, FLY_PAYLOAD_MAX);
+            return FLY_REFUSE(FLY_REFUSE_OVERSIZE,
+                              "payload %d of %zu bytes, at most %zu are allowed", i - 1,
+                              parts[i].len, FLY_PAYLOAD_MAX);
     return FLY_REFUSE_NONE;
 }
 
@@ -138,7 +139,8 @@ void fly_reply_error(struct fly_pack *pack, const struct fly_request *request, c
     fly_pack_str(pack, text);
 }
 
-/* ---- arguments ----------------------------------------------------------------------------------- */
+/* ---- arguments
+ * ----------------------------------------------------------------------------------- */
 
 enum fly_refusal fly_arg_str(struct fly_value args, const char *key, size_t max, char *text)
 {
@@ -147,12 +149,13 @@ enum fly_refusal fly_arg_str(struct fly_value args, const char *key, size_t max,
     size_t len;
 
     if (!fly_value_get(args, key, &value))
-        return FLY_REFUSE(FLY_REFUSE_BAD_KEY, "args has no %s: a string of 1 .. %zu bytes", key, max);
+        return FLY_REFUSE(FLY_REFUSE_BAD_KEY, "args has no %s: a string of 1 .. %zu bytes", key,
+                          max);
     if (!fly_value_str(value, &found, &len))
         return FLY_REFUSE(FLY_REFUSE_BAD_TYPE, "args.%s is a string of 1 .. %zu bytes", key, max);
     if (len < 1 || len > max || memchr(found, 0, len))
-        return FLY_REFUSE(FLY_REFUSE_BAD_VALUE, "args.%s has %zu bytes, allowed are 1 .. %zu, no NUL",
-                          key, len, max);
+        return FLY_REFUSE(FLY_REFUSE_BAD_VALUE,
+                          "args.%s has %zu bytes, allowed are 1 .. %zu, no NUL", key, len, max);
     fly_text_copy(text, max + 1, found, len);
     return FLY_REFUSE_NONE;
 }
@@ -236,8 +239,8 @@ static enum fly_refusal read_chip(struct fly_value pair, const char *key, int32_
             place[i] = -1;
     }
     if (place[0] < 0 || place[0] >= rows || place[1] < 0 || place[1] >= cols)
-        return FLY_REFUSE(FLY_REFUSE_BAD_VALUE, "args.%s[%d] [%lld, %lld], the grid is [%d, %d]", key,
-                          at, (long long)place[0], (long long)place[1], rows, cols);
+        return FLY_REFUSE(FLY_REFUSE_BAD_VALUE, "args.%s[%d] [%lld, %lld], the grid is [%d, %d]",
+                          key, at, (long long)place[0], (long long)place[1], rows, cols);
     *chip = (int32_t)place[0] * cols + (int32_t)place[1];
     return FLY_REFUSE_NONE;
 }

@@ -8,10 +8,10 @@
 enum { FEW_KEYS = 64 };
 
 struct level {
-    uint64_t left;     /* items to come; in a map, keys stand where this is even */
-    uint32_t first;    /* its first key in keys[] */
+    uint64_t left;  /* items to come; in a map, keys stand where this is even */
+    uint32_t first; /* its first key in keys[] */
     int is_map;
-    uint64_t seen;     /* a bit for each hash of a key so far: most keys are new at a glance */
+    uint64_t seen; /* a bit for each hash of a key so far: most keys are new at a glance */
 };
 
 struct scan {
@@ -65,8 +65,8 @@ static void sift(const struct scan *scan, uint16_t *heap, uint32_t root, uint32_
     }
 }
 
-/* 1 when two of the keys are equal. Heapsort: in place, and no order of keys makes it slow, so that a
- * hostile header costs milliseconds and not seconds. */
+/* 1 when two of the keys are equal. Heapsort: in place, and no order of keys makes it slow, so that
+ * a hostile header costs milliseconds and not seconds. */
 static int sorted_twice(const struct scan *scan, uint16_t *keys, uint32_t count)
 {
     for (uint32_t i = count / 2; i-- > 0;)
@@ -85,8 +85,8 @@ static int sorted_twice(const struct scan *scan, uint16_t *keys, uint32_t count)
 }
 
 /* Note a key of the innermost map: 1 when the map has it already (as far as looked at here). */
-static int key_twice(struct scan *scan, struct level *level, uint16_t offset, const unsigned char *text,
-                     size_t len)
+static int key_twice(struct scan *scan, struct level *level, uint16_t offset,
+                     const unsigned char *text, size_t len)
 {
     uint32_t count = scan->n_keys - level->first;
     uint64_t bit = 0;
@@ -107,7 +107,8 @@ static int key_twice(struct scan *scan, struct level *level, uint16_t offset, co
     return 0;
 }
 
-/* Bytes of the UTF-8 sequence at `at`, 1 .. 4; 0 when there is none (RFC 3629, table of section 4). */
+/* Bytes of the UTF-8 sequence at `at`, 1 .. 4; 0 when there is none (RFC 3629, table of section 4).
+ */
 static size_t utf8_step(const unsigned char *at, const unsigned char *end)
 {
     unsigned c = at[0];
@@ -181,9 +182,11 @@ static int utf8_valid(const unsigned char *at, size_t len)
     return 1;
 }
 
-static enum fly_refusal malformed(const struct scan *scan, const unsigned char *at, const char *what)
+static enum fly_refusal malformed(const struct scan *scan, const unsigned char *at,
+                                  const char *what)
 {
-    fly_fail(FLY_EWIRE, "header byte %td of %td: %s", at - scan->bytes, scan->end - scan->bytes, what);
+    fly_fail(FLY_EWIRE, "header byte %td of %td: %s", at - scan->bytes, scan->end - scan->bytes,
+             what);
     return FLY_REFUSE_MALFORMED;
 }
 
@@ -245,7 +248,8 @@ static enum fly_refusal scan_item(struct scan *scan, const unsigned char **where
     if (item.kind == FLY_ITEM_STR) {
         if (!utf8_valid(at + item.head, item.body))
             return malformed(scan, at, "a string that is not UTF-8");
-        if (is_key && key_twice(scan, level, (uint16_t)(at - scan->bytes), at + item.head, item.body))
+        if (is_key &&
+            key_twice(scan, level, (uint16_t)(at - scan->bytes), at + item.head, item.body))
             return malformed(scan, at, "a key that its map has already");
     } else if (item.kind == FLY_ITEM_F32 || item.kind == FLY_ITEM_F64) {
         *nonfinite |= !isfinite(fly_item_float(at, &item));

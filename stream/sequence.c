@@ -2,7 +2,8 @@
 
 #include <string.h>
 
-/* ---- ranges of old numbers -------------------------------------------------------------------- */
+/* ---- ranges of old numbers --------------------------------------------------------------------
+ */
 
 /* Add seq above all that is there. */
 static void holes_append(struct fly_holes *holes, uint64_t seq)
@@ -34,8 +35,8 @@ static int32_t holes_find(const struct fly_holes *holes, uint64_t seq)
     return lo < holes->count && holes->range[lo].first <= seq ? lo : -1;
 }
 
-/* Take seq out of range i. When that would split a range and there is no room for one more, it stays:
- * the number may come again and be taken for new again, which changes nothing downstream. */
+/* Take seq out of range i. When that would split a range and there is no room for one more, it
+ * stays: the number may come again and be taken for new again, which changes nothing downstream. */
 static void holes_fill(struct fly_holes *holes, int32_t i, uint64_t seq)
 {
     uint64_t first = holes->range[i].first, last = holes->range[i].last;
@@ -63,7 +64,8 @@ static uint64_t holes_below(const struct fly_holes *holes, uint64_t limit)
     return holes->count > 0 && holes->range[0].first <= limit ? holes->range[0].first - 1 : limit;
 }
 
-/* ---- the window -------------------------------------------------------------------------------- */
+/* ---- the window --------------------------------------------------------------------------------
+ */
 
 size_t fly_sequence_need(uint64_t window)
 {
@@ -218,8 +220,7 @@ uint64_t fly_sequence_advance(struct fly_sequence *sequence, uint64_t durable_ti
             break;
         }
         if (sequence->durable < sequence->left[0].to)
-            sequence->durable =
-                sequence->left[0].to < allowed ? sequence->left[0].to : allowed;
+            sequence->durable = sequence->left[0].to < allowed ? sequence->left[0].to : allowed;
         sequence->left[0] = sequence->left[1];
         sequence->left[1].to = sequence->left[1].ticket = 0;
     }

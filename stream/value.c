@@ -4,15 +4,13 @@
 
 #include "stream/wire_item.h"
 
-/* Values come from scanned bytes, so an item that cannot be read is our own bug: somebody skipped the
- * scan. Asserting costs next to nothing and keeps such a bug from reading stray memory. */
-static struct fly_item head_of(struct fly_value value)
+/* Values come from scanned bytes, so an item that cannot be read is our own bug: somebody skipped
+ * the scan. Asserting costs next to nothing and keeps such a bug from reading stray memory. */
+static inline enum fly_item_kind head_of(struct fly_value value, struct fly_item *item)
 {
-    struct fly_item item;
-
-    FLY_ASSERT(fly_item_head(value.at, value.end, &item));
-    FLY_ASSERT(item.head + item.body <= (uint64_t)(value.end - value.at));
-    return item;
+    FLY_ASSERT(fly_item_head(value.at, value.end, item));
+    FLY_ASSERT(item->head + item->body <= (uint64_t)(value.end - value.at));
+    return item->kind;
 }
 
 struct fly_value fly_value_root(const void *bytes, size_t len)
@@ -22,7 +20,9 @@ struct fly_value fly_value_root(const void *bytes, size_t len)
 
 enum fly_kind fly_value_kind(struct fly_value value)
 {
-    switch (head_of(value).kind) {
+    struct fly_item item;
+
+    switch (head_of(value, &item)) {
     case FLY_ITEM_NIL:
         return FLY_KIND_NIL;
     case FLY_ITEM_BOOL:
@@ -47,9 +47,10 @@ enum fly_kind fly_value_kind(struct fly_value value)
 
 int fly_value_str(struct fly_value value, const char **text, size_t *len)
 {
-    struct fly_item item = head_of(value);
+    struct fly_item item;
+    enum fly_item_kind kind = head_of(value, &item);
 
-    if (item.kind != FLY_ITEM_STR)
+    if (kind != FLY_ITEM_STR)
         return 0;
     *text = (const char *)value.at + item.head;
     *len = item.body;
@@ -58,11 +59,12 @@ int fly_value_str(struct fly_value value, const char **text, size_t *len)
 
 int fly_value_int(struct fly_value value, int64_t *out)
 {
-    struct fly_item item = head_of(value);
+    struct fly_item item;
+    enum fly_item_kind kind = head_of(value, &item);
     uint64_t v;
     int negative;
 
-    if (item.kind != FLY_ITEM_UINT && item.kind != FLY_ITEM_NEG)
+    if (kind != FLY_ITEM_UINT && kind != FLY_ITEM_NEG)
         return 0;
     v = fly_item_int(value.at, &item, &negative);
     if (!negative && v > INT64_MAX)
@@ -73,11 +75,12 @@ int fly_value_int(struct fly_value value, int64_t *out)
 
 int fly_value_uint(struct fly_value value, uint64_t *out)
 {
-    struct fly_item item = head_of(value);
+    struct fly_item item;
+    enum fly_item_kind kind = head_of(value, &item);
     uint64_t v;
     int negative;
 
-    if (item.kind != FLY_ITEM_UINT && item.kind != FLY_ITEM_NEG)
+    if (kind != FLY_ITEM_UINT && kind != FLY_ITEM_NEG)
         return 0;
     v = fly_item_int(value.at, &item, &negative);
     if (negative)
@@ -88,17 +91,18 @@ int fly_value_uint(struct fly_value value, uint64_t *out)
 
 int fly_value_f64(struct fly_value value, double *out)
 {
-    struct fly_item item = head_of(value);
+    struct fly_item item;
+    enum fly_item_kind kind = head_of(value, &item);
     uint64_t v;
     double d;
     int negative;
 
-    if (item.kind == FLY_ITEM_UINT || item.kind == FLY_ITEM_NEG) {
+    if (kind == FLY_ITEM_UINT || kind == FLY_ITEM_NEG) {
         v = fly_item_int(value.at, &item, &negative);
         *out = negative ? (double)(int64_t)v : (double)v;
         return 1;
     }
-    if (item.kind != FLY_ITEM_F32 && item.kind != FLY_ITEM_F64)
+    if (kind != FLY_ITEM_F32 && kind != FLY_ITEM_F64)
         return 0;
     d = fly_item_float(value.at, &item);
     if (!isfinite(d))
@@ -109,7 +113,9 @@ int fly_value_f64(struct fly_value value, double *out)
 
 int fly_value_bool(struct fly_value value, int *out)
 {
-    if (head_of(value).kind != FLY_ITEM_BOOL)
+    struct fly_item item;
+
+    if (head_of(value, &item) != FLY_ITEM_BOOL)
         return 0;
     *out = *value.at == 0xc3;
     return 1;
@@ -117,11 +123,12 @@ int fly_value_bool(struct fly_value value, int *out)
 
 uint32_t fly_value_count(struct fly_value value)
 {
-    struct fly_item item = head_of(value);
+    struct fly_item item;
+    enum fly_item_kind kind = head_of(value, &item);
 
-    if (item.kind == FLY_ITEM_MAP)
+    if (kind == FLY_ITEM_MAP)
         return (uint32_t)(item.members / 2);
-    return item.kind == FLY_ITEM_ARRAY ? (uint32_t)item.members : 0;
+    return kind == FLY_ITEM_ARRAY ? (uint32_t)item.members : 0;
 }
 
 /* The value that begins at *at, with its own end; *at moves behind it. */
@@ -138,7 +145,8 @@ static struct fly_value cut(const unsigned char **at, const unsigned char *end)
 int fly_value_next(struct fly_value container, struct fly_value_iter *it, struct fly_value *key,
                    struct fly_value *value)
 {
-    struct fly_item item = head_of(container);
+    struct fly_item item;
+    enum fly_item_kind kind = head_of(container, &item);
 
     if (!it->at) {
         it->at = container.at + item.head;
@@ -147,7 +155,7 @@ int fly_value_next(struct fly_value container, struct fly_value_iter *it, struct
     if (it->left == 0)
         return 0;
     it->left--;
-    if (item.kind == FLY_ITEM_MAP) {
+    if (kind == FLY_ITEM_MAP) {
         struct fly_value name = cut(&it->at, container.end);
 
         if (key)
@@ -159,10 +167,11 @@ int fly_value_next(struct fly_value container, struct fly_value_iter *it, struct
 
 int fly_value_get(struct fly_value map, const char *key, struct fly_value *out)
 {
-    struct fly_item item = head_of(map);
+    struct fly_item item;
+    enum fly_item_kind kind = head_of(map, &item);
     size_t key_len = strlen(key);
     const unsigned char *at = map.at + item.head;
-    uint64_t left = item.kind == FLY_ITEM_MAP ? item.members / 2 : 0;
+    uint64_t left = kind == FLY_ITEM_MAP ? item.members / 2 : 0;
 
     for (; left > 0; left--) {
         struct fly_value name = cut(&at, map.end);

@@ -26,9 +26,8 @@ static const char *const refusal_names[FLY_REFUSALS] = {
 };
 
 static const char *const type_names[] = {
-    [FLY_INGEST_START] = "start",         [FLY_INGEST_LINES] = "lines",
-    [FLY_INGEST_EDS] = "eds",             [FLY_INGEST_HEARTBEAT] = "heartbeat",
-    [FLY_INGEST_STOP] = "stop",           [FLY_INGEST_SKIP] = "skip",
+    [FLY_INGEST_START] = "start",         [FLY_INGEST_LINES] = "lines", [FLY_INGEST_EDS] = "eds",
+    [FLY_INGEST_HEARTBEAT] = "heartbeat", [FLY_INGEST_STOP] = "stop",   [FLY_INGEST_SKIP] = "skip",
 };
 
 const char *fly_refusal_name(enum fly_refusal refusal)
@@ -79,8 +78,8 @@ static void read_identity(struct fly_ingest *msg, const struct fly_keys *keys,
 }
 
 /* The identity in a header that did not pass the scan: can its first level be walked from the first
- * byte to its last entry, each of the three keys is taken if it stands there once. Of a header that is
- * too long the part within the limit is walked. */
+ * byte to its last entry, each of the three keys is taken if it stands there once. Of a header that
+ * is too long the part within the limit is walked. */
 static void salvage_identity(struct fly_ingest *msg, const struct fly_part *header,
                              const struct fly_session_view *open)
 {
@@ -130,8 +129,9 @@ static enum fly_refusal check_sizes(const struct fly_part *parts, int32_t n_part
                           FLY_PARTS_MAX);
     for (int32_t i = 1; i < n_parts; i++)
         if (parts[i].len > FLY_PAYLOAD_MAX)
-            return FLY_REFUSE(FLY_REFUSE_OVERSIZE, "payload %d of %zu bytes, at most %zu are allowed",
-                              i - 1, parts[i].len, FLY_PAYLOAD_MAX);
+            return FLY_REFUSE(FLY_REFUSE_OVERSIZE,
+                              "payload %d of %zu bytes, at most %zu are allowed", i - 1,
+                              parts[i].len, FLY_PAYLOAD_MAX);
     return FLY_REFUSE_NONE;
 }
 
@@ -182,7 +182,8 @@ static enum fly_refusal check_session(const struct fly_ingest *msg, const struct
     if (why != FLY_REFUSE_NONE)
         return why;
     if (!msg->session[0])
-        return FLY_REFUSE(FLY_REFUSE_BAD_VALUE, "session '%s', allowed are 1 .. %d of [A-Za-z0-9._-]",
+        return FLY_REFUSE(FLY_REFUSE_BAD_VALUE,
+                          "session '%s', allowed are 1 .. %d of [A-Za-z0-9._-]",
                           fly_quote_value(keys->slot[FLY_KEY_SESSION]).text, FLY_SESSION_MAX);
     if (msg->type == FLY_INGEST_START)
         return FLY_REFUSE_NONE;
@@ -233,7 +234,8 @@ static enum fly_refusal check_stream(const struct fly_ingest *msg, struct fly_va
     switch (msg->type) {
     case FLY_INGEST_LINES:
         if (idx < 1 || idx > open->start->n_detectors)
-            return FLY_REFUSE(FLY_REFUSE_UNDECLARED, "lines: '%s' is no image detector of the start",
+            return FLY_REFUSE(FLY_REFUSE_UNDECLARED,
+                              "lines: '%s' is no image detector of the start",
                               fly_quote_value(stream).text);
         return FLY_REFUSE_NONE;
     case FLY_INGEST_EDS:
@@ -280,8 +282,8 @@ static enum fly_refusal decode_by_type(struct fly_ingest *msg, struct fly_start 
         break;
     }
     if (why == FLY_REFUSE_NONE && n_payload != 0)
-        why = FLY_REFUSE(FLY_REFUSE_PAYLOAD_SIZE, "%s: %d payloads, it has none", type_names[msg->type],
-                         n_payload);
+        why = FLY_REFUSE(FLY_REFUSE_PAYLOAD_SIZE, "%s: %d payloads, it has none",
+                         type_names[msg->type], n_payload);
     return why;
 }
 

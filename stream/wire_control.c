@@ -2,8 +2,8 @@
 
 #include <string.h>
 
-/* {stream: number} into out[stream_idx]; streams the session does not have are passed over, as unknown
- * keys are. */
+/* {stream: number} into out[stream_idx]; streams the session does not have are passed over, as
+ * unknown keys are. */
 static enum fly_refusal read_counts(struct fly_value map, const char *name,
                                     const struct fly_start *start, int64_t out[FLY_STREAMS_MAX])
 {
@@ -74,7 +74,8 @@ enum fly_refusal fly_decode_stop(struct fly_ingest *msg, const struct fly_keys *
         if (strlen(statuses[i]) == len && memcmp(statuses[i], text, len) == 0)
             memcpy(msg->exit_status, text, len);
     if (!msg->exit_status[0])
-        return FLY_REFUSE(FLY_REFUSE_BAD_VALUE, "exit_status '%s', allowed are success, abort, fail",
+        return FLY_REFUSE(FLY_REFUSE_BAD_VALUE,
+                          "exit_status '%s', allowed are success, abort, fail",
                           fly_quote_text(text, len).text);
     (void)fly_value_str(keys->slot[FLY_KEY_REASON], &text, &len);
     fly_text_copy(msg->reason, sizeof msg->reason, text, len);

@@ -45,7 +45,8 @@ static enum fly_refusal read_place(struct fly_ingest *msg, const struct fly_keys
                           (long long)frames - 1);
     if (y0 < 0 || y0 >= start->height_px || shape[0] > start->height_px - y0 || x0 < 0 ||
         x0 >= start->width_px || shape[1] > start->width_px - x0)
-        return FLY_REFUSE(FLY_REFUSE_OUTSIDE, "rectangle [%lld, %lld] + [%lld, %lld], the scan is [%d, %d]",
+        return FLY_REFUSE(FLY_REFUSE_OUTSIDE,
+                          "rectangle [%lld, %lld] + [%lld, %lld], the scan is [%d, %d]",
                           (long long)y0, (long long)x0, (long long)shape[0], (long long)shape[1],
                           start->height_px, start->width_px);
     msg->frame = frame;
@@ -102,15 +103,16 @@ static enum fly_refusal read_cmd_id(struct fly_ingest *msg, const struct fly_key
 static enum fly_refusal check_payload(const struct fly_ingest *msg, int32_t idx, uint64_t want)
 {
     if (msg->payload[idx].len != want)
-        return FLY_REFUSE(FLY_REFUSE_PAYLOAD_SIZE, "payload %d of %zu bytes, [%d, %d] needs %llu", idx,
-                          msg->payload[idx].len, msg->h, msg->w, (unsigned long long)want);
+        return FLY_REFUSE(FLY_REFUSE_PAYLOAD_SIZE, "payload %d of %zu bytes, [%d, %d] needs %llu",
+                          idx, msg->payload[idx].len, msg->h, msg->w, (unsigned long long)want);
     return FLY_REFUSE_NONE;
 }
 
 static enum fly_refusal check_payload_count(int32_t n_payload, int32_t want)
 {
     if (n_payload != want)
-        return FLY_REFUSE(FLY_REFUSE_PAYLOAD_SIZE, "%d payloads where %d are meant", n_payload, want);
+        return FLY_REFUSE(FLY_REFUSE_PAYLOAD_SIZE, "%d payloads where %d are meant", n_payload,
+                          want);
     return FLY_REFUSE_NONE;
 }
 
@@ -118,9 +120,9 @@ enum fly_refusal fly_decode_lines(struct fly_ingest *msg, const struct fly_keys 
                                   const struct fly_start *start, int32_t n_payload, int nonfinite)
 {
     static const struct fly_key_rule rules[] = {
-        {FLY_KEY_FRAME, FLY_WANT_INT, 1},    {FLY_KEY_Y0_PX, FLY_WANT_INT, 1},
-        {FLY_KEY_X0_PX, FLY_WANT_INT, 1},    {FLY_KEY_DTYPE, FLY_WANT_STR, 1},
-        {FLY_KEY_SHAPE, FLY_WANT_INTS, 1},   {FLY_KEY_DWELL_US, FLY_WANT_NUM, 0},
+        {FLY_KEY_FRAME, FLY_WANT_INT, 1},         {FLY_KEY_Y0_PX, FLY_WANT_INT, 1},
+        {FLY_KEY_X0_PX, FLY_WANT_INT, 1},         {FLY_KEY_DTYPE, FLY_WANT_STR, 1},
+        {FLY_KEY_SHAPE, FLY_WANT_INTS, 1},        {FLY_KEY_DWELL_US, FLY_WANT_NUM, 0},
         {FLY_KEY_CMD_ID, FLY_WANT_INT_OR_STR, 0},
     };
     const struct fly_detector *detector = &start->detectors[msg->stream_idx - 1];
@@ -150,11 +152,13 @@ enum fly_refusal fly_decode_lines(struct fly_ingest *msg, const struct fly_keys 
     if (why == FLY_REFUSE_NONE)
         why = check_payload_count(n_payload, 1);
     if (why == FLY_REFUSE_NONE)
-        why = check_payload(msg, 0, (uint64_t)msg->h * (uint64_t)msg->w * fly_dtype_size(msg->dtype));
+        why =
+            check_payload(msg, 0, (uint64_t)msg->h * (uint64_t)msg->w * fly_dtype_size(msg->dtype));
     return why;
 }
 
-/* ---- photons ------------------------------------------------------------------------------------ */
+/* ---- photons ------------------------------------------------------------------------------------
+ */
 
 static uint32_t u32_at(const unsigned char *array, uint64_t i)
 {
@@ -298,11 +302,11 @@ enum fly_refusal fly_decode_eds(struct fly_ingest *msg, const struct fly_keys *k
                                 const struct fly_start *start, int32_t n_payload, int nonfinite)
 {
     static const struct fly_key_rule rules[] = {
-        {FLY_KEY_FRAME, FLY_WANT_INT, 1},         {FLY_KEY_Y0_PX, FLY_WANT_INT, 1},
-        {FLY_KEY_X0_PX, FLY_WANT_INT, 1},         {FLY_KEY_SHAPE, FLY_WANT_INTS, 1},
-        {FLY_KEY_LAYOUT, FLY_WANT_STR, 1},        {FLY_KEY_DTYPE, FLY_WANT_STR, 0},
-        {FLY_KEY_DWELL_US, FLY_WANT_NUM, 0},      {FLY_KEY_CMD_ID, FLY_WANT_INT_OR_STR, 0},
-        {FLY_KEY_LIVE_TIME_US, FLY_WANT_NUM, 0},  {FLY_KEY_REAL_TIME_US, FLY_WANT_NUM, 0},
+        {FLY_KEY_FRAME, FLY_WANT_INT, 1},        {FLY_KEY_Y0_PX, FLY_WANT_INT, 1},
+        {FLY_KEY_X0_PX, FLY_WANT_INT, 1},        {FLY_KEY_SHAPE, FLY_WANT_INTS, 1},
+        {FLY_KEY_LAYOUT, FLY_WANT_STR, 1},       {FLY_KEY_DTYPE, FLY_WANT_STR, 0},
+        {FLY_KEY_DWELL_US, FLY_WANT_NUM, 0},     {FLY_KEY_CMD_ID, FLY_WANT_INT_OR_STR, 0},
+        {FLY_KEY_LIVE_TIME_US, FLY_WANT_NUM, 0}, {FLY_KEY_REAL_TIME_US, FLY_WANT_NUM, 0},
     };
     const struct fly_segment *segment = &start->segments[msg->stream_idx - 1 - start->n_detectors];
     struct fly_value value;
@@ -313,7 +317,8 @@ enum fly_refusal fly_decode_eds(struct fly_ingest *msg, const struct fly_keys *k
         why = fly_refuse_nonfinite(nonfinite);
     if (why == FLY_REFUSE_NONE)
         why = read_layout(msg, keys->slot[FLY_KEY_LAYOUT]);
-    if (why == FLY_REFUSE_NONE && msg->layout == LAYOUT_DENSE && !fly_keys_get(keys, FLY_KEY_DTYPE, &value))
+    if (why == FLY_REFUSE_NONE && msg->layout == LAYOUT_DENSE &&
+        !fly_keys_get(keys, FLY_KEY_DTYPE, &value))
         why = FLY_REFUSE(FLY_REFUSE_BAD_KEY, "eds: no dtype, which dense counts need");
     if (why == FLY_REFUSE_NONE)
         why = read_dwell(msg, keys, start);
@@ -338,7 +343,8 @@ enum fly_refusal fly_decode_eds(struct fly_ingest *msg, const struct fly_keys *k
     case LAYOUT_PAIRS:
         return check_pairs(msg);
     default:
-        return check_payload(msg, 0, (uint64_t)msg->h * (uint64_t)msg->w *
-                                         (uint64_t)segment->n_channels * fly_dtype_size(msg->dtype));
+        return check_payload(msg, 0,
+                             (uint64_t)msg->h * (uint64_t)msg->w * (uint64_t)segment->n_channels *
+                                 fly_dtype_size(msg->dtype));
     }
 }

@@ -65,7 +65,7 @@ static const char *const wants[] = {
 };
 
 static const char *const kinds[] = {
-    [FLY_KIND_NIL] = "nil",     [FLY_KIND_BOOL] = "a bool",  [FLY_KIND_INT] = "an integer",
+    [FLY_KIND_NIL] = "nil",       [FLY_KIND_BOOL] = "a bool",  [FLY_KIND_INT] = "an integer",
     [FLY_KIND_FLOAT] = "a float", [FLY_KIND_STR] = "a string", [FLY_KIND_ARRAY] = "a list",
     [FLY_KIND_MAP] = "a map",
 };
@@ -83,7 +83,8 @@ static int pick(const char *text, size_t len, const enum fly_key *keys, size_t c
     return -1;
 }
 
-/* The known keys of each length: at most seven strings are compared, mostly by their first bytes. */
+/* The known keys of each length: at most seven strings are compared, mostly by their first bytes.
+ */
 #define PICK(...)                                                                                  \
     do {                                                                                           \
         static const enum fly_key of_len[] = {__VA_ARGS__};                                        \
@@ -242,8 +243,8 @@ enum fly_refusal fly_int_within(struct fly_value value, const char *name, int64_
                                 int64_t *out)
 {
     if (!fly_value_int(value, out))
-        return FLY_REFUSE(FLY_REFUSE_BAD_VALUE, "%s: beyond 64 bits, allowed are %lld .. %lld", name,
-                          (long long)lo, (long long)hi);
+        return FLY_REFUSE(FLY_REFUSE_BAD_VALUE, "%s: beyond 64 bits, allowed are %lld .. %lld",
+                          name, (long long)lo, (long long)hi);
     if (*out < lo || *out > hi)
         return FLY_REFUSE(FLY_REFUSE_BAD_VALUE, "%s: %lld, allowed are %lld .. %lld", name,
                           (long long)*out, (long long)lo, (long long)hi);
@@ -256,8 +257,8 @@ enum fly_refusal fly_f64_within(struct fly_value value, const char *name, double
     if (!fly_value_f64(value, out))
         return FLY_REFUSE(FLY_REFUSE_BAD_VALUE, "%s: not a finite number", name);
     if (!(*out >= lo && *out <= hi))
-        return FLY_REFUSE(FLY_REFUSE_BAD_VALUE, "%s: %.9g, allowed are %.9g .. %.9g", name, *out, lo,
-                          hi);
+        return FLY_REFUSE(FLY_REFUSE_BAD_VALUE, "%s: %.9g, allowed are %.9g .. %.9g", name, *out,
+                          lo, hi);
     return FLY_REFUSE_NONE;
 }
 

@@ -32,11 +32,14 @@ static enum fly_refusal read_name(const struct fly_start *start, struct fly_valu
         return why;
     (void)fly_value_str(value, &text, &len);
     if (!fly_name_valid(text, len))
-        return FLY_REFUSE(FLY_REFUSE_BAD_VALUE, "%s.name '%s', allowed are 1 .. %d of [A-Za-z0-9._-]",
-                          where, fly_quote_text(text, len).text, FLY_NAME_MAX);
+        return FLY_REFUSE(FLY_REFUSE_BAD_VALUE,
+                          "%s.name '%s', allowed are 1 .. %d of [A-Za-z0-9._-]", where,
+                          fly_quote_text(text, len).text, FLY_NAME_MAX);
     if (fly_stream_find(start, text, len) >= 0)
-        return FLY_REFUSE(FLY_REFUSE_BAD_VALUE, "%s.name '%s' is taken: names are unique, control is "
-                          "not a detector's", where, fly_quote_text(text, len).text);
+        return FLY_REFUSE(FLY_REFUSE_BAD_VALUE,
+                          "%s.name '%s' is taken: names are unique, control is "
+                          "not a detector's",
+                          where, fly_quote_text(text, len).text);
     fly_text_copy(out, FLY_NAME_MAX + 1, text, len);
     return FLY_REFUSE_NONE;
 }
@@ -132,8 +135,8 @@ static enum fly_refusal read_segments(struct fly_start *start, struct fly_value 
     return FLY_REFUSE_NONE;
 }
 
-/* Bytes of the chemical symbol that text begins with: a capital and at most two small letters; 0 when
- * there is none. Whether there is such an element is for those who quantify. */
+/* Bytes of the chemical symbol that text begins with: a capital and at most two small letters; 0
+ * when there is none. Whether there is such an element is for those who quantify. */
 static size_t symbol_len(const char *text, size_t len)
 {
     size_t n = 1;
@@ -203,7 +206,8 @@ static enum fly_refusal read_k_factors(struct fly_start *start, struct fly_value
             return FLY_REFUSE(FLY_REFUSE_BAD_VALUE, "k_factors: '%s' is no line like Fe_Ka",
                               fly_quote_text(text, len).text);
         fly_text_copy(start->k_factors[i].line, sizeof start->k_factors[i].line, text, len);
-        why = fly_f64_within(value, start->k_factors[i].line, 1e-9, 1e9, &start->k_factors[i].value);
+        why =
+            fly_f64_within(value, start->k_factors[i].line, 1e-9, 1e9, &start->k_factors[i].value);
         if (why != FLY_REFUSE_NONE)
             return why;
         start->n_k_factors++;
@@ -224,8 +228,8 @@ static enum fly_refusal read_number(const struct fly_keys *keys, enum fly_key ke
 }
 
 /* An optional pair of numbers; NaN, NaN when absent or nil. */
-static enum fly_refusal read_pair(const struct fly_keys *keys, enum fly_key key, double lo, double hi,
-                                  double out[2])
+static enum fly_refusal read_pair(const struct fly_keys *keys, enum fly_key key, double lo,
+                                  double hi, double out[2])
 {
     struct fly_value_iter it = {0};
     struct fly_value list, value;
@@ -334,7 +338,8 @@ static void read_text(const struct fly_keys *keys, enum fly_key key, char *out, 
         fly_text_copy(out, cap, text, len);
 }
 
-enum fly_refusal fly_decode_start(struct fly_start *start, const struct fly_keys *keys, int nonfinite)
+enum fly_refusal fly_decode_start(struct fly_start *start, const struct fly_keys *keys,
+                                  int nonfinite)
 {
     static const struct fly_key_rule rules[] = {
         {FLY_KEY_SCAN_SHAPE_PX, FLY_WANT_INTS, 1},   {FLY_KEY_DETECTORS, FLY_WANT_MAPS, 1},
@@ -362,7 +367,8 @@ enum fly_refusal fly_decode_start(struct fly_start *start, const struct fly_keys
     if (why == FLY_REFUSE_NONE && fly_keys_get(keys, FLY_KEY_EDS, &value))
         why = read_segments(start, value);
     if (why == FLY_REFUSE_NONE && start->n_detectors + start->n_segments == 0)
-        why = FLY_REFUSE(FLY_REFUSE_BAD_VALUE, "start: neither detectors nor eds: nothing can come");
+        why =
+            FLY_REFUSE(FLY_REFUSE_BAD_VALUE, "start: neither detectors nor eds: nothing can come");
     if (why == FLY_REFUSE_NONE)
         why = read_optics(start, keys);
     if (why == FLY_REFUSE_NONE && fly_keys_get(keys, FLY_KEY_ELEMENTS, &value))
@@ -380,7 +386,8 @@ enum fly_refusal fly_decode_start(struct fly_start *start, const struct fly_keys
     return FLY_REFUSE_NONE;
 }
 
-/* ---- one start or another? ------------------------------------------------------------------------ */
+/* ---- one start or another?
+ * ------------------------------------------------------------------------ */
 
 static uint64_t fold(uint64_t hash, uint64_t more)
 {
@@ -399,9 +406,9 @@ static uint64_t digest_text(uint64_t hash, const char *text, size_t len)
     return hash;
 }
 
-/* A number of the content alone: widths of integers and the order of keys do not enter, an integer and
- * the float that equals it are one. except is a key of the first level left out. Recursion is bounded
- * by the nesting of scanned headers. */
+/* A number of the content alone: widths of integers and the order of keys do not enter, an integer
+ * and the float that equals it are one. except is a key of the first level left out. Recursion is
+ * bounded by the nesting of scanned headers. */
 static uint64_t digest(struct fly_value value, const char *except)
 {
     enum fly_kind kind = fly_value_kind(value);

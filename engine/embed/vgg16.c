@@ -7,9 +7,10 @@
 #include "engine/embed/cnn.h"
 #include "engine/embed/vgg16_weights.h"
 
-/* Measured at 32 px on one core: batches of 1, 4, 8, 17 and 34 run 145, 168, 190, 196 and 199 chips/s.
- * With 8 a job takes 42 ms, half of what 17 takes, for 3 % of the rate. */
-enum { LEAST_PX = 32, USUAL_PX = 32, USUAL_BATCH = 8 };
+/* Measured at 32 px on one core: batches of 1, 4, 6, 8, 17 and 34 run 145, 168, 184, 190, 196 and 199
+ * chips/s. A job of 6 takes 33 ms, and two workers finish a row of 24, 33 or 34 chips with few or no
+ * places of a batch left empty; larger batches gain little and make a changed chip wait. */
+enum { LEAST_PX = 32, USUAL_PX = 32, USUAL_BATCH = 6 };
 
 static const struct tap {
     const char *name;

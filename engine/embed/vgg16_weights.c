@@ -17,13 +17,14 @@ const struct fly_vgg16_layer fly_vgg16_layers[FLY_VGG16_LAYERS] = {
 int fly_vgg16_source_parse(struct fly_vgg16_source *source, const char *text)
 {
     uint64_t seed = 0;
-    const char *at = text + 3;
 
     if (strcmp(text, "closed:") == 0) {
         *source = (struct fly_vgg16_source){.closed = 1};
         return FLY_OK;
     }
-    if (strncmp(text, "he:", 3) == 0 && *at) {
+    if (strncmp(text, "he:", 3) == 0 && text[3]) {
+        const char *at = text + 3;
+
         for (; *at >= '0' && *at <= '9' && seed < UINT64_C(1) << 24; at++)
             seed = seed * 10 + (uint64_t)(*at - '0');
         if (*at == '\0' && seed < UINT64_C(1) << 24) {
@@ -39,7 +40,8 @@ int fly_vgg16_source_parse(struct fly_vgg16_source *source, const char *text)
 static void fill_he(uint64_t seed, int32_t layer, float *weights, float *bias)
 {
     const struct fly_vgg16_layer *l = &fly_vgg16_layers[layer];
-    uint64_t base = (seed << 40) + ((uint64_t)layer << 32), count = (uint64_t)l->out * (uint64_t)l->in * 9;
+    uint64_t base = (seed << 40) + ((uint64_t)layer << 32);
+    uint64_t count = (uint64_t)l->out * (uint64_t)l->in * 9;
     float reach = 2.0f * sqrtf(6.0f / (float)(9 * l->in));
 
     for (uint64_t k = 0; k < count; k++)

@@ -7,7 +7,7 @@ import tempfile
 import numpy as np
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from flyback_test import SLOW, Flyback, NotRun, fc, flyback, labels_of, run, same_map, shared  # noqa: E402
+from flyback_test import SLOW, Flyback, NotRun, flyback, labels_of, run, same_map, shared  # noqa: E402
 
 MODALITIES = ("haadf", "eds", "ensemble")
 

@@ -8,7 +8,7 @@ import msgpack
 import numpy as np
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from flyback_test import DROP, SLOW, Counters, Flyback, Raw, fc, run, wait_until  # noqa: E402
+from flyback_test import DROP, SLOW, Counters, Flyback, Raw, run, wait_until  # noqa: E402
 
 H, W, E = 30, 40, 64
 SETTINGS = {"chip.size_px": 10, "haadf.lo": 0, "haadf.hi": 1000, "ingest.stop_wait_s": 0.2}

@@ -9,7 +9,7 @@ import numpy as np
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from flyback_test import (  # noqa: E402
-    TESTS, SLOW, Case, Flyback, fc, rectangles, run, same_map, wait_until)
+    TESTS, SLOW, Case, Flyback, rectangles, run, same_map, wait_until)
 
 MODALITIES = ("haadf", "eds", "ensemble")
 CASE = Case(os.path.join(TESTS, "golden", "a_tiny"))

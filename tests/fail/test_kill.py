@@ -1,0 +1,225 @@
+"""kill -9 at named points and at random times: the final maps are those of an undisturbed run, to the bit.
+
+`flyback run --crash-at POINT:N` kills itself the N-th time it passes a point: `arrival` (a message is there, not
+recorded), `recorded` (handed to the recorder, not yet to the engine), `embedded` (between embedding and labels),
+`published` (maps are out). What the restarted process says it has shows where the kill fell.
+"""
+
+import os
+import signal
+import sys
+import threading
+import time
+
+import numpy as np
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from flyback_test import SLOW, TESTS, Case, Flyback, fc, run, same_map, wait_until  # noqa: E402
+
+CASE = Case(os.path.join(TESTS, "golden", "a_tiny"))
+MODALITIES = ("haadf", "eds", "ensemble")
+SIDE = CASE.params["chip"]
+ROWS = CASE.params["rows"]
+MESSAGES = 2 * CASE.shape[0]  # a line and its photons
+KILLS = 20 if SLOW == 1 else 8  # each takes some seconds under a sanitizer
+SEED = 20
+
+
+class Killed(Exception):
+    """Flyback is gone: what was being waited for will not come."""
+
+
+def dead(fly):
+    return fly.process.poll() is not None
+
+
+def send_scan(fly, sender, from_y, to_y=None):
+    """Lines and photons in raster order; after each chip row wait for its labels, so that every point between
+    arrival and publication is passed in every row. Killed, with the next line to send, when Flyback dies."""
+    with fly.viewer(control=None) as viewer:
+        for y in range(from_y, CASE.shape[0] if to_y is None else to_y):
+            sender.lines("HAADF", CASE.haadf[y], y)
+            CASE.send_eds(sender, y, 0, 1, CASE.shape[1])
+            if y % SIDE == SIDE - 1 and y // SIDE < ROWS:
+                def labelled():
+                    viewer.poll(0.005)
+                    now = viewer.maps.get(("fewshot", "ensemble"))
+                    return dead(fly) or (now is not None and (now.labels[y // SIDE] >= 0).all())
+
+                wait_until(labelled, 20, "labels of chip row %d" % (y // SIDE))
+            if dead(fly):
+                raise Killed(y + 1)
+
+
+def add_support(fly, sender, todo):
+    """Name the classes that are still to be named; Killed when Flyback dies meanwhile."""
+    while todo:
+        try:
+            sender.control.request("support.add", {"class": todo[0][0], "chips": todo[0][1]}, timeout_s=0.5 * SLOW)
+        except fc.FlybackTimeout:
+            if dead(fly):
+                raise Killed(0)
+            continue  # asked again: the same chips in the same class change nothing
+        todo.pop(0)
+
+
+def finish(fly, sender):
+    """Stop, and the exact maps of everything."""
+    sender.stop()
+    with fly.controller() as control:
+        maps = {}
+        for modality in MODALITIES:
+            maps[modality] = control.map_get("fewshot", modality, exact=True)
+            same_map(maps[modality], control.map_get("fewshot", modality), modality)
+    return maps
+
+
+def undisturbed():
+    if not hasattr(undisturbed, "maps"):
+        with Flyback(CASE.settings()) as fly, fly.sender() as sender:
+            CASE.start(sender)
+            add_support(fly, sender, CASE.support())
+            send_scan(fly, sender, 0)
+            undisturbed.maps = finish(fly, sender)
+            for modality in MODALITIES:
+                labels = undisturbed.maps[modality].labels
+                assert set(np.unique(labels)) == {0, 1, 2}, labels
+    return undisturbed.maps
+
+
+def compare(maps, what):
+    for modality in MODALITIES:
+        same_map(maps[modality], undisturbed()[modality], "%s: %s" % (what, modality))
+        assert maps[modality].classes == undisturbed()[modality].classes, what
+
+
+def killed_at(point, nth):
+    """One life, one kill, one resurrection. How many data messages were there at the kill and after."""
+    what = "%s:%d" % (point, nth)
+    with Flyback(CASE.settings(), crash_at=what) as fly, fly.sender(auto_resend=False) as sender:
+        CASE.start(sender)
+        todo, next_y = CASE.support(), 0
+        try:
+            add_support(fly, sender, todo)
+            send_scan(fly, sender, 0)
+            raise AssertionError("%s was never passed" % what)
+        except Killed as killed:
+            next_y = killed.args[0]
+        status = fly.process.wait()
+        assert status == -signal.SIGKILL, "ended with %s" % status
+        acknowledged = dict(sender.durable_seq)
+
+        began = time.monotonic()
+        fly.start()
+        back_s = time.monotonic() - began
+        now = sender.control.status()
+        assert now["session"] == sender.session, "%s: session %r after the restart" % (what, now["session"])
+        # nothing acknowledged is lost
+        for stream, seq in acknowledged.items():
+            assert now["durable_seq"].get(stream, 0) >= seq, "%s: %s had %d acknowledged, has %s" % (
+                what, stream, seq, now["durable_seq"])
+        # and where the kill fell shows
+        kept = now["last_seq"].get("HAADF", 0) + now["last_seq"].get("EDS", 0)
+        most = {"arrival": nth - 1, "recorded": nth}.get(point, MESSAGES - 1)
+        assert kept <= most, "%s: %d messages survived, at most %d had passed the point" % (what, kept, most)
+        assert kept < MESSAGES, "%s: the scan was over already" % what
+
+        resent = sender.resend()
+        add_support(fly, sender, todo)
+        send_scan(fly, sender, next_y)
+        compare(finish(fly, sender), what)
+        assert not any(e["code"] == "conflict" for e in sender.events), list(sender.events)
+    return kept, resent, back_s
+
+
+def maps_after_a_kill_at_any_point_are_those_of_an_undisturbed_run():
+    rng = np.random.default_rng(SEED)
+    slowest = 0.0
+    for i in range(KILLS):
+        point = ("arrival", "recorded", "embedded", "published")[i % 4]
+        nth = int(rng.integers(1, MESSAGES - 20 if i % 4 < 2 else ROWS))
+        kept, resent, back_s = killed_at(point, nth)
+        slowest = max(slowest, back_s)
+        print("        %s:%d: %d of %d messages were on disk, %d sent again, ready in %.2f s" % (
+            point, nth, kept, MESSAGES, resent, back_s))
+    return "%d kills, ready again within %.2f s" % (KILLS, slowest)
+
+
+def a_client_left_alone_brings_everything_through_random_kills():
+    """The client notices by itself, and sends again what it must."""
+    rng = np.random.default_rng(SEED + 1)
+    kills = 4 if SLOW == 1 else 2
+    for i in range(2 if SLOW == 1 else 1):
+        with Flyback(CASE.settings()) as fly, fly.sender() as sender:
+            CASE.start(sender)
+            add_support(fly, sender, CASE.support())
+            delays = rng.uniform(0.02, 0.25, kills)
+            wrong = []
+
+            def killer():
+                try:
+                    for delay in delays:
+                        time.sleep(delay)
+                        fly.kill()
+                        fly.start()
+                except Exception as error:  # told by the test's own thread
+                    wrong.append(error)
+
+            thread = threading.Thread(target=killer)
+            thread.start()
+            for y in range(CASE.shape[0]):
+                sender.lines("HAADF", CASE.haadf[y], y)
+                CASE.send_eds(sender, y, 0, 1, CASE.shape[1])
+                end = time.monotonic() + 0.01
+                while time.monotonic() < end:
+                    sender.poll(0.002)
+            while thread.is_alive():
+                sender.poll(0.01)
+            thread.join()
+            assert not wrong, wrong
+            compare(finish(fly, sender), "random kills %d" % i)
+            assert sender.resent, "no kill cost a message: none of them hit"
+
+
+def a_session_whose_stop_is_on_disk_is_drained_by_the_next_process():
+    with Flyback(dict(CASE.settings(), **{"ingest.stop_wait_s": 30})) as fly, fly.sender(auto_resend=False) as sender:
+        CASE.start(sender)
+        add_support(fly, sender, CASE.support())
+        send_scan(fly, sender, 0)
+        sender.last_seq["HAADF"] += 1  # a message that never comes keeps it waiting
+        sender.stop(wait=False)
+        wait_until(lambda: (sender.poll(0.01), sender.durable_seq["control"] == sender.last_seq["control"])[1], 10,
+                   "the stop to be on disk")
+        assert not sender.drained
+        fly.kill()
+        fly.settings["ingest.stop_wait_s"] = 0.1
+        fly.start()
+        with fly.viewer() as viewer:
+            viewer.wait(lambda: viewer.stop, 20 * SLOW)
+            assert viewer.stop["session"] == sender.session and viewer.stop["exit_status"] == "success", viewer.stop
+            viewer.wait(lambda: len(viewer.maps) == 3 and all(m.final for m in viewer.maps.values()), 10 * SLOW)
+            compare({m: viewer.maps["fewshot", m] for m in MODALITIES}, "drained by the next process")
+        assert sender.control.status()["state"] == "idle"
+
+
+def a_recording_that_ends_in_the_middle_of_a_record_is_resumed():
+    with Flyback(CASE.settings()) as fly, fly.sender(auto_resend=False) as sender:
+        CASE.start(sender)
+        add_support(fly, sender, CASE.support())
+        send_scan(fly, sender, 0, 50)
+        fly.kill()
+        with open(fly.recording(sender.session), "ab") as file:
+            file.write(os.urandom(333))  # a write that the kill cut off
+        fly.start()
+        sender.resend()
+        send_scan(fly, sender, 50)
+        compare(finish(fly, sender), "torn tail")
+
+
+run(
+    maps_after_a_kill_at_any_point_are_those_of_an_undisturbed_run,
+    a_client_left_alone_brings_everything_through_random_kills,
+    a_session_whose_stop_is_on_disk_is_drained_by_the_next_process,
+    a_recording_that_ends_in_the_middle_of_a_record_is_resumed,
+    timeout_s=200,
+)
