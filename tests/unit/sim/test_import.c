@@ -472,7 +472,7 @@ static void read_all(const char *path, char *text, size_t cap)
 static void run_command(struct said *said, ...)
 {
     char out[512], err[512];
-    char *argv[16] = {"import"};
+    char *argv[32] = {"import"};
     int argc = 1, old_out, old_err, fd;
     va_list args;
 
