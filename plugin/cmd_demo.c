@@ -285,14 +285,13 @@ static void tell_scores(const struct demo *demo)
 {
     char path[1100];
     json_t *root, *final, *map;
-    size_t i;
+    const char *modality;
 
     snprintf(path, sizeof path, "%s/judge.json", demo->out);
     root = json_load_file(path, 0, NULL);
-    final = json_object_get(root, "final");
-    json_array_foreach (final, i, map)
-        printf("  %-9s accuracy %.3f   AMI %.3f   ARI %.3f   labelled %.0f %%\n",
-               json_string_value(json_object_get(map, "modality")),
+    final = json_object_get(json_object_get(root, "final"), "fewshot");
+    json_object_foreach (final, modality, map)
+        printf("  %-9s accuracy %.3f   AMI %.3f   ARI %.3f   labelled %.0f %%\n", modality,
                json_number_value(json_object_get(map, "accuracy")), json_number_value(json_object_get(map, "ami")),
                json_number_value(json_object_get(map, "ari")),
                100.0 * json_number_value(json_object_get(map, "labelled")));

@@ -11,6 +11,5 @@ int fly_cmd_analyze(int argc, char **argv);
 int fly_cmd_demo(int argc, char **argv);
 int fly_cmd_watch(int argc, char **argv);
 int fly_cmd_check(int argc, char **argv);
-int fly_cmd_bench(int argc, char **argv);
 
 #endif

@@ -5,6 +5,7 @@
 
 #include "plugin/commands.h"
 #include "sim/commands.h"
+#include "tests/bench/bench.h"
 
 static int version(int argc, char **argv)
 {

@@ -59,7 +59,7 @@ struct play {
     struct fly_replay *replay;
     struct fly_sender *sender;
     char fresh[FLY_SESSION_MAX + 1];
-    uint64_t sent, skips, rounds;
+    uint64_t sent, made, rounds; /* of this round; made: of these, such as are not in the file */
     int64_t begun_ns, told_ns;
     int terminal;
 };
@@ -218,6 +218,7 @@ static int send_all(struct play *p)
         if (m.stop)
             fly_sender_finish(p->sender, m.seq);
         p->sent++;
+        p->made += (uint64_t)m.made;
     }
     return rc == FLY_EAGAIN ? FLY_OK : rc;
 }
@@ -251,8 +252,9 @@ static int print_report(const struct play *p)
     int printed;
 
     fly_sender_report(p->sender, &report);
-    json_t *json = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:b, s:s, s:f}", "recording", p->options->path,
-                             "session", fly_replay_session(p->replay), "messages", (json_int_t)p->sent, "sent",
+    json_t *json = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:s, s:f}", "recording", p->options->path,
+                             "session", fly_replay_session(p->replay), "messages", (json_int_t)p->sent, "made",
+                             (json_int_t)p->made, "sent",
                              (json_int_t)report.sent, "resent", (json_int_t)report.resent, "rewinds",
                              (json_int_t)report.rewinds, "rounds", (json_int_t)p->rounds, "stopped",
                              report.stopped, "exit_status", report.exit_status, "wall_s", wall_s);
@@ -282,7 +284,7 @@ static int play_round(struct play *p)
 
     if (rc < 0)
         return rc;
-    p->sent = 0;
+    p->sent = p->made = 0;
     p->begun_ns = now_ns(p);
     rc = send_all(p);
     if (rc == FLY_OK)

@@ -333,7 +333,7 @@ static int print_report(const struct run *run)
     }
     json_t *json = json_pack(
         "{s:s, s:f, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:o, s:s, s:f, s:f, s:[i,i]}", "session",
-        run->options.session, "frames", frames, "messages", messages, "durable_seq", durable, "photons",
+        run->options.session, "frames", frames, "messages", messages, "durable_seq_heard", durable, "photons",
         (json_int_t)fly_acquire_photons(run->acquire), "sent", (json_int_t)report.sent, "resent",
         (json_int_t)report.resent, "rewinds", (json_int_t)report.rewinds, "dropped", (json_int_t)report.dropped,
         "duplicated", (json_int_t)report.duplicated, "stopped", report.stopped, "complete",

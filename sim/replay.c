@@ -243,7 +243,8 @@ static int rename_header(struct fly_replay *r, struct fly_part *part)
 static void make(struct fly_replay *r, struct fly_replay_message *message, const char *type, int32_t stream,
                  uint64_t seq, struct fly_pack *pack, uint32_t more)
 {
-    *message = (struct fly_replay_message){.stream = stream, .seq = seq, .t_ns = r->t_ns, .n_parts = 1};
+    *message = (struct fly_replay_message){.stream = stream, .seq = seq, .t_ns = r->t_ns, .made = 1,
+                                           .n_parts = 1};
     fly_pack_init(pack, r->made, sizeof r->made);
     fly_pack_map(pack, 5 + more);
     fly_pack_str(pack, "type");

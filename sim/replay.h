@@ -24,6 +24,7 @@ struct fly_replay_message {
     uint64_t seq;
     int64_t t_ns;  /* when it arrived, as recorded; of a made one: that of its neighbour */
     int start, stop;
+    int made;      /* a skip or a stop that the recording does not have */
     struct fly_part parts[FLY_PARTS_MAX]; /* lent until the next call */
     int32_t n_parts;
 };

@@ -11,9 +11,13 @@
 #include <string.h>
 #include <time.h>
 
+#include "tests/bench/bench.h"
+
 #include "engine/base/rng.h"
 #include "engine/chip/assemble.h"
 #include "engine/eds/spectra.h"
+
+static FILE *bench_out;
 
 enum { ROUNDS = 15, SCAN = 512, SIDE = 15, CHANNELS = 4096, FRAMES_HELD = 4, DWELL_NS = 2000 };
 
@@ -42,9 +46,9 @@ static void print(const char *name, size_t bytes, double *fast, double *plain, c
 {
     double m = median(fast), r = median(plain);
 
-    printf("{\"name\": \"%s\", \"size\": %zu, \"threads\": 1, \"median\": %.4g, \"unit\": \"%s\", "
+    fprintf(bench_out, "{\"name\": \"%s\", \"size\": %zu, \"threads\": 1, \"median\": %.4g, \"unit\": \"%s\", "
            "\"reference\": %.4g, \"ratio\": %.3f}\n", name, bytes, m, unit, r, m / r);
-    fflush(stdout);
+    fflush(bench_out);
 }
 
 static void *need(size_t count, size_t size)
@@ -209,8 +213,9 @@ static void bench_photons(const char *name, enum fly_eds_layout layout, double p
     free(plain_spectra);
 }
 
-int main(void)
+int bench_assembly(FILE *out)
 {
+    bench_out = out;
     bench_lines();
     bench_photons("spectra.put.csr_line_64_per_px", FLY_EDS_CSR, 64.0, 1);
     bench_photons("spectra.put.pairs_line_64_per_px", FLY_EDS_PAIRS, 64.0, 1);

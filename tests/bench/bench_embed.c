@@ -16,12 +16,13 @@
 #include <string.h>
 #include <time.h>
 
+#include "tests/bench/bench.h"
+
 #include "engine/embed/embed.h"
 #include "engine/embed/vgg16_weights.h"
 #include "tests/support/pool_exec.h"
 #include "tests/support/squeezenet_file.h"
 
-int bench_embed(FILE *out);
 void omp_set_num_threads(int count); /* of libgomp, under oneDNN */
 
 enum { ROUNDS = 9, ROW = 34, OPS_CAP = 40 };
@@ -318,14 +319,3 @@ int bench_embed(FILE *out)
     free(weights.at);
     return rc;
 }
-
-#ifndef FLY_BENCH_NO_MAIN /* set where the program is another's */
-int main(void)
-{
-    int rc = bench_embed(stdout);
-
-    if (rc < 0)
-        fprintf(stderr, "bench_embed: %s\n", fly_fail_text());
-    return rc < 0;
-}
-#endif

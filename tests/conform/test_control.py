@@ -7,7 +7,7 @@ import msgpack
 import numpy as np
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from flyback_test import SLOW, TESTS, Case, Flyback, fc, run, same_map  # noqa: E402
+from flyback_test import SLOW, TESTS, Case, Flyback, fc, run, same_map, wait_until  # noqa: E402
 
 CASE = Case(os.path.join(TESTS, "golden", "a_tiny"))
 MODALITIES = ("haadf", "eds", "ensemble")
@@ -66,7 +66,7 @@ def status_tells_what_is_going_on():
             assert busy["grid_shape"] == [CASE.params["rows"], CASE.params["cols"]], busy["grid_shape"]
             assert busy["last_seq"]["HAADF"] == busy["durable_seq"]["HAADF"] == 20, busy
             sender.stop()
-        assert control.status()["state"] == "idle"
+        wait_until(lambda: control.status()["state"] == "idle", 5, "an idle Flyback after the stop")
 
 
 def support_comes_grows_moves_and_goes():

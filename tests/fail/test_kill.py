@@ -36,7 +36,7 @@ def dead(fly):
 def send_scan(fly, sender, from_y, to_y=None):
     """Lines and photons in raster order; after each chip row wait for its labels, so that every point between
     arrival and publication is passed in every row. Killed, with the next line to send, when Flyback dies."""
-    with fly.viewer(control=None) as viewer:
+    with fly.viewer(ask=False) as viewer:
         for y in range(from_y, CASE.shape[0] if to_y is None else to_y):
             sender.lines("HAADF", CASE.haadf[y], y)
             CASE.send_eds(sender, y, 0, 1, CASE.shape[1])

@@ -116,8 +116,9 @@ class Flyback:
         more.setdefault("timeout_s", 20.0 * SLOW)
         return fc.Sender(self.ingest, self.control, self.publish, **more)
 
-    def viewer(self, **more):
-        return fc.Viewer(self.publish, self.control, **more)
+    def viewer(self, ask=True):
+        """ask False: a viewer that has no control socket to ask for maps."""
+        return fc.Viewer(self.publish, self.control if ask else None)
 
     def controller(self):
         return fc.Control(self.control, timeout_s=20.0 * SLOW)
@@ -148,6 +149,8 @@ class Flyback:
                 self.kill()
                 status = "none within 5 s of SIGTERM"
         if kind is not None:
+            if status is None:
+                print("---- flyback run was gone already: exit status %s" % self.process.returncode)
             print("---- the log of flyback run\n%s----" % self.log_text()[-6000:])
         if self.own:
             shutil.rmtree(self.folder, ignore_errors=True)
@@ -236,6 +239,30 @@ class Counters:
         flat.update({"refused." + k: v for k, v in (beat["counters"].get("refused") or {}).items()})
         return flat
 
+    def expect(self, messages, want, keys=()):
+        """Wait until so many messages were seen and what grew since the last call is `want`, of the
+        counters of order, of refusals, and `keys`."""
+        seen = {}
+
+        def as_wanted():
+            self.viewer.poll(0.02)
+            now = self.now()
+            if now.get("messages", 0) < messages:
+                return False
+            seen.clear()
+            for key, value in now.items():
+                if value != self.before.get(key, 0) and (key in self.ORDER or key in keys or key.startswith("refused.")):
+                    seen[key] = value - self.before.get(key, 0)
+            return seen == want
+
+        try:
+            wait_until(as_wanted, 5, "counters")
+        except AssertionError:
+            raise AssertionError("after %d messages: grew by %s, not %s (last heartbeat: %s)" % (messages, seen, want, self.now()))
+        self.before = self.now()
+
+    ORDER = ("repeat", "conflict", "reorder", "gap")
+
     def wait_messages(self, messages):
         """Wait for a heartbeat that has seen so many messages; what grew since the last call."""
         try:
@@ -281,6 +308,8 @@ class Case:
             "haadf.lo": p["lo"],
             "haadf.hi": p["hi"],
             "embed.model": model,
+            "embed.weights": "",
+            "embed.input_px": 0,
             "fewshot.weights": "1,1",
         }
         if model == "vgg16":

@@ -213,8 +213,11 @@ class Control:
                 )
             parts = self._socket.recv_multipart()
             reply = unpack_header(parts[1]) if len(parts) > 1 and parts[0] == b"" else {}
-            # Replies to requests that timed out earlier may still come; they are nobody's now.
-            if reply.get("type") == "reply" and reply.get("id") == self._ids:
+            if reply.get("type") != "reply":
+                continue
+            # Replies to requests that timed out earlier may still come; they are nobody's now. A request
+            # that could not be read is answered without an id.
+            if reply.get("id") == self._ids or (reply.get("id") is None and not reply.get("ok")):
                 break
         if not reply.get("ok"):
             error = reply.get("error") or {}

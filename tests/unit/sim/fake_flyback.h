@@ -33,9 +33,9 @@ struct fake {
     uint64_t hash[FAKE_STREAMS][FAKE_SEQS];
     uint64_t durable[FAKE_STREAMS];
     uint64_t stop_seq, count[FAKE_STREAMS]; /* of the stop message */
-    int conflicts, repeats, deaths, unknown_stream;
+    int conflicts, repeats, unknown_stream;
     char session[FLY_SESSION_MAX + 1];
-    atomic_int received, quit;
+    atomic_int received, deaths, quit;
 
     pthread_t thread;
     struct fly_net *net;
