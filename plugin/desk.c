@@ -216,12 +216,15 @@ static void answer_map(struct fly_stage_publish *s, struct fly_job *job)
     enum fly_modality modality;
     enum fly_refusal why;
     struct fly_pub_id id;
+    int exact;
 
     if (!s->info) {
         fail_job(job, "no_session", "there is no session yet");
         return;
     }
     why = fly_map_args(job->request.args, s->info, &modality);
+    if (why == FLY_REFUSE_NONE)
+        why = fly_arg_bool(job->request.args, "exact", 0, &exact);
     if (why != FLY_REFUSE_NONE) {
         fail_job(job, fly_refusal_name(why), fly_fail_text());
         return;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "plugin/follow.h"
 
@@ -22,33 +23,55 @@ struct fly_resume {
 
 /* ---- finding ----------------------------------------------------------------------------------- */
 
-static int is_unfinished(const char *path, const struct fly_disk *disk)
+enum { LOOK_PAST = 3, SMALLEST = 64 };
+enum found { NOT_OURS, FINISHED, NOTHING_MEASURED, UNFINISHED };
+
+/* A kill can come before the start is on disk: such a file holds nothing that was promised, and its
+ * session's id is still free. */
+static enum found look_into(const char *path, const struct stat *st, const struct fly_disk *disk)
 {
     struct fly_recording *recording;
     struct fly_recording_info info;
     struct fly_record record;
-    int rc;
+    int rc, measured = 0;
 
+    if (st->st_size < SMALLEST)
+        return NOTHING_MEASURED;
     if (fly_recording_open(&recording, path, disk) < 0)
-        return 0; /* `flyback check FILE` says why; it is not ours to go on with */
+        return NOT_OURS; /* `flyback check FILE` says why; it is not ours to go on with */
     while ((rc = fly_recording_next(recording, &record)) == FLY_OK)
-        continue;
+        measured |= record.kind == FLY_REC_INGEST;
     fly_recording_info(recording, &info);
     fly_recording_close(&recording);
-    return rc == FLY_EAGAIN && !info.finished && info.records > 0;
+    if (rc != FLY_EAGAIN)
+        return NOT_OURS;
+    return info.finished ? FINISHED : measured ? UNFINISHED : NOTHING_MEASURED;
 }
 
-/* The newest by its last change; recordings that were finished do not count. */
-static int find(char *out, size_t cap, const char *dir, const struct fly_disk *disk)
+struct candidate {
+    char name[256];
+    struct stat st;
+};
+
+static int newer_first(const void *a, const void *b)
+{
+    const struct timespec *x = &((const struct candidate *)a)->st.st_mtim;
+    const struct timespec *y = &((const struct candidate *)b)->st.st_mtim;
+
+    if (x->tv_sec != y->tv_sec)
+        return x->tv_sec < y->tv_sec ? 1 : -1;
+    return x->tv_nsec < y->tv_nsec ? 1 : x->tv_nsec > y->tv_nsec ? -1 : 0;
+}
+
+/* The recordings of a folder, newest first; *list is malloc'ed. */
+static size_t list_recordings(const char *dir, struct candidate **list)
 {
     DIR *handle = opendir(dir);
-    struct timespec newest = {0};
     struct dirent *entry;
-    int found = 0;
+    size_t n = 0, cap = 0;
 
-    if (!handle)
-        return 0;
-    while ((entry = readdir(handle))) {
+    *list = NULL;
+    while (handle && (entry = readdir(handle))) {
         size_t len = strlen(entry->d_name);
         char path[FLY_OPTION_TEXT_CAP + 280];
         struct stat st;
@@ -58,16 +81,47 @@ static int find(char *out, size_t cap, const char *dir, const struct fly_disk *d
         snprintf(path, sizeof path, "%s/%s", dir, entry->d_name);
         if (stat(path, &st) < 0 || !S_ISREG(st.st_mode))
             continue;
-        int newer = st.st_mtim.tv_sec > newest.tv_sec ||
-                    (st.st_mtim.tv_sec == newest.tv_sec && st.st_mtim.tv_nsec > newest.tv_nsec);
+        if (n == cap) {
+            struct candidate *more = realloc(*list, (cap ? cap * 2 : 64) * sizeof *more);
 
-        if ((found && !newer) || !is_unfinished(path, disk))
-            continue;
-        newest = st.st_mtim;
-        snprintf(out, cap, "%s", path);
-        found = 1;
+            if (!more)
+                break;
+            *list = more;
+            cap = cap ? cap * 2 : 64;
+        }
+        (*list)[n].st = st;
+        snprintf((*list)[n++].name, sizeof (*list)->name, "%s", entry->d_name);
     }
-    closedir(handle);
+    if (handle)
+        closedir(handle);
+    if (n)
+        qsort(*list, n, sizeof **list, newer_first);
+    return n;
+}
+
+/* The newest unfinished one. A process has one session at a time, so it is the last that was written to, but
+ * for imports since: a few finished ones are looked into before giving up, not a whole archive. */
+static int find(char *out, size_t cap, const char *dir, const struct fly_disk *disk)
+{
+    struct candidate *list;
+    size_t n = list_recordings(dir, &list);
+    int finished = 0, found = 0;
+
+    for (size_t i = 0; i < n && !found && finished < LOOK_PAST; i++) {
+        char path[FLY_OPTION_TEXT_CAP + 280];
+        enum found kind;
+
+        snprintf(path, sizeof path, "%s/%s", dir, list[i].name);
+        kind = look_into(path, &list[i].st, disk);
+        if (kind == NOTHING_MEASURED)
+            unlink(path);
+        finished += kind == FINISHED;
+        if (kind == UNFINISHED) {
+            snprintf(out, cap, "%s", path);
+            found = 1;
+        }
+    }
+    free(list);
     return found;
 }
 

@@ -19,6 +19,9 @@
 
 enum { EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
 enum { EXIT_HELP = 1000, PATH_CAP = 1100 };
+enum {
+    STUCK_CPU_S = 60
+}; /* the slowest step between two ticks, a picture of 16384 x 16384 px, takes 5 */
 
 static const char usage_text[] =
     "usage: flyback import FILE [FILE ...] [options]\n"
@@ -27,7 +30,8 @@ static const char usage_text[] =
     "  .emd            Velox: HAADF and the event streams of all EDS segments\n"
     "  .hspy           HyperSpy: images and EDS signals\n"
     "  .png .tiff .jpg pictures (pages of a .tiff are frames)\n"
-    "  .npy            image (H, W), stack (frames, H, W), cube (H, W, E) with --eds or after its image\n"
+    "  .npy            image (H, W), stack (frames, H, W), cube (H, W, E) with --eds or after its "
+    "image\n"
     "\n"
     "  --out FILE             the recording (default: <session>.fly in --dir)\n"
     "  --dir DIR              where recordings go (default: recordings)\n"
@@ -58,18 +62,19 @@ struct request {
     const char *paths[FLY_IMPORT_FILES_MAX];
     int as_eds[FLY_IMPORT_FILES_MAX];
     int32_t n_paths;
-    char *events;              /* "Y,X,CH", cut into event_paths */
+    char *events; /* "Y,X,CH", cut into event_paths */
     const char *event_paths[3];
     const char *out, *dir;
     struct fly_import_options options;
 };
 
-/* ---- arguments ----------------------------------------------------------------------------------- */
+/* ---- arguments
+ * ----------------------------------------------------------------------------------- */
 
 static int usage_error(const char *what, const char *value)
 {
-    fprintf(stderr, "flyback import: %s%s%s\nTry 'flyback import --help'.\n", what, value ? " " : "",
-            value ? value : "");
+    fprintf(stderr, "flyback import: %s%s%s\nTry 'flyback import --help'.\n", what,
+            value ? " " : "", value ? value : "");
     return EXIT_USAGE;
 }
 
@@ -183,11 +188,16 @@ static int parse_option(struct request *request, int option, const char *value)
 static int parse_arguments(struct request *request, int argc, char **argv)
 {
     static const struct option names[] = {
-        {"out", required_argument, NULL, 'o'},      {"dir", required_argument, NULL, 'd'},
-        {"eds", required_argument, NULL, 'e'},      {"events", required_argument, NULL, 'v'},
-        {"channels", required_argument, NULL, 'c'}, {"ev-per-channel", required_argument, NULL, 's'},
-        {"ev-offset", required_argument, NULL, 'z'}, {"pixel-nm", required_argument, NULL, 'p'},
-        {"detector", required_argument, NULL, 'n'}, {"help", no_argument, NULL, 'h'},
+        {"out", required_argument, NULL, 'o'},
+        {"dir", required_argument, NULL, 'd'},
+        {"eds", required_argument, NULL, 'e'},
+        {"events", required_argument, NULL, 'v'},
+        {"channels", required_argument, NULL, 'c'},
+        {"ev-per-channel", required_argument, NULL, 's'},
+        {"ev-offset", required_argument, NULL, 'z'},
+        {"pixel-nm", required_argument, NULL, 'p'},
+        {"detector", required_argument, NULL, 'n'},
+        {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
     int option, rc = 0;
@@ -205,16 +215,19 @@ static int parse_arguments(struct request *request, int argc, char **argv)
     if (rc != 0)
         return rc;
     if (request->n_paths == 0)
-        return usage_error(request->events ? "--events needs an image of the same scan" : "which FILE?", NULL);
-    if (request->events && (request->options.channels == 0 || !isfinite(request->options.ev_per_channel) ||
-                            !isfinite(request->options.ev_offset)))
+        return usage_error(
+            request->events ? "--events needs an image of the same scan" : "which FILE?", NULL);
+    if (request->events &&
+        (request->options.channels == 0 || !isfinite(request->options.ev_per_channel) ||
+         !isfinite(request->options.ev_offset)))
         return usage_error("--events needs --channels, --ev-per-channel and --ev-offset", NULL);
     if (!request->events && request->options.channels != 0)
         return usage_error("--channels goes with --events", NULL);
     return 0;
 }
 
-/* ---- progress ------------------------------------------------------------------------------------ */
+/* ---- progress
+ * ------------------------------------------------------------------------------------ */
 
 struct progress {
     int64_t begun_ms, shown_ms;
@@ -240,6 +253,7 @@ static int tick(void *ctx, const char *what, double done)
         progress->shown_ms = now;
         progress->on_screen = 1;
     }
+    fly_import_alive(STUCK_CPU_S);
     return stop_asked;
 }
 
@@ -250,7 +264,8 @@ static void clear_line(struct progress *progress)
     progress->on_screen = 0;
 }
 
-/* ---- the work ------------------------------------------------------------------------------------ */
+/* ---- the work
+ * ------------------------------------------------------------------------------------ */
 
 struct job {
     struct fly_import *files[FLY_IMPORT_FILES_MAX + 1];
@@ -316,8 +331,9 @@ static int open_files(struct job *job, struct request *request, struct progress 
     import = malloc(sizeof *import);
     if (!import)
         return fly_fail(FLY_ENOMEM, "no memory to open %s", request->event_paths[0]);
-    rc = fly_import_open_events(import, request->event_paths[0], request->event_paths[1], request->event_paths[2],
-                                first->height_px, first->width_px, options);
+    rc =
+        fly_import_open_events(import, request->event_paths[0], request->event_paths[1],
+                               request->event_paths[2], first->height_px, first->width_px, options);
     return keep_file(job, import, rc, progress);
 }
 
@@ -326,7 +342,8 @@ static int make_dir(const char *path)
     char part[1024];
 
     if (strlen(path) >= sizeof part)
-        return fly_fail(FLY_ERANGE, "--dir of %zu bytes, at most %zu are taken", strlen(path), sizeof part - 1);
+        return fly_fail(FLY_ERANGE, "--dir of %zu bytes, at most %zu are taken", strlen(path),
+                        sizeof part - 1);
     strcpy(part, path);
     for (char *at = part + 1;; at++) {
         char was = *at;
@@ -368,7 +385,8 @@ static int import_files(struct job *job, struct progress *progress)
     return fly_import_record(&job->plan, &request->options, job->path);
 }
 
-/* What was imported, as one JSON object. detectors are those of photons; images stand beside them. */
+/* What was imported, as one JSON object. detectors are those of photons; images stand beside them.
+ */
 static int print_report(const struct job *job)
 {
     json_t *detectors = json_array(), *images = json_array(), *report;
@@ -378,23 +396,25 @@ static int print_report(const struct job *job)
         const struct fly_import *file = job->files[f];
 
         for (int32_t i = 0; i < file->n_images; i++)
-            json_array_append_new(images, json_pack("{s:s, s:s, s:I}", "name", file->images[i].name, "dtype",
-                                                    fly_dtype_name(file->images[i].dtype), "frames",
-                                                    (json_int_t)file->images[i].frames));
+            json_array_append_new(images, json_pack("{s:s, s:s, s:I}", "name", file->images[i].name,
+                                                    "dtype", fly_dtype_name(file->images[i].dtype),
+                                                    "frames", (json_int_t)file->images[i].frames));
         for (int32_t i = 0; i < file->n_eds; i++)
             json_array_append_new(detectors,
-                                  json_pack("{s:s, s:I, s:I}", "name", file->eds[i].segment.name, "events",
-                                            (json_int_t)file->eds[i].events, "marks",
+                                  json_pack("{s:s, s:I, s:I}", "name", file->eds[i].segment.name,
+                                            "events", (json_int_t)file->eds[i].events, "marks",
                                             (json_int_t)file->eds[i].marks));
         for (int32_t i = 0; i < file->n_silent; i++)
-            json_array_append_new(detectors, json_pack("{s:s, s:i, s:i}", "name", file->silent[i].name, "events",
-                                                       0, "marks", 0));
+            json_array_append_new(detectors,
+                                  json_pack("{s:s, s:i, s:i}", "name", file->silent[i].name,
+                                            "events", 0, "marks", 0));
     }
     report = json_pack("{s:o, s:I, s:o, s:[i,i], s:s, s:s}", "detectors", detectors, "frames",
-                       (json_int_t)job->plan.frames, "images", images, "scan_shape_px", job->plan.start.height_px,
-                       job->plan.start.width_px, "session", job->path, "session_id", job->plan.session);
-    printed = report && json_dumpf(report, stdout, JSON_COMPACT | JSON_SORT_KEYS) == 0 && putchar('\n') != EOF &&
-              fflush(stdout) == 0;
+                       (json_int_t)job->plan.frames, "images", images, "scan_shape_px",
+                       job->plan.start.height_px, job->plan.start.width_px, "session", job->path,
+                       "session_id", job->plan.session);
+    printed = report && json_dumpf(report, stdout, JSON_COMPACT | JSON_SORT_KEYS) == 0 &&
+              putchar('\n') != EOF && fflush(stdout) == 0;
     json_decref(report);
     if (!printed)
         return fly_fail(FLY_EIO, "the report cannot be written: %s", strerror(errno));
@@ -412,6 +432,7 @@ static int work(void *ctx)
     stop_asked = 0;
     sigaction(SIGINT, &act, NULL);
     sigaction(SIGTERM, &act, NULL);
+    fly_import_alive(STUCK_CPU_S);
     job->request->options.tick = tick;
     job->request->options.tick_ctx = &progress;
     rc = import_files(job, &progress);
@@ -441,9 +462,13 @@ static int run_apart(struct job *job)
         unlink(temporary);
     if (apart.interrupted)
         return EXIT_INTERRUPTED;
-    fprintf(stderr, "flyback import: %s%s: its reader died of signal %d (%s): the file is damaged in a way that "
-            "no check foresaw; nothing was written\n", job->request->paths[0],
-            job->request->n_paths > 1 ? " or a file given with it" : "", apart.signal, strsignal(apart.signal));
+    fprintf(stderr, "flyback import: %s%s: damaged in a way that no check foresaw: ",
+            job->request->paths[0], job->request->n_paths > 1 ? " or a file given with it" : "");
+    if (apart.signal == SIGPROF)
+        fprintf(stderr, "its reader got no further in %d s", STUCK_CPU_S);
+    else
+        fprintf(stderr, "its reader died of signal %d (%s)", apart.signal, strsignal(apart.signal));
+    fputs("; nothing was written\n", stderr);
     return EXIT_FAILED;
 }
 

@@ -77,7 +77,8 @@ void fly_import_note(struct fly_import *import, const char *format, ...)
     sprintf(grown + have, "%s\n", line);
 }
 
-int fly_import_shape(const char *path, const char *what, int64_t frames, int64_t height, int64_t width)
+int fly_import_shape(const char *path, const char *what, int64_t frames, int64_t height,
+                     int64_t width)
 {
     if (height < 1 || height > FLY_SCAN_SIDE_MAX || width < 1 || width > FLY_SCAN_SIDE_MAX)
         return fly_fail(FLY_ERANGE,
@@ -152,10 +153,11 @@ int fly_import_open(struct fly_import *out, const char *path, int as_eds,
              memcmp(magic, "II+\0", 4) == 0 || memcmp(magic, "MM\0+", 4) == 0)
         rc = fly_read_tiff(out, options);
     else
-        rc = fly_fail(FLY_ERANGE,
-                      "%s: not a file that import knows; taken are HyperSpy .hspy, Velox .emd, .png, "
-                      ".tiff, .jpg and .npy",
-                      path);
+        rc = fly_fail(
+            FLY_ERANGE,
+            "%s: not a file that import knows; taken are HyperSpy .hspy, Velox .emd, .png, "
+            ".tiff, .jpg and .npy",
+            path);
     if (rc < 0) {
         fly_import_close(out);
         return rc;
@@ -216,16 +218,17 @@ int fly_import_dtype(enum fly_npy_type type, const struct fly_import_range *rang
     }
 }
 
-/* One value of a 64-bit or odd type, as a double: exact for all that fly_import_dtype let through. */
+/* One value of a 64-bit or odd type, as a double: exact for all that fly_import_dtype let through.
+ */
 static double value_at(enum fly_npy_type type, const void *in, size_t i)
 {
     const unsigned char *at = (const unsigned char *)in + i * fly_npy_type_size(type);
 
-#define CASE(name, ctype)                                                                              \
-    case name: {                                                                                       \
-        ctype v;                                                                                       \
-        memcpy(&v, at, sizeof v);                                                                      \
-        return (double)v;                                                                              \
+#define CASE(name, ctype)                                                                          \
+    case name: {                                                                                   \
+        ctype v;                                                                                   \
+        memcpy(&v, at, sizeof v);                                                                  \
+        return (double)v;                                                                          \
     }
     switch (type) {
         CASE(FLY_NPY_U8, uint8_t)
@@ -247,7 +250,8 @@ static double value_at(enum fly_npy_type type, const void *in, size_t i)
     return 0.0;
 }
 
-void fly_import_convert(enum fly_dtype to, void *out, enum fly_npy_type from, const void *in, size_t n)
+void fly_import_convert(enum fly_dtype to, void *out, enum fly_npy_type from, const void *in,
+                        size_t n)
 {
     unsigned char *at = out;
 

@@ -46,8 +46,8 @@ struct fly_import_photons {
     int32_t x0_px, width_px; /* width 0: the beam never got here, there is nothing to tell */
     const uint32_t *counts;  /* (width_px, n_channels), or NULL: the two arrays below */
     int64_t n;
-    const uint32_t *pixel;   /* (n), x - x0_px, never falling */
-    const uint16_t *channel; /* (n) */
+    const uint32_t *pixel;             /* (n), x - x0_px, never falling */
+    const uint16_t *channel;           /* (n) */
     double live_time_us, real_time_us; /* NaN: not said */
 };
 
@@ -58,8 +58,8 @@ struct fly_import_eds {
     int64_t frames;
     int32_t block_px;
     int64_t photons_max; /* most of a block in pairs, 0: it comes as counts */
-    uint64_t events; /* handed out so far by readers that learn it only then */
-    uint64_t marks;  /* "next pixel" values found in an event stream, 0 for other forms */
+    uint64_t events;     /* handed out so far by readers that learn it only then */
+    uint64_t marks;      /* "next pixel" values found in an event stream, 0 for other forms */
     int (*line)(void *ctx, int64_t frame, int32_t y_px, int32_t x0_px, int32_t width_px,
                 struct fly_import_photons *out);
     void *ctx;
@@ -67,11 +67,11 @@ struct fly_import_eds {
 
 /* What the command line adds to a file, and how a long job tells where it is. */
 struct fly_import_options {
-    double pixel_nm[2];       /* y, x; NaN: as the file says */
-    const char *detector;     /* name of the first image, or NULL */
+    double pixel_nm[2];               /* y, x; NaN: as the file says */
+    const char *detector;             /* name of the first image, or NULL */
     double ev_per_channel, ev_offset; /* NaN: as the files say (.npy says nothing) */
-    int32_t channels;         /* of an event list, 0: not given */
-    int32_t image_px[2];      /* H, W of an image given before, 0, 0: none; tells cubes from stacks */
+    int32_t channels;                 /* of an event list, 0: not given */
+    int32_t image_px[2]; /* H, W of an image given before, 0, 0: none; tells cubes from stacks */
     /* what: a few words; 0 <= done <= 1. Returns 1 to stop the job. May be NULL. */
     int (*tick)(void *ctx, const char *what, double done);
     void *tick_ctx;
@@ -79,7 +79,8 @@ struct fly_import_options {
 struct fly_import_options fly_import_options_default(void);
 
 /* FLY_OK, or FLY_EAGAIN "interrupted" when tick says stop. */
-FLY_MUST_USE int fly_import_tick(const struct fly_import_options *options, const char *what, double done);
+FLY_MUST_USE int fly_import_tick(const struct fly_import_options *options, const char *what,
+                                 double done);
 
 /* A detector listed in the report that sends nothing: its stream in the file is empty. */
 struct fly_import_silent {
@@ -94,59 +95,65 @@ struct fly_import {
     struct fly_import_silent silent[FLY_SEGMENTS_MAX];
     /* What the file tells of the session; shape, detectors and segments in it are not used. */
     struct fly_start meta;
-    int64_t t0_ns;          /* start of acquisition, or of the file's last change; Unix ns */
-    double line_time_us;    /* from line to line, NaN: width * pixel_time_us */
-    double frame_time_us;   /* from frame to frame, NaN: height * line_time_us */
-    char *notes;            /* lines for the user: what was left, what is odd; NULL: none */
+    int64_t t0_ns;        /* start of acquisition, or of the file's last change; Unix ns */
+    double line_time_us;  /* from line to line, NaN: width * pixel_time_us */
+    double frame_time_us; /* from frame to frame, NaN: height * line_time_us */
+    char *notes;          /* lines for the user: what was left, what is odd; NULL: none */
     void *ctx;
     void (*close)(void *ctx);
 };
 
-/* Open a file by its first bytes, whatever its name ends in: HyperSpy and Velox HDF5, PNG, TIFF, JPEG,
- * .npy image or stack of images. as_eds: a .npy is a cube (H, W, E), other formats ignore it. */
+/* Open a file by its first bytes, whatever its name ends in: HyperSpy and Velox HDF5, PNG, TIFF,
+ * JPEG, .npy image or stack of images. as_eds: a .npy is a cube (H, W, E), other formats ignore it.
+ */
 FLY_MUST_USE int fly_import_open(struct fly_import *out, const char *path, int as_eds,
                                  const struct fly_import_options *options);
 
 /* An event list: three .npy arrays of n integers each, over a scan of height_px x width_px. */
-FLY_MUST_USE int fly_import_open_events(struct fly_import *out, const char *path_y, const char *path_x,
-                                        const char *path_ch, int32_t height_px, int32_t width_px,
-                                        const struct fly_import_options *options);
+FLY_MUST_USE int fly_import_open_events(struct fly_import *out, const char *path_y,
+                                        const char *path_x, const char *path_ch, int32_t height_px,
+                                        int32_t width_px, const struct fly_import_options *options);
 void fly_import_close(struct fly_import *import);
 
 /* Add a line to the notes. Does nothing when memory is short. */
 void fly_import_note(struct fly_import *import, const char *format, ...) FLY_PRINTF(2, 3);
 
-/* ---- for readers ------------------------------------------------------------------------------ */
+/* ---- for readers ------------------------------------------------------------------------------
+ */
 
 /* An import of zeros and NaNs over a path, with the file's last change as its time. */
 void fly_import_init(struct fly_import *import, const char *path);
 
 /* FLY_ERANGE unless the shape is within the wire's limits. frames >= 1. */
-FLY_MUST_USE int fly_import_shape(const char *path, const char *what, int64_t frames, int64_t height,
-                                  int64_t width);
+FLY_MUST_USE int fly_import_shape(const char *path, const char *what, int64_t frames,
+                                  int64_t height, int64_t width);
 
 /* A name made of [A-Za-z0-9._-], at most FLY_NAME_MAX long, never empty or "control". */
 void fly_import_name(char out[FLY_NAME_MAX + 1], const char *text, const char *otherwise);
 
 /* Smallest and largest of many values, of integers alone. */
 struct fly_import_range {
-    int64_t lo, hi;  /* of signed types; lo > hi: nothing seen */
-    uint64_t top;    /* of unsigned types */
+    int64_t lo, hi; /* of signed types; lo > hi: nothing seen */
+    uint64_t top;   /* of unsigned types */
 };
 struct fly_import_range fly_import_range_none(void);
 void fly_import_range_add(struct fly_import_range *range, enum fly_npy_type type, const void *in,
                           size_t n);
 
-/* Which type of the wire holds all of them without loss; 64-bit types need their range. -1: none. */
+/* Which type of the wire holds all of them without loss; 64-bit types need their range. -1: none.
+ */
 int fly_import_dtype(enum fly_npy_type type, const struct fly_import_range *range);
 
 /* n values to a type that fly_import_dtype gave. */
-void fly_import_convert(enum fly_dtype to, void *out, enum fly_npy_type from, const void *in, size_t n);
+void fly_import_convert(enum fly_dtype to, void *out, enum fly_npy_type from, const void *in,
+                        size_t n);
 
-/* n values to counts. Returns n, or the index of the first that is not a whole number 0 .. 2^32-1. */
+/* n values to counts. Returns n, or the index of the first that is not a whole number 0 .. 2^32-1.
+ */
 size_t fly_import_counts(uint32_t *out, enum fly_npy_type from, const void *in, size_t n);
 
-/* ---- from imports to messages ------------------------------------------------------------------ */
+/* ---- from imports to messages ------------------------------------------------------------------
+ */
 
 /* Where messages go: kind is FLY_REC_INGEST for wire messages. Parts are lent for the call. */
 struct fly_import_sink {
@@ -171,8 +178,8 @@ struct fly_import_plan {
 FLY_MUST_USE int fly_import_plan(struct fly_import_plan *plan, struct fly_import *const *files,
                                  int32_t n_files, const struct fly_import_options *options);
 
-/* Name the session: the stem of its first file and a hash of all bytes of all files and of the facts
- * in its start, so that the same import has the same id anywhere. */
+/* Name the session: the stem of its first file and a hash of all bytes of all files and of the
+ * facts in its start, so that the same import has the same id anywhere. */
 FLY_MUST_USE int fly_import_identify(struct fly_import_plan *plan, const char *const *paths,
                                      int32_t n_paths, const struct fly_import_options *options);
 
@@ -193,8 +200,8 @@ size_t fly_import_record_max(const struct fly_import_plan *plan);
 FLY_MUST_USE int fly_import_record(const struct fly_import_plan *plan,
                                    const struct fly_import_options *options, const char *path);
 
-/* The temporary name that process `pid` writes path under, to sweep up after one that died. Returns 1, or
- * 0 when it does not fit cap. */
+/* The temporary name that process `pid` writes path under, to sweep up after one that died. Returns
+ * 1, or 0 when it does not fit cap. */
 int fly_import_temporary(char *out, size_t cap, const char *path, int64_t pid);
 
 #endif

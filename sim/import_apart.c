@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -23,7 +24,7 @@ static void pass_on(int signal)
 
 static _Noreturn void be_child(int (*work)(void *ctx), void *ctx, pid_t parent)
 {
-    static const int fatal[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
+    static const int fatal[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGPROF};
     const struct rlimit no_core = {0, 0};
 
     /* The caller's handlers speak for the caller; of us it learns by how we end. */
@@ -78,4 +79,11 @@ int fly_import_apart(struct fly_apart *apart, int (*work)(void *ctx), void *ctx)
     sigaction(SIGINT, &old_int, NULL);
     sigaction(SIGTERM, &old_term, NULL);
     return rc;
+}
+
+void fly_import_alive(int32_t cpu_s)
+{
+    const struct itimerval once = {.it_value = {.tv_sec = cpu_s}};
+
+    setitimer(ITIMER_PROF, &once, NULL);
 }

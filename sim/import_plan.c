@@ -9,7 +9,8 @@
 #include "engine/base/rng.h"
 #include "sim/import.h"
 
-/* When no file tells how fast the scan went, a pixel takes this long in the time stamps (only there). */
+/* When no file tells how fast the scan went, a pixel takes this long in the time stamps (only
+ * there). */
 static const double NOMINAL_PIXEL_US = 1.0;
 
 static const char *base_name(const char *path)
@@ -41,35 +42,38 @@ static void make_unique(const struct fly_import_plan *plan, char name[FLY_NAME_M
 }
 
 /* One scan shape for all. first: the file that told it. */
-static int check_shape(struct fly_import_plan *plan, const char *first, const char *path, const char *name,
-                       int32_t height_px, int32_t width_px, int64_t frames)
+static int check_shape(struct fly_import_plan *plan, const char *first, const char *path,
+                       const char *name, int32_t height_px, int32_t width_px, int64_t frames)
 {
     if (plan->start.height_px == 0) {
         plan->start.height_px = height_px;
         plan->start.width_px = width_px;
     }
     if (plan->start.height_px != height_px || plan->start.width_px != width_px)
-        return fly_fail(FLY_ERANGE,
-                        "%s: %s has %d x %d px, %s has %d x %d; files given together are one scan and must "
-                        "have one shape",
-                        path, name, height_px, width_px, first, plan->start.height_px, plan->start.width_px);
+        return fly_fail(
+            FLY_ERANGE,
+            "%s: %s has %d x %d px, %s has %d x %d; files given together are one scan and must "
+            "have one shape",
+            path, name, height_px, width_px, first, plan->start.height_px, plan->start.width_px);
     plan->frames = frames > plan->frames ? frames : plan->frames;
     return FLY_OK;
 }
 
-static int add_file(struct fly_import_plan *plan, struct fly_import *file, const struct fly_import_options *options)
+static int add_file(struct fly_import_plan *plan, struct fly_import *file,
+                    const struct fly_import_options *options)
 {
     struct fly_start *start = &plan->start;
     const char *first = base_name(plan->files[0]->path);
 
     if (start->n_detectors + file->n_images > FLY_DETECTORS_MAX ||
         start->n_segments + file->n_eds > FLY_SEGMENTS_MAX)
-        return fly_fail(FLY_ERANGE, "%s: more than %d image or %d EDS detectors in one session", file->path,
-                        FLY_DETECTORS_MAX, FLY_SEGMENTS_MAX);
+        return fly_fail(FLY_ERANGE, "%s: more than %d image or %d EDS detectors in one session",
+                        file->path, FLY_DETECTORS_MAX, FLY_SEGMENTS_MAX);
     for (int32_t i = 0; i < file->n_images; i++) {
         struct fly_import_image *image = &file->images[i];
         struct fly_detector *detector = &start->detectors[start->n_detectors];
-        int rc = check_shape(plan, first, file->path, image->name, image->height_px, image->width_px, image->frames);
+        int rc = check_shape(plan, first, file->path, image->name, image->height_px,
+                             image->width_px, image->frames);
 
         if (rc < 0)
             return rc;
@@ -80,7 +84,8 @@ static int add_file(struct fly_import_plan *plan, struct fly_import *file, const
     }
     for (int32_t i = 0; i < file->n_eds; i++) {
         struct fly_import_eds *eds = &file->eds[i];
-        int rc = check_shape(plan, first, file->path, eds->segment.name, eds->height_px, eds->width_px, eds->frames);
+        int rc = check_shape(plan, first, file->path, eds->segment.name, eds->height_px,
+                             eds->width_px, eds->frames);
 
         if (rc < 0)
             return rc;
@@ -110,10 +115,11 @@ static int merge_facts(struct fly_import_plan *plan, const struct fly_import *fi
         double a = to->pixel_nm[i], b = from->pixel_nm[i];
 
         if (isfinite(a) && isfinite(b) && fabs(a - b) > 1e-3 * a)
-            return fly_fail(FLY_ERANGE,
-                            "%s: a pixel is %g nm %s, in the files before it %g nm; one scan has one pixel "
-                            "size, --pixel-nm tells which",
-                            file->path, b, i ? "wide" : "high", a);
+            return fly_fail(
+                FLY_ERANGE,
+                "%s: a pixel is %g nm %s, in the files before it %g nm; one scan has one pixel "
+                "size, --pixel-nm tells which",
+                file->path, b, i ? "wide" : "high", a);
         take_number(&to->pixel_nm[i], b);
         take_number(&to->collection_mrad[i], from->collection_mrad[i]);
     }
@@ -141,14 +147,16 @@ static int merge_facts(struct fly_import_plan *plan, const struct fly_import *fi
 /* Line and frame times that make sense together: stamps must not run backwards. */
 static void settle_times(struct fly_import_plan *plan)
 {
-    double pixel_us = isfinite(plan->start.pixel_time_us) ? plan->start.pixel_time_us : NOMINAL_PIXEL_US;
+    double pixel_us =
+        isfinite(plan->start.pixel_time_us) ? plan->start.pixel_time_us : NOMINAL_PIXEL_US;
     double line_us = pixel_us * plan->start.width_px;
 
     if (!(plan->line_time_us >= line_us) && isfinite(plan->start.pixel_time_us))
         plan->line_time_us = line_us;
     if (!(plan->line_time_us > 0.0 && plan->line_time_us < 1e12))
         plan->line_time_us = line_us;
-    if (!(plan->frame_time_us >= plan->line_time_us * plan->start.height_px && plan->frame_time_us < 1e14))
+    if (!(plan->frame_time_us >= plan->line_time_us * plan->start.height_px &&
+          plan->frame_time_us < 1e14))
         plan->frame_time_us = plan->line_time_us * plan->start.height_px;
 }
 
@@ -182,9 +190,11 @@ int fly_import_plan(struct fly_import_plan *plan, struct fly_import *const *file
     return FLY_OK;
 }
 
-/* ---- identity ------------------------------------------------------------------------------------ */
+/* ---- identity
+ * ------------------------------------------------------------------------------------ */
 
-/* A hash for names, not against adversaries: words mixed one after another, the length at the end. */
+/* A hash for names, not against adversaries: words mixed one after another, the length at the end.
+ */
 static uint64_t hash_bytes(uint64_t hash, const unsigned char *bytes, size_t len)
 {
     uint64_t word;

@@ -41,7 +41,8 @@ struct recording_sink {
 };
 
 /* A live plugin must not wait for the disk; an import must, or it would lose records. */
-static int put(void *ctx, enum fly_record_kind kind, int64_t t_ns, const struct fly_part *parts, int32_t n_parts)
+static int put(void *ctx, enum fly_record_kind kind, int64_t t_ns, const struct fly_part *parts,
+               int32_t n_parts)
 {
     struct recording_sink *sink = ctx;
 
@@ -63,7 +64,8 @@ static int put(void *ctx, enum fly_record_kind kind, int64_t t_ns, const struct 
     }
 }
 
-/* 1: path holds an import of this very session, which can be made again; 0: it holds something else. */
+/* 1: path holds an import of this very session, which can be made again; 0: it holds something
+ * else. */
 static int is_same_import(const char *path, const char *session)
 {
     struct fly_disk disk = fly_disk_system();
@@ -77,18 +79,20 @@ static int is_same_import(const char *path, const char *session)
     if (fly_recording_open(&recording, path, &disk) < 0)
         return 0;
     if (fly_recording_next(recording, &record) == FLY_OK && record.kind == FLY_REC_SESSION &&
-        record.n_parts >= 1 && fly_wire_scan(record.parts[0].bytes, record.parts[0].len) == FLY_REFUSE_NONE) {
+        record.n_parts >= 1 &&
+        fly_wire_scan(record.parts[0].bytes, record.parts[0].len) == FLY_REFUSE_NONE) {
         root = fly_value_root(record.parts[0].bytes, record.parts[0].len);
-        same = fly_value_get(root, "imported", &value) && fly_value_bool(value, &imported) && imported &&
-               fly_value_get(root, "session", &value) && fly_value_str(value, &text, &len) &&
-               len == strlen(session) && memcmp(text, session, len) == 0;
+        same = fly_value_get(root, "imported", &value) && fly_value_bool(value, &imported) &&
+               imported && fly_value_get(root, "session", &value) &&
+               fly_value_str(value, &text, &len) && len == strlen(session) &&
+               memcmp(text, session, len) == 0;
     }
     fly_recording_close(&recording);
     return same;
 }
 
-static int write_recording(const struct fly_import_plan *plan, const struct fly_import_options *options,
-                           const char *path)
+static int write_recording(const struct fly_import_plan *plan,
+                           const struct fly_import_options *options, const char *path)
 {
     struct recording_sink sink = {.options = options};
     struct fly_import_sink to = {put, &sink};
@@ -134,10 +138,11 @@ int fly_import_record(const struct fly_import_plan *plan, const struct fly_impor
     int rc;
 
     if (!fly_import_temporary(temporary, sizeof temporary, path, getpid()))
-        return fly_fail(FLY_ERANGE, "a path of %zu bytes for the session, at most %d are taken", strlen(path),
-                        PATH_CAP - 32);
+        return fly_fail(FLY_ERANGE, "a path of %zu bytes for the session, at most %d are taken",
+                        strlen(path), PATH_CAP - 32);
     if (access(path, F_OK) == 0 && !is_same_import(path, plan->session))
-        return fly_fail(FLY_ERANGE, "%s is there already and holds something else; name another with --out",
+        return fly_fail(FLY_ERANGE,
+                        "%s is there already and holds something else; name another with --out",
                         path);
     unlink(temporary); /* of an import with our process number that was killed */
     rc = write_recording(plan, options, temporary);

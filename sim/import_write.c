@@ -6,7 +6,8 @@
 
 #include "sim/import.h"
 
-/* ---- packing ------------------------------------------------------------------------------------- */
+/* ---- packing
+ * ------------------------------------------------------------------------------------- */
 
 /* Text as the wire takes it: valid UTF-8, at most FLY_STRING_MAX bytes; other bytes become '?'. */
 static void pack_text(struct fly_pack *pack, const char *text)
@@ -16,8 +17,11 @@ static void pack_text(struct fly_pack *pack, const char *text)
     const unsigned char *at = (const unsigned char *)text;
 
     while (*at && n + 4 <= sizeof clean) {
-        size_t more = at[0] < 0x80 ? 0 : at[0] >= 0xC2 && at[0] < 0xE0 ? 1 : at[0] >= 0xE0 && at[0] < 0xF0 ? 2
-                      : at[0] >= 0xF0 && at[0] < 0xF5 ? 3 : 4;
+        size_t more = at[0] < 0x80                    ? 0
+                      : at[0] >= 0xC2 && at[0] < 0xE0 ? 1
+                      : at[0] >= 0xE0 && at[0] < 0xF0 ? 2
+                      : at[0] >= 0xF0 && at[0] < 0xF5 ? 3
+                                                      : 4;
         int good = more < 4;
 
         for (size_t i = 1; good && i <= more; i++)
@@ -69,8 +73,8 @@ static void pack_key_pair(struct fly_pack *pack, const char *key, const double v
 }
 
 /* The five keys that every header has; entries counts all of the map. */
-static void pack_head(struct fly_pack *pack, uint32_t entries, const char *type, const char *session,
-                      const char *stream, uint64_t seq, int64_t t_ns)
+static void pack_head(struct fly_pack *pack, uint32_t entries, const char *type,
+                      const char *session, const char *stream, uint64_t seq, int64_t t_ns)
 {
     fly_pack_map(pack, entries);
     pack_key_text(pack, "type", type);
@@ -141,21 +145,22 @@ void fly_import_pack_start(struct fly_pack *pack, const struct fly_import_plan *
     pack_key_f64(pack, "magnification", start->magnification);
 }
 
-/* ---- writing ------------------------------------------------------------------------------------- */
+/* ---- writing
+ * ------------------------------------------------------------------------------------- */
 
 struct writer {
     const struct fly_import_plan *plan;
     const struct fly_import_options *options;
     const struct fly_import_sink *sink;
-    unsigned char *header; /* FLY_HEADER_MAX */
-    unsigned char *line;   /* the widest image line */
-    uint32_t *rows;        /* (widest block + 1), row pointers of csr */
-    uint16_t *channels;    /* as large as the largest dense block */
+    unsigned char *header;             /* FLY_HEADER_MAX */
+    unsigned char *line;               /* the widest image line */
+    uint32_t *rows;                    /* (widest block + 1), row pointers of csr */
+    uint16_t *channels;                /* as large as the largest dense block */
     uint64_t seq[FLY_STREAMS_MAX - 1]; /* last one of each detector, then of each segment */
 };
 
-static int put(struct writer *writer, enum fly_record_kind kind, int64_t t_ns, struct fly_pack *pack,
-               const struct fly_part *payloads, int32_t n_payloads)
+static int put(struct writer *writer, enum fly_record_kind kind, int64_t t_ns,
+               struct fly_pack *pack, const struct fly_part *payloads, int32_t n_payloads)
 {
     struct fly_part parts[3] = {{pack->bytes, pack->len}};
 
@@ -213,10 +218,11 @@ static int put_start(struct writer *writer)
     return put(writer, FLY_REC_INGEST, writer->plan->t0_ns, &pack, NULL, 0);
 }
 
-static int put_image_line(struct writer *writer, const struct fly_import_image *image, uint64_t *seq,
-                          int64_t frame, int32_t y, int64_t t_ns)
+static int put_image_line(struct writer *writer, const struct fly_import_image *image,
+                          uint64_t *seq, int64_t frame, int32_t y, int64_t t_ns)
 {
-    struct fly_part payload = {writer->line, (size_t)image->width_px * fly_dtype_size(image->dtype)};
+    struct fly_part payload = {writer->line,
+                               (size_t)image->width_px * fly_dtype_size(image->dtype)};
     struct fly_pack pack;
     int rc = image->line(image->ctx, frame, y, writer->line);
 
@@ -234,7 +240,8 @@ static int put_image_line(struct writer *writer, const struct fly_import_image *
 
 /* Counts as a list of photons, when that is the smaller form. Returns 1 when rows and channels are
  * filled. */
-static int counts_to_csr(struct writer *writer, const struct fly_import_photons *photons, int32_t n_channels)
+static int counts_to_csr(struct writer *writer, const struct fly_import_photons *photons,
+                         int32_t n_channels)
 {
     size_t items = (size_t)photons->width_px * (size_t)n_channels;
     uint64_t n = 0, most;
@@ -242,7 +249,8 @@ static int counts_to_csr(struct writer *writer, const struct fly_import_photons 
     for (size_t i = 0; i < items; i++)
         n += photons->counts[i];
     most = items * sizeof *photons->counts;
-    if ((uint64_t)(photons->width_px + 1) * sizeof *writer->rows + n * sizeof *writer->channels >= most)
+    if ((uint64_t)(photons->width_px + 1) * sizeof *writer->rows + n * sizeof *writer->channels >=
+        most)
         return 0;
     n = 0;
     for (int32_t x = 0; x < photons->width_px; x++) {
@@ -258,8 +266,8 @@ static int counts_to_csr(struct writer *writer, const struct fly_import_photons 
 }
 
 static int put_photons(struct writer *writer, const struct fly_import_eds *eds,
-                       const struct fly_import_photons *photons, uint64_t *seq, int64_t frame, int32_t y,
-                       int64_t t_ns)
+                       const struct fly_import_photons *photons, uint64_t *seq, int64_t frame,
+                       int32_t y, int64_t t_ns)
 {
     int csr = photons->counts && counts_to_csr(writer, photons, eds->segment.n_channels);
     const char *layout = !photons->counts ? "pairs" : csr ? "csr" : "dense";
@@ -284,10 +292,13 @@ static int put_photons(struct writer *writer, const struct fly_import_eds *eds,
         pack_key_f64(&pack, "real_time_us", photons->real_time_us);
     if (dense) {
         payloads[0] = (struct fly_part){photons->counts, (size_t)photons->width_px *
-                                                             (size_t)eds->segment.n_channels * sizeof(uint32_t)};
+                                                             (size_t)eds->segment.n_channels *
+                                                             sizeof(uint32_t)};
     } else if (csr) {
-        payloads[0] = (struct fly_part){writer->rows, ((size_t)photons->width_px + 1) * sizeof(uint32_t)};
-        payloads[1] = (struct fly_part){writer->channels, writer->rows[photons->width_px] * sizeof(uint16_t)};
+        payloads[0] =
+            (struct fly_part){writer->rows, ((size_t)photons->width_px + 1) * sizeof(uint32_t)};
+        payloads[1] =
+            (struct fly_part){writer->channels, writer->rows[photons->width_px] * sizeof(uint16_t)};
     } else {
         payloads[0] = (struct fly_part){photons->pixel, (size_t)photons->n * sizeof(uint32_t)};
         payloads[1] = (struct fly_part){photons->channel, (size_t)photons->n * sizeof(uint16_t)};
@@ -295,8 +306,8 @@ static int put_photons(struct writer *writer, const struct fly_import_eds *eds,
     return put(writer, FLY_REC_INGEST, t_ns, &pack, payloads, dense ? 1 : 2);
 }
 
-static int put_eds_line(struct writer *writer, const struct fly_import_eds *eds, uint64_t *seq, int64_t frame,
-                        int32_t y, int64_t t_ns)
+static int put_eds_line(struct writer *writer, const struct fly_import_eds *eds, uint64_t *seq,
+                        int64_t frame, int32_t y, int64_t t_ns)
 {
     for (int32_t x = 0; x < eds->width_px; x += eds->block_px) {
         int32_t width = eds->width_px - x < eds->block_px ? eds->width_px - x : eds->block_px;
@@ -319,7 +330,8 @@ static int put_line(struct writer *writer, int64_t frame, int32_t y, int64_t t_n
     for (int32_t f = 0; f < plan->n_files; f++)
         for (int32_t i = 0; i < plan->files[f]->n_images; i++, seq++) {
             const struct fly_import_image *image = &plan->files[f]->images[i];
-            int rc = frame < image->frames ? put_image_line(writer, image, seq, frame, y, t_ns) : FLY_OK;
+            int rc =
+                frame < image->frames ? put_image_line(writer, image, seq, frame, y, t_ns) : FLY_OK;
 
             if (rc < 0)
                 return rc;
@@ -367,7 +379,8 @@ static int put_end(struct writer *writer, int64_t t_ns)
 }
 
 /* The largest payloads of a plan: of an image line, and of a block of counts. */
-static void measure(const struct fly_import_plan *plan, size_t *line, size_t *dense, size_t *pairs, int32_t *block)
+static void measure(const struct fly_import_plan *plan, size_t *line, size_t *dense, size_t *pairs,
+                    int32_t *block)
 {
     *line = 1;
     *dense = *pairs = 0;
@@ -381,7 +394,8 @@ static void measure(const struct fly_import_plan *plan, size_t *line, size_t *de
         }
         for (int32_t i = 0; i < plan->files[f]->n_eds; i++) {
             const struct fly_import_eds *eds = &plan->files[f]->eds[i];
-            size_t counts = (size_t)eds->block_px * (size_t)eds->segment.n_channels * sizeof(uint32_t);
+            size_t counts =
+                (size_t)eds->block_px * (size_t)eds->segment.n_channels * sizeof(uint32_t);
             size_t listed = (size_t)eds->photons_max * (sizeof(uint32_t) + sizeof(uint16_t));
 
             *pairs = listed > *pairs ? listed : *pairs;
@@ -427,7 +441,8 @@ static int write_all(struct writer *writer)
             t_ns = stamp(plan, frame, y);
             rc = put_line(writer, frame, y, t_ns);
             if (rc == FLY_OK)
-                rc = fly_import_tick(writer->options, "writing", ((double)frame * height + y + 1) / lines);
+                rc = fly_import_tick(writer->options, "writing",
+                                     ((double)frame * height + y + 1) / lines);
         }
     if (rc == FLY_OK)
         rc = put_stop(writer, t_ns);

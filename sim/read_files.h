@@ -14,8 +14,9 @@ FLY_MUST_USE int fly_read_jpeg(struct fly_import *out, const struct fly_import_o
 /* Also 32-bit integers and floats, and several pages: each is a frame. */
 FLY_MUST_USE int fly_read_tiff(struct fly_import *out, const struct fly_import_options *options);
 
-/* (H, W) or (frames, H, W) image; as_eds: (H, W, E) or (frames, H, W, E) counts. Without as_eds three
- * axes are a cube when the first two are image_px of the options and the third has 64 or more. */
+/* (H, W) or (frames, H, W) image; as_eds: (H, W, E) or (frames, H, W, E) counts. Without as_eds
+ * three axes are a cube when the first two are image_px of the options and the third has 64 or
+ * more. */
 FLY_MUST_USE int fly_read_npy(struct fly_import *out, int as_eds,
                               const struct fly_import_options *options);
 

@@ -186,8 +186,8 @@ int fly_h5_set_cache(struct fly_h5_set *set, hid_t loc, const char *name, const 
         bytes *= chunk[i]; /* a chunk has less than 2^32 bytes, says the format */
     }
     if (bytes > CHUNK_CACHE_MAX)
-        return fly_fail(FLY_ERANGE, "%s: chunks of %" PRIu64 " bytes, at most %d are taken", set->name,
-                        bytes, CHUNK_CACHE_MAX);
+        return fly_fail(FLY_ERANGE, "%s: chunks of %" PRIu64 " bytes, at most %d are taken",
+                        set->name, bytes, CHUNK_CACHE_MAX);
     bytes *= count;
     if (bytes > CHUNK_CACHE_MAX)
         return FLY_OK; /* too many to keep: slower, and right all the same */
@@ -208,7 +208,8 @@ int fly_h5_set_cache(struct fly_h5_set *set, hid_t loc, const char *name, const 
     return fly_fail(FLY_EWIRE, "%s: cannot be opened again", set->name);
 }
 
-int fly_h5_set_read(const struct fly_h5_set *set, const int64_t *start, const int64_t *count, void *out)
+int fly_h5_set_read(const struct fly_h5_set *set, const int64_t *start, const int64_t *count,
+                    void *out)
 {
     hsize_t at[FLY_H5_DIMS], n[FLY_H5_DIMS], items = 1;
     hid_t file_space, mem_space;
@@ -230,7 +231,8 @@ int fly_h5_set_read(const struct fly_h5_set *set, const int64_t *start, const in
     if (mem_space >= 0)
         H5Sclose(mem_space);
     if (status < 0)
-        return fly_fail(FLY_EWIRE, "%s: cannot be read; the file is truncated or damaged", set->name);
+        return fly_fail(FLY_EWIRE, "%s: cannot be read; the file is truncated or damaged",
+                        set->name);
     return FLY_OK;
 }
 
@@ -396,7 +398,9 @@ int32_t fly_h5_texts(hid_t loc, const char *name, char *out, size_t item_cap, in
             const char *text = s.vlen ? s.vlen[n] : s.fixed + (size_t)n * s.size;
 
             copy_text(out + (size_t)n * item_cap, item_cap, text ? text : "",
-                      !text ? 0 : s.vlen ? strlen(text) : s.size);
+                      !text    ? 0
+                      : s.vlen ? strlen(text)
+                               : s.size);
         }
     }
     strings_close(&s);
@@ -468,7 +472,8 @@ int fly_read_h5(struct fly_import *out, const struct fly_import_options *options
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     file = H5Fopen(out->path, H5F_ACC_RDONLY, H5P_DEFAULT);
     if (file < 0)
-        return fly_fail(FLY_EWIRE, "%s: HDF5 cannot open it: truncated, damaged or still being written",
+        return fly_fail(FLY_EWIRE,
+                        "%s: HDF5 cannot open it: truncated, damaged or still being written",
                         out->path);
     fly_h5_attr_text(file, ".", "file_format", format, sizeof format);
     if (strcasecmp(format, "hyperspy") == 0)
@@ -478,7 +483,8 @@ int fly_read_h5(struct fly_import *out, const struct fly_import_options *options
          fly_h5_has(file, "Data/SpectrumImage") || fly_h5_has(file, "Data/Spectrum")))
         return fly_read_velox(out, file, options);
     H5Fclose(file);
-    return fly_fail(FLY_ERANGE,
-                    "%s: an HDF5 file, but neither HyperSpy's nor Velox's; save it from HyperSpy as .hspy",
-                    out->path);
+    return fly_fail(
+        FLY_ERANGE,
+        "%s: an HDF5 file, but neither HyperSpy's nor Velox's; save it from HyperSpy as .hspy",
+        out->path);
 }

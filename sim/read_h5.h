@@ -22,9 +22,10 @@ struct fly_h5_set {
 };
 
 /* Open loc/name.
- * FLY_EWIRE: not there, no numbers, a filter that is not installed, more dimensions than FLY_H5_DIMS,
- * or a shape far larger than what the file stores for it. */
-FLY_MUST_USE int fly_h5_set_open(struct fly_h5_set *set, const char *path, hid_t loc, const char *name);
+ * FLY_EWIRE: not there, no numbers, a filter that is not installed, more dimensions than
+ * FLY_H5_DIMS, or a shape far larger than what the file stores for it. */
+FLY_MUST_USE int fly_h5_set_open(struct fly_h5_set *set, const char *path, hid_t loc,
+                                 const char *name);
 void fly_h5_set_close(struct fly_h5_set *set); /* zeros are fine */
 
 /* Keep the chunks under a box of this size in memory from now on. */

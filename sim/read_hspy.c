@@ -1,5 +1,5 @@
-/* HyperSpy's .hspy: /Experiments/<name>/{data, axis-0 ..., metadata}. Layout and units are those that
- * HyperSpy 1.7 writes; attributes may be of any numeric or string type. */
+/* HyperSpy's .hspy: /Experiments/<name>/{data, axis-0 ..., metadata}. Layout and units are those
+ * that HyperSpy 1.7 writes; attributes may be of any numeric or string type. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -54,10 +54,10 @@ static double unit_nm(const char *units)
         const char *name;
         double nm;
     } table[] = {
-        {"m", 1e9},          {"cm", 1e7},       {"mm", 1e6},     {"\xc2\xb5m", 1e3},
-        {"\xce\xbcm", 1e3},  {"um", 1e3},       {"micron", 1e3}, {"nm", 1.0},
-        {"\xc3\x85", 0.1},   {"\xe2\x84\xab", 0.1}, {"A", 0.1},  {"angstrom", 0.1},
-        {"Angstrom", 0.1},   {"pm", 1e-3},
+        {"m", 1e9},         {"cm", 1e7},           {"mm", 1e6},     {"\xc2\xb5m", 1e3},
+        {"\xce\xbcm", 1e3}, {"um", 1e3},           {"micron", 1e3}, {"nm", 1.0},
+        {"\xc3\x85", 0.1},  {"\xe2\x84\xab", 0.1}, {"A", 0.1},      {"angstrom", 0.1},
+        {"Angstrom", 0.1},  {"pm", 1e-3},
     };
 
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
@@ -78,10 +78,12 @@ static int read_axis(struct axis *axis, hid_t group, int32_t i, const struct fly
 
     snprintf(at, sizeof at, "axis-%d", i);
     if (!fly_h5_has(group, at))
-        return fly_fail(FLY_EWIRE, "%s: %s is missing, the array has %d axes", set->name, at, set->dims);
+        return fly_fail(FLY_EWIRE, "%s: %s is missing, the array has %d axes", set->name, at,
+                        set->dims);
     *axis = (struct axis){.scale = NAN, .offset = NAN};
     if (!fly_h5_attr_f64(group, at, "navigate", &navigate))
-        return fly_fail(FLY_EWIRE, "%s: %s does not say whether it is for navigation", set->name, at);
+        return fly_fail(FLY_EWIRE, "%s: %s does not say whether it is for navigation", set->name,
+                        at);
     axis->navigate = navigate != 0.0;
     fly_h5_attr_text(group, at, "units", axis->units, sizeof axis->units);
     fly_h5_attr_f64(group, at, "scale", &axis->scale);
@@ -102,10 +104,11 @@ static int axis_nm(double *nm, const struct axis *axis, const char *name,
     if (unit == 0.0 || isfinite(options->pixel_nm[0]))
         return FLY_OK;
     if (!isfinite(axis->scale) || axis->scale == 0.0)
-        return fly_fail(FLY_EWIRE,
-                        "%s: an axis in %s with scale %g, which must be finite and not 0; --pixel-nm "
-                        "replaces it",
-                        name, axis->units, axis->scale);
+        return fly_fail(
+            FLY_EWIRE,
+            "%s: an axis in %s with scale %g, which must be finite and not 0; --pixel-nm "
+            "replaces it",
+            name, axis->units, axis->scale);
     *nm = fabs(axis->scale) * unit;
     return FLY_OK;
 }
@@ -113,7 +116,8 @@ static int axis_nm(double *nm, const struct axis *axis, const char *name,
 /* Find the detector's name among the words of a title. */
 static void image_name(char out[FLY_NAME_MAX + 1], const char *title)
 {
-    static const char *const known[] = {"HAADF", "MAADF", "LAADF", "ADF", "ABF", "DF4", "DF2", "DF", "BF", "SE"};
+    static const char *const known[] = {"HAADF", "MAADF", "LAADF", "ADF", "ABF",
+                                        "DF4",   "DF2",   "DF",    "BF",  "SE"};
     char words[256];
     char *rest = words, *word;
 
@@ -157,7 +161,8 @@ static void read_positive(hid_t group, const char *at, const char *name, double 
 
 static void read_elements(struct fly_start *facts, hid_t group)
 {
-    static const char *const names[] = {"metadata/Sample/_list_elements", "metadata/Sample/elements",
+    static const char *const names[] = {"metadata/Sample/_list_elements",
+                                        "metadata/Sample/elements",
                                         "metadata/Sample/_tuple_elements"};
     char text[32][8];
     int32_t n = 0;
@@ -184,7 +189,8 @@ static void read_facts(struct fly_import *out, hid_t group)
     struct fly_start *facts = &out->meta;
 
     for (int i = 0; i < 2; i++) {
-        if (!fly_h5_has(group, "metadata/Acquisition_instrument") || !fly_h5_has(group, instruments[i]))
+        if (!fly_h5_has(group, "metadata/Acquisition_instrument") ||
+            !fly_h5_has(group, instruments[i]))
             continue;
         read_positive(group, instruments[i], "beam_energy", &facts->beam_energy_kev);
         /* HyperSpy 1.7 writes this key with a space at its end now and then. */
@@ -195,7 +201,8 @@ static void read_facts(struct fly_import *out, hid_t group)
     }
     if (fly_h5_has(group, "metadata/Sample")) {
         if (!facts->sample[0])
-            fly_h5_attr_text(group, "metadata/Sample", "description", facts->sample, sizeof facts->sample);
+            fly_h5_attr_text(group, "metadata/Sample", "description", facts->sample,
+                             sizeof facts->sample);
         read_elements(facts, group);
     }
     if (fly_h5_has(group, "metadata/General"))
@@ -219,7 +226,10 @@ static void aim(const struct signal *signal, int64_t frame, int32_t y, int32_t x
                 int64_t *start, int64_t *count)
 {
     for (int32_t i = 0; i < signal->set.dims; i++) {
-        start[i] = i == signal->frame_axis ? frame : i == signal->y_axis ? y : i == signal->x_axis ? x0 : 0;
+        start[i] = i == signal->frame_axis ? frame
+                   : i == signal->y_axis   ? y
+                   : i == signal->x_axis   ? x0
+                                           : 0;
         count[i] = i == signal->frame_axis || i == signal->y_axis ? 1
                    : i == signal->x_axis                          ? width
                                                                   : signal->set.shape[i];
@@ -262,8 +272,11 @@ static int eds_line(void *ctx, int64_t frame, int32_t y_px, int32_t x0_px, int32
                         signal->set.name, y_px, (size_t)x0_px + good / channels, good % channels);
     for (size_t i = 0; i < n; i++)
         signal->eds->events += signal->counts[i];
-    *out = (struct fly_import_photons){.x0_px = x0_px, .width_px = width_px, .counts = signal->counts,
-                                       .live_time_us = NAN, .real_time_us = NAN};
+    *out = (struct fly_import_photons){.x0_px = x0_px,
+                                       .width_px = width_px,
+                                       .counts = signal->counts,
+                                       .live_time_us = NAN,
+                                       .real_time_us = NAN};
     return FLY_OK;
 }
 
@@ -286,7 +299,8 @@ static int choose_dtype(struct signal *signal, int64_t frames, int64_t height, i
                     return rc;
                 fly_import_range_add(&range, signal->set.type, signal->raw, (size_t)width);
             }
-            int rc = fly_import_tick(options, "looking at pixels", (double)(f + 1) / (double)frames);
+            int rc =
+                fly_import_tick(options, "looking at pixels", (double)(f + 1) / (double)frames);
 
             if (rc < 0)
                 return rc;
@@ -294,7 +308,8 @@ static int choose_dtype(struct signal *signal, int64_t frames, int64_t height, i
     }
     dtype = fly_import_dtype(signal->set.type, &range);
     if (dtype < 0)
-        return fly_fail(FLY_ERANGE, "%s: 64-bit pixels beyond 2^53, which no type of the wire holds",
+        return fly_fail(FLY_ERANGE,
+                        "%s: 64-bit pixels beyond 2^53, which no type of the wire holds",
                         signal->set.name);
     signal->dtype = (enum fly_dtype)dtype;
     return FLY_OK;
@@ -384,8 +399,8 @@ static int add_eds(struct fly_import *out, struct signal *signal, hid_t group,
         return fly_fail(FLY_ERANGE, "%s: %" PRId64 " energy channels, allowed is 1 .. %d",
                         signal->set.name, channels, FLY_CHANNELS_MAX);
     if (ev == 0.0)
-        return fly_fail(FLY_EWIRE, "%s: an energy axis in '%s', taken are eV and keV", signal->set.name,
-                        energy->units);
+        return fly_fail(FLY_EWIRE, "%s: an energy axis in '%s', taken are eV and keV",
+                        signal->set.name, energy->units);
     if (!isfinite(energy->scale) || energy->scale <= 0.0 || !isfinite(energy->offset))
         return fly_fail(FLY_EWIRE,
                         "%s: an energy axis with scale %g and offset %g, which must be finite, the "
@@ -464,10 +479,12 @@ static int read_signal(struct fly_import *out, struct signal *signal, hid_t grou
         return add_eds(out, signal, group, options);
     if ((n == 2 && navigate <= 1) || (n == 0 && navigate == 2)) {
         if (strchr(units, '/') || strstr(units, "rad"))
-            return fly_fail(FLY_ERANGE, "%s: a pattern in %s, not an image of the specimen", name, units);
+            return fly_fail(FLY_ERANGE, "%s: a pattern in %s, not an image of the specimen", name,
+                            units);
         return add_image(out, signal, group, options);
     }
-    return fly_fail(FLY_ERANGE, "%s: %s signal with %d navigation and %d signal axes; taken are images "
+    return fly_fail(FLY_ERANGE,
+                    "%s: %s signal with %d navigation and %d signal axes; taken are images "
                     "and EDS",
                     name, kind[0] ? kind : "a", navigate, n);
 }

@@ -29,7 +29,8 @@ static void stop(j_common_ptr jpeg)
     longjmp(reading->jump, 1);
 }
 
-/* libjpeg fills what a truncated file lacks with grey and only warns; such pixels were never measured. */
+/* libjpeg fills what a truncated file lacks with grey and only warns; such pixels were never
+ * measured. */
 static void message(j_common_ptr jpeg, int level)
 {
     if (level < 0 && jpeg->err->msg_code != JWRN_EXTRANEOUS_DATA)
@@ -62,13 +63,14 @@ static int decode(const struct fly_import *out, struct reading *reading)
     reading->pixels = malloc((size_t)reading->height * (size_t)reading->width);
     reading->row = malloc((size_t)reading->width * (size_t)jpeg->output_components);
     if (!reading->pixels || !reading->row)
-        return fly_fail(FLY_ENOMEM, "%s: no memory for %" PRId64 " x %" PRId64 " px", out->path, reading->height,
-                        reading->width);
+        return fly_fail(FLY_ENOMEM, "%s: no memory for %" PRId64 " x %" PRId64 " px", out->path,
+                        reading->height, reading->width);
     for (int64_t y = 0; y < reading->height; y++) {
         JSAMPROW row = reading->row;
 
         jpeg_read_scanlines(jpeg, &row, 1);
-        rc = fly_picture_grey(out, y, row, jpeg->output_components, 1, reading->width, reading->pixels + y * reading->width);
+        rc = fly_picture_grey(out, y, row, jpeg->output_components, 1, reading->width,
+                              reading->pixels + y * reading->width);
         if (rc < 0)
             return rc;
     }
@@ -94,7 +96,8 @@ int fly_read_jpeg(struct fly_import *out, const struct fly_import_options *optio
         reading->errors.emit_message = message;
         reading->errors.output_message = say_nothing;
         if (setjmp(reading->jump)) {
-            rc = fly_fail(FLY_EWIRE, "%s: a damaged or truncated JPEG: %s", out->path, reading->why);
+            rc =
+                fly_fail(FLY_EWIRE, "%s: a damaged or truncated JPEG: %s", out->path, reading->why);
         } else {
             jpeg_create_decompress(&reading->jpeg);
             rc = decode(out, reading);

@@ -1,5 +1,5 @@
-/* .npy arrays: an image, a stack of images, a cube of counts, or a list of events in three files. Files are
- * mapped, so that a cube larger than memory is no matter. */
+/* .npy arrays: an image, a stack of images, a cube of counts, or a list of events in three files.
+ * Files are mapped, so that a cube larger than memory is no matter. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -96,18 +96,23 @@ static int array_counts(void *ctx, int64_t frame, int32_t y_px, int32_t x0_px, i
 {
     struct array *array = ctx;
     size_t n = (size_t)width_px * (size_t)array->channels;
-    size_t good = fly_import_counts(array->counts, array->mapped.npy.type, array_at(array, frame, y_px, x0_px), n);
+    size_t good = fly_import_counts(array->counts, array->mapped.npy.type,
+                                    array_at(array, frame, y_px, x0_px), n);
 
     if (good < n)
         return fly_fail(FLY_ERANGE,
-                        "%s: frame %" PRId64 " y %d x %" PRId64 " channel %" PRId64 " holds no count; an EDS "
+                        "%s: frame %" PRId64 " y %d x %" PRId64 " channel %" PRId64
+                        " holds no count; an EDS "
                         "cube holds whole numbers 0 .. 4294967295",
                         array->path, frame, y_px, x0_px + (int64_t)good / array->channels,
                         (int64_t)good % array->channels);
     for (size_t i = 0; i < n; i++)
         array->eds->events += array->counts[i];
-    *out = (struct fly_import_photons){.x0_px = x0_px, .width_px = width_px, .counts = array->counts,
-                                       .live_time_us = NAN, .real_time_us = NAN};
+    *out = (struct fly_import_photons){.x0_px = x0_px,
+                                       .width_px = width_px,
+                                       .counts = array->counts,
+                                       .live_time_us = NAN,
+                                       .real_time_us = NAN};
     return FLY_OK;
 }
 
@@ -115,11 +120,13 @@ static int describe_segment(const char *path, struct fly_segment *segment, int64
                             const struct fly_import_options *options)
 {
     if (channels < 1 || channels > FLY_CHANNELS_MAX)
-        return fly_fail(FLY_ERANGE, "%s: %" PRId64 " energy channels, allowed is 1 .. %d", path, channels,
-                        FLY_CHANNELS_MAX);
+        return fly_fail(FLY_ERANGE, "%s: %" PRId64 " energy channels, allowed is 1 .. %d", path,
+                        channels, FLY_CHANNELS_MAX);
     if (!isfinite(options->ev_per_channel) || !isfinite(options->ev_offset))
-        return fly_fail(FLY_ERANGE, "%s: a .npy does not tell its energy axis: give --ev-per-channel and "
-                        "--ev-offset", path);
+        return fly_fail(FLY_ERANGE,
+                        "%s: a .npy does not tell its energy axis: give --ev-per-channel and "
+                        "--ev-offset",
+                        path);
     snprintf(segment->name, sizeof segment->name, "EDS");
     segment->n_channels = (int32_t)channels;
     segment->ev_per_channel = options->ev_per_channel;
@@ -128,7 +135,8 @@ static int describe_segment(const char *path, struct fly_segment *segment, int64
     return FLY_OK;
 }
 
-static int add_cube(struct fly_import *out, struct array *array, const struct fly_import_options *options)
+static int add_cube(struct fly_import *out, struct array *array,
+                    const struct fly_import_options *options)
 {
     struct fly_import_eds *eds = &out->eds[0];
     int rc = describe_segment(out->path, &eds->segment, array->channels, options);
@@ -138,7 +146,8 @@ static int add_cube(struct fly_import *out, struct array *array, const struct fl
     eds->height_px = (int32_t)array->height;
     eds->width_px = (int32_t)array->width;
     eds->frames = array->frames;
-    eds->block_px = (int32_t)(FLY_IMPORT_PAYLOAD_MAX / sizeof *array->counts / (size_t)array->channels);
+    eds->block_px =
+        (int32_t)(FLY_IMPORT_PAYLOAD_MAX / sizeof *array->counts / (size_t)array->channels);
     if (eds->block_px > eds->width_px)
         eds->block_px = eds->width_px;
     array->counts = malloc((size_t)eds->block_px * (size_t)array->channels * sizeof *array->counts);
@@ -162,7 +171,9 @@ static int add_image(struct fly_import *out, struct array *array)
         fly_import_range_add(&range, npy->type, npy->data, (size_t)npy->items);
     dtype = fly_import_dtype(npy->type, &range);
     if (dtype < 0)
-        return fly_fail(FLY_ERANGE, "%s: 64-bit pixels beyond 2^53, which no type of the wire holds", out->path);
+        return fly_fail(FLY_ERANGE,
+                        "%s: 64-bit pixels beyond 2^53, which no type of the wire holds",
+                        out->path);
     array->dtype = (enum fly_dtype)dtype;
     snprintf(image->name, sizeof image->name, "HAADF");
     image->dtype = array->dtype;
@@ -195,25 +206,30 @@ int fly_read_npy(struct fly_import *out, int as_eds, const struct fly_import_opt
     if (!as_eds && dims == 3 && shape[2] >= CUBE_CHANNELS_MIN && shape[0] == options->image_px[0] &&
         shape[1] == options->image_px[1]) {
         as_eds = 1;
-        fly_import_note(out, "%s: its first axes are those of the image: taken as a cube of %" PRId64
-                        " channels", out->path, shape[2]);
+        fly_import_note(out,
+                        "%s: its first axes are those of the image: taken as a cube of %" PRId64
+                        " channels",
+                        out->path, shape[2]);
     }
     if (dims < (as_eds ? 3 : 2) || dims > (as_eds ? 4 : 3))
-        return fly_fail(FLY_ERANGE, "%s: %d axes; %s", out->path, dims,
-                        as_eds ? "a cube has 3 (y, x, channel), or 4 with frames before them"
-                               : "an image has 2, a stack of frames 3 (frame, y, x); a cube is given by --eds");
+        return fly_fail(
+            FLY_ERANGE, "%s: %d axes; %s", out->path, dims,
+            as_eds ? "a cube has 3 (y, x, channel), or 4 with frames before them"
+                   : "an image has 2, a stack of frames 3 (frame, y, x); a cube is given by --eds");
     array->channels = as_eds ? shape[dims - 1] : 1;
     dims -= as_eds;
     array->width = shape[dims - 1];
     array->height = shape[dims - 2];
     array->frames = dims == 3 ? shape[0] : 1;
-    rc = fly_import_shape(out->path, as_eds ? "a cube" : "an image", array->frames, array->height, array->width);
+    rc = fly_import_shape(out->path, as_eds ? "a cube" : "an image", array->frames, array->height,
+                          array->width);
     if (rc < 0)
         return rc;
     return as_eds ? add_cube(out, array, options) : add_image(out, array);
 }
 
-/* ---- event lists --------------------------------------------------------------------------------- */
+/* ---- event lists
+ * --------------------------------------------------------------------------------- */
 
 struct events {
     int64_t *line_at;  /* (height + 1) first photon of each line */
@@ -249,7 +265,8 @@ static int events_line(void *ctx, int64_t frame, int32_t y_px, int32_t x0_px, in
 
 static int64_t whole_at(const struct fly_npy *npy, int64_t i)
 {
-    const unsigned char *at = (const unsigned char *)npy->data + (size_t)i * fly_npy_type_size(npy->type);
+    const unsigned char *at =
+        (const unsigned char *)npy->data + (size_t)i * fly_npy_type_size(npy->type);
     union {
         uint8_t u8;
         uint16_t u16;
@@ -282,26 +299,32 @@ static int64_t whole_at(const struct fly_npy *npy, int64_t i)
     }
 }
 
-static int check_list(const struct mapped *list, const char *path, int64_t n, int64_t below, const char *what)
+static int check_list(const struct mapped *list, const char *path, int64_t n, int64_t below,
+                      const char *what)
 {
     const struct fly_npy *npy = &list->npy;
 
-    if (npy->type == FLY_NPY_F32 || npy->type == FLY_NPY_F64 || npy->type == FLY_NPY_BOOL || npy->dims != 1)
-        return fly_fail(FLY_ERANGE, "%s: an event list is a .npy of one axis of whole numbers", path);
+    if (npy->type == FLY_NPY_F32 || npy->type == FLY_NPY_F64 || npy->type == FLY_NPY_BOOL ||
+        npy->dims != 1)
+        return fly_fail(FLY_ERANGE, "%s: an event list is a .npy of one axis of whole numbers",
+                        path);
     if (npy->items != n)
-        return fly_fail(FLY_ERANGE, "%s: %" PRId64 " entries, the other lists have %" PRId64, path, npy->items, n);
+        return fly_fail(FLY_ERANGE, "%s: %" PRId64 " entries, the other lists have %" PRId64, path,
+                        npy->items, n);
     for (int64_t i = 0; i < n; i++) {
         int64_t v = whole_at(npy, i);
 
         if (v < 0 || v >= below)
-            return fly_fail(FLY_ERANGE, "%s: event %" PRId64 " has %s %" PRId64 ", allowed is 0 .. %" PRId64, path,
-                            i, what, v, below - 1);
+            return fly_fail(FLY_ERANGE,
+                            "%s: event %" PRId64 " has %s %" PRId64 ", allowed is 0 .. %" PRId64,
+                            path, i, what, v, below - 1);
     }
     return FLY_OK;
 }
 
 /* Sort photons by line and x, stably: two passes of counting, x first. */
-static int sort_events(struct events *events, const struct mapped *lists, int64_t n, int32_t height, int32_t width)
+static int sort_events(struct events *events, const struct mapped *lists, int64_t n, int32_t height,
+                       int32_t width)
 {
     int64_t *x_at = calloc((size_t)width + 1, sizeof *x_at);
     uint32_t *order = malloc((size_t)(n ? n : 1) * sizeof *order);
@@ -336,8 +359,9 @@ static int sort_events(struct events *events, const struct mapped *lists, int64_
     return FLY_OK;
 }
 
-static int build_events(struct fly_import *out, const struct mapped *lists, const char *const *paths, int32_t height,
-                        int32_t width, const struct fly_import_options *options)
+static int build_events(struct fly_import *out, const struct mapped *lists,
+                        const char *const *paths, int32_t height, int32_t width,
+                        const struct fly_import_options *options)
 {
     static const char *const what[] = {"y", "x", "channel"};
     const int64_t below[] = {height, width, options->channels};
@@ -351,7 +375,8 @@ static int build_events(struct fly_import *out, const struct mapped *lists, cons
     if (rc < 0)
         return rc;
     if (n > UINT32_MAX)
-        return fly_fail(FLY_ERANGE, "%s: %" PRId64 " events, at most 2^32 - 1 are taken", paths[0], n);
+        return fly_fail(FLY_ERANGE, "%s: %" PRId64 " events, at most 2^32 - 1 are taken", paths[0],
+                        n);
     events = calloc(1, sizeof *events);
     if (!events)
         return fly_fail(FLY_ENOMEM, "%s: no memory to read it", paths[0]);
@@ -369,7 +394,8 @@ static int build_events(struct fly_import *out, const struct mapped *lists, cons
 
         eds->photons_max = photons > eds->photons_max ? photons : eds->photons_max;
         if (photons > FLY_IMPORT_PAIRS_MAX)
-            rc = fly_fail(FLY_ERANGE, "%s: %" PRId64 " events in line %d, at most %" PRId64 " are taken",
+            rc = fly_fail(FLY_ERANGE,
+                          "%s: %" PRId64 " events in line %d, at most %" PRId64 " are taken",
                           paths[0], photons, y, FLY_IMPORT_PAIRS_MAX);
     }
     if (rc < 0)
@@ -384,8 +410,9 @@ static int build_events(struct fly_import *out, const struct mapped *lists, cons
     return FLY_OK;
 }
 
-int fly_import_open_events(struct fly_import *out, const char *path_y, const char *path_x, const char *path_ch,
-                           int32_t height_px, int32_t width_px, const struct fly_import_options *options)
+int fly_import_open_events(struct fly_import *out, const char *path_y, const char *path_x,
+                           const char *path_ch, int32_t height_px, int32_t width_px,
+                           const struct fly_import_options *options)
 {
     const char *const paths[] = {path_y, path_x, path_ch};
     struct mapped lists[3] = {0};

@@ -26,7 +26,8 @@ static int held_line(void *ctx, int64_t frame, int32_t y_px, void *out)
     return FLY_OK;
 }
 
-int fly_picture_hold(struct fly_import *out, void *pixels, enum fly_dtype dtype, int64_t height, int64_t width)
+int fly_picture_hold(struct fly_import *out, void *pixels, enum fly_dtype dtype, int64_t height,
+                     int64_t width)
 {
     struct held *held = malloc(sizeof *held);
     struct fly_import_image *image = &out->images[0];
@@ -68,13 +69,15 @@ int fly_picture_grey(const struct fly_import *out, int64_t y_px, const void *in,
     for (int64_t x = 0; x < width; x++) {
         for (int c = 1; c < colours; c++)
             if (memcmp(at, at + (size_t)c * item_bytes, item_bytes) != 0)
-                return fly_fail(FLY_ERANGE,
-                                "%s: a colour picture (its channels differ at y %" PRId64 " x %" PRId64
-                                "); which brightness a colour stands for is not told, save it as grey",
-                                out->path, y_px, x);
+                return fly_fail(
+                    FLY_ERANGE,
+                    "%s: a colour picture (its channels differ at y %" PRId64 " x %" PRId64
+                    "); which brightness a colour stands for is not told, save it as grey",
+                    out->path, y_px, x);
         if (samples > colours && !is_full(at + (size_t)colours * item_bytes, item_bytes))
             return fly_fail(FLY_ERANGE,
-                            "%s: transparent at y %" PRId64 " x %" PRId64 ", save it without opacity",
+                            "%s: transparent at y %" PRId64 " x %" PRId64
+                            ", save it without opacity",
                             out->path, y_px, x);
         memmove(to, at, item_bytes);
         at += (size_t)samples * item_bytes;

@@ -34,7 +34,8 @@ static void drop_warning(png_structp png, png_const_charp text)
     (void)text;
 }
 
-/* Decode into reading->pixels. Returns FLY_OK, or a code with its message set; jumps on libpng's errors. */
+/* Decode into reading->pixels. Returns FLY_OK, or a code with its message set; jumps on libpng's
+ * errors. */
 static int decode(const struct fly_import *out, struct reading *reading)
 {
     png_structp png = reading->png;
@@ -50,7 +51,8 @@ static int decode(const struct fly_import *out, struct reading *reading)
     if (rc < 0)
         return rc;
     if (png_get_interlace_type(png, reading->info) != PNG_INTERLACE_NONE)
-        return fly_fail(FLY_ERANGE, "%s: an interlaced PNG, save it without interlacing", out->path);
+        return fly_fail(FLY_ERANGE, "%s: an interlaced PNG, save it without interlacing",
+                        out->path);
     if (png_get_color_type(png, reading->info) == PNG_COLOR_TYPE_PALETTE)
         png_set_palette_to_rgb(png);
     if (png_get_valid(png, reading->info, PNG_INFO_tRNS))
@@ -66,8 +68,8 @@ static int decode(const struct fly_import *out, struct reading *reading)
     reading->pixels = malloc((size_t)reading->height * (size_t)reading->width * item_bytes);
     reading->row = malloc(png_get_rowbytes(png, reading->info));
     if (!reading->pixels || !reading->row)
-        return fly_fail(FLY_ENOMEM, "%s: no memory for %" PRId64 " x %" PRId64 " px", out->path, reading->height,
-                        reading->width);
+        return fly_fail(FLY_ENOMEM, "%s: no memory for %" PRId64 " x %" PRId64 " px", out->path,
+                        reading->height, reading->width);
     for (int64_t y = 0; y < reading->height; y++) {
         png_read_row(png, reading->row, NULL);
         rc = fly_picture_grey(out, y, reading->row, samples, item_bytes, reading->width,
@@ -93,7 +95,8 @@ int fly_read_png(struct fly_import *out, const struct fly_import_options *option
     if (!reading->file) {
         rc = fly_fail(FLY_EIO, "%s: %s", out->path, strerror(errno));
     } else {
-        reading->png = png_create_read_struct(PNG_LIBPNG_VER_STRING, reading, keep_error, drop_warning);
+        reading->png =
+            png_create_read_struct(PNG_LIBPNG_VER_STRING, reading, keep_error, drop_warning);
         reading->info = reading->png ? png_create_info_struct(reading->png) : NULL;
         if (!reading->info)
             rc = fly_fail(FLY_ENOMEM, "%s: no memory to read it", out->path);

@@ -53,8 +53,8 @@ static void tiff_close(void *ctx)
 
 static int damaged(struct tiff *tiff, int64_t page)
 {
-    return fly_fail(FLY_EWIRE, "%s: page %" PRId64 " is damaged or truncated: %s", tiff->out->path, page,
-                    tiff->why[0] ? tiff->why : "libtiff does not say why");
+    return fly_fail(FLY_EWIRE, "%s: page %" PRId64 " is damaged or truncated: %s", tiff->out->path,
+                    page, tiff->why[0] ? tiff->why : "libtiff does not say why");
 }
 
 /* The number type of the present page; -1 when it is none of the wire's. */
@@ -74,11 +74,13 @@ static int page_dtype(TIFF *file)
 }
 
 /* Look at the present page and refuse what would be read wrongly. */
-static int look(struct tiff *tiff, int64_t page, int64_t *height, int64_t *width, int *dtype, int *samples)
+static int look(struct tiff *tiff, int64_t page, int64_t *height, int64_t *width, int *dtype,
+                int *samples)
 {
     const char *path = tiff->out->path;
     uint32_t h = 0, w = 0;
-    uint16_t spp = 1, planar = PLANARCONFIG_CONTIG, photometric = PHOTOMETRIC_MINISBLACK, orientation = 1;
+    uint16_t spp = 1, planar = PLANARCONFIG_CONTIG, photometric = PHOTOMETRIC_MINISBLACK,
+             orientation = 1;
     uint16_t compression = COMPRESSION_NONE;
     int rc;
 
@@ -97,20 +99,29 @@ static int look(struct tiff *tiff, int64_t page, int64_t *height, int64_t *width
     *samples = spp;
     *dtype = page_dtype(tiff->file);
     if (*dtype < 0)
-        return fly_fail(FLY_ERANGE, "%s: page %" PRId64 " has samples of another kind than 8, 16, 32-bit "
-                        "whole numbers and 32, 64-bit floats", path, page);
+        return fly_fail(FLY_ERANGE,
+                        "%s: page %" PRId64 " has samples of another kind than 8, 16, 32-bit "
+                        "whole numbers and 32, 64-bit floats",
+                        path, page);
     if (photometric != PHOTOMETRIC_MINISBLACK && photometric != PHOTOMETRIC_RGB)
-        return fly_fail(FLY_ERANGE, "%s: page %" PRId64 " has colour scheme %u; taken are black-is-zero "
-                        "grey and RGB with equal channels", path, page, photometric);
+        return fly_fail(FLY_ERANGE,
+                        "%s: page %" PRId64 " has colour scheme %u; taken are black-is-zero "
+                        "grey and RGB with equal channels",
+                        path, page, photometric);
     if (spp < 1 || spp > 4 || (spp > 1 && planar != PLANARCONFIG_CONTIG) ||
         (photometric == PHOTOMETRIC_RGB && spp < 3))
-        return fly_fail(FLY_ERANGE, "%s: page %" PRId64 " has %u samples a pixel, taken are 1 and 3 together "
-                        "with opacity, interleaved", path, page, spp);
+        return fly_fail(FLY_ERANGE,
+                        "%s: page %" PRId64 " has %u samples a pixel, taken are 1 and 3 together "
+                        "with opacity, interleaved",
+                        path, page, spp);
     if (orientation != ORIENTATION_TOPLEFT)
-        return fly_fail(FLY_ERANGE, "%s: page %" PRId64 " is stored turned (orientation %u), taken is 1, top "
-                        "left", path, page, orientation);
+        return fly_fail(FLY_ERANGE,
+                        "%s: page %" PRId64 " is stored turned (orientation %u), taken is 1, top "
+                        "left",
+                        path, page, orientation);
     if (!TIFFIsCODECConfigured(compression))
-        return fly_fail(FLY_ERANGE, "%s: page %" PRId64 " is compressed by method %u, which is not installed",
+        return fly_fail(FLY_ERANGE,
+                        "%s: page %" PRId64 " is compressed by method %u, which is not installed",
                         path, page, compression);
     return FLY_OK;
 }
@@ -162,7 +173,8 @@ static int read_tiles(struct tiff *tiff, int64_t page)
             if (TIFFReadTile(tiff->file, tile, (uint32_t)x0, (uint32_t)y0, 0, 0) < 0)
                 rc = damaged(tiff, page);
             for (int64_t y = 0; y < h && rc == FLY_OK; y++)
-                rc = fly_picture_grey(tiff->out, y0 + y, tile + (size_t)(y * tile_w) * item * (size_t)tiff->samples,
+                rc = fly_picture_grey(tiff->out, y0 + y,
+                                      tile + (size_t)(y * tile_w) * item * (size_t)tiff->samples,
                                       tiff->samples, item, w,
                                       tiff->pixels + (size_t)((y0 + y) * tiff->width + x0) * item);
         }
@@ -196,7 +208,8 @@ static int tiff_line(void *ctx, int64_t frame, int32_t y_px, void *out)
     return rc;
 }
 
-/* Pages of the first one's shape and type are frames; a smaller preview or other picture is left. */
+/* Pages of the first one's shape and type are frames; a smaller preview or other picture is left.
+ */
 static int look_at_pages(struct fly_import *out, struct tiff *tiff)
 {
     int64_t page = 0, height, width;
@@ -213,7 +226,9 @@ static int look_at_pages(struct fly_import *out, struct tiff *tiff)
         rc = look(tiff, page, &height, &width, &dtype, &samples);
         if (rc < 0 || height != tiff->height || width != tiff->width || dtype != (int)tiff->dtype ||
             samples != tiff->samples) {
-            fly_import_note(out, "%s: page %" PRId64 " and those after it are of another kind than the first: left",
+            fly_import_note(out,
+                            "%s: page %" PRId64
+                            " and those after it are of another kind than the first: left",
                             out->path, page);
             return FLY_OK;
         }
@@ -252,8 +267,8 @@ int fly_read_tiff(struct fly_import *out, const struct fly_import_options *optio
         return rc;
     tiff->pixels = malloc((size_t)tiff->height * (size_t)tiff->width * fly_dtype_size(tiff->dtype));
     if (!tiff->pixels)
-        return fly_fail(FLY_ENOMEM, "%s: no memory for %" PRId64 " x %" PRId64 " px", out->path, tiff->height,
-                        tiff->width);
+        return fly_fail(FLY_ENOMEM, "%s: no memory for %" PRId64 " x %" PRId64 " px", out->path,
+                        tiff->height, tiff->width);
     rc = read_page(tiff, 0); /* a file that is damaged from the start is told now, not half-way */
     if (rc < 0)
         return rc;

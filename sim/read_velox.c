@@ -1,5 +1,6 @@
 /* Velox's .emd: which of its images and streams belong together, and do they agree with Velox's own
- * sums. Only /Data is needed; where Velox keeps its displays and operations changes with its version. */
+ * sums. Only /Data is needed; where Velox keeps its displays and operations changes with its
+ * version. */
 #include "sim/read_velox.h"
 
 #include <inttypes.h>
@@ -62,7 +63,8 @@ static int picture_line(void *ctx, int64_t frame, int32_t y_px, void *out)
     return rc;
 }
 
-/* ---- looking at what is there ------------------------------------------------------------------ */
+/* ---- looking at what is there ------------------------------------------------------------------
+ */
 
 static int open_picture(struct fly_import *out, struct velox *velox, const char *id)
 {
@@ -94,7 +96,8 @@ static int open_picture(struct fly_import *out, struct velox *velox, const char 
                                   picture->set.shape[0], picture->set.shape[1]);
     }
     if (rc < 0 && rc != FLY_ENOMEM) {
-        /* A Fourier transform or a damaged map is no reason to leave the photons. The HAADF itself is. */
+        /* A Fourier transform or a damaged map is no reason to leave the photons. The HAADF itself
+         * is. */
         if (picture->meta &&
             strcmp(fly_json_text(picture->meta, "BinaryResult", "Detector", NULL), "HAADF") == 0)
             return rc;
@@ -124,20 +127,24 @@ static int open_pictures(struct fly_import *out, struct velox *velox)
 
 static int by_name(const void *a, const void *b)
 {
-    return strcmp(((const struct fly_velox_stream *)a)->name, ((const struct fly_velox_stream *)b)->name);
+    return strcmp(((const struct fly_velox_stream *)a)->name,
+                  ((const struct fly_velox_stream *)b)->name);
 }
 
-static int open_streams(struct fly_import *out, struct velox *velox, const struct fly_import_options *options)
+static int open_streams(struct fly_import *out, struct velox *velox,
+                        const struct fly_import_options *options)
 {
     char(*names)[256];
     int32_t count;
-    int rc = fly_h5_names(out->path, velox->file, "Data/SpectrumStream", OBJECTS_MAX, &names, &count);
+    int rc =
+        fly_h5_names(out->path, velox->file, "Data/SpectrumStream", OBJECTS_MAX, &names, &count);
 
     for (int32_t i = 0; i < count && rc == FLY_OK; i++) {
         struct fly_velox_stream *stream = &velox->streams[velox->n_streams];
 
         if (velox->n_streams == FLY_SEGMENTS_MAX) {
-            rc = fly_fail(FLY_ERANGE, "%s: more than %d event streams", out->path, FLY_SEGMENTS_MAX);
+            rc =
+                fly_fail(FLY_ERANGE, "%s: more than %d event streams", out->path, FLY_SEGMENTS_MAX);
             break;
         }
         rc = fly_velox_stream_open(stream, out->path, velox->file, names[i], options);
@@ -155,17 +162,20 @@ static int open_streams(struct fly_import *out, struct velox *velox, const struc
     qsort(velox->streams, (size_t)velox->n_streams, sizeof *velox->streams, by_name);
     for (int32_t i = 1; i < velox->n_streams; i++)
         if (strcmp(velox->streams[i - 1].name, velox->streams[i].name) == 0)
-            return fly_fail(FLY_ERANGE,
-                            "%s: two event streams of %s: more than one acquisition in a file; export each "
-                            "from Velox to a file of its own",
-                            out->path, velox->streams[i].name);
+            return fly_fail(
+                FLY_ERANGE,
+                "%s: two event streams of %s: more than one acquisition in a file; export each "
+                "from Velox to a file of its own",
+                out->path, velox->streams[i].name);
     return FLY_OK;
 }
 
-/* Everything in /Data that import has no use for, by name, but for Velox's own results and texts. */
+/* Everything in /Data that import has no use for, by name, but for Velox's own results and texts.
+ */
 static int note_others(struct fly_import *out, hid_t file)
 {
-    static const char *const known[] = {"Image", "SpectrumStream", "Spectrum", "SpectrumImage", "Text"};
+    static const char *const known[] = {"Image", "SpectrumStream", "Spectrum", "SpectrumImage",
+                                        "Text"};
     char(*names)[256];
     int32_t count;
     int rc = fly_h5_names(out->path, file, "Data", OBJECTS_MAX, &names, &count);
@@ -182,7 +192,8 @@ static int note_others(struct fly_import *out, hid_t file)
     return rc;
 }
 
-/* ---- self-check against Velox's own sums -------------------------------------------------------- */
+/* ---- self-check against Velox's own sums --------------------------------------------------------
+ */
 
 enum verdict { SPECTRUM_NONE, SPECTRUM_MORE, SPECTRUM_PART, SPECTRUM_EQUAL };
 
@@ -211,7 +222,8 @@ static int compare_spectrum(const struct fly_velox_stream *stream, const char *p
         rc = fly_fail(FLY_ENOMEM, "%s: no memory for a spectrum", path);
     else
         rc = fly_h5_set_read(&set, start, count, raw);
-    if (rc == FLY_OK && fly_import_counts(counts, set.type, raw, (size_t)count[0]) == (size_t)count[0]) {
+    if (rc == FLY_OK &&
+        fly_import_counts(counts, set.type, raw, (size_t)count[0]) == (size_t)count[0]) {
         *verdict = SPECTRUM_EQUAL;
         for (int64_t k = 0; k < count[0]; k++) {
             if (counts[k] > stream->histogram[k]) {
@@ -229,8 +241,9 @@ static int compare_spectrum(const struct fly_velox_stream *stream, const char *p
     return rc;
 }
 
-/* Velox keeps its own sum of each segment. Equal: the stream is whole. Less in some channels and more in
- * none: a sum over a part of the data. More, with no equal sum beside it: the stream has lost events. */
+/* Velox keeps its own sum of each segment. Equal: the stream is whole. Less in some channels and
+ * more in none: a sum over a part of the data. More, with no equal sum beside it: the stream has
+ * lost events. */
 static int check_sums(struct fly_import *out, struct velox *velox)
 {
     enum verdict best[FLY_SEGMENTS_MAX] = {SPECTRUM_NONE};
@@ -279,14 +292,16 @@ static int check_sums(struct fly_import *out, struct velox *velox)
                           ", fewer than Velox's own sum of it: the stream is damaged",
                           out->path, name, velox->streams[s].histogram[channel[s]], channel[s]);
         else if (best[s] == SPECTRUM_PART)
-            fly_import_note(out, "%s: Velox's own sum of %s is of a part of its events", out->path, name);
+            fly_import_note(out, "%s: Velox's own sum of %s is of a part of its events", out->path,
+                            name);
         else if (best[s] == SPECTRUM_NONE && velox->streams[s].events > 0)
             fly_import_note(out, "%s: no sum of %s to check its events by", out->path, name);
     }
     return rc;
 }
 
-/* ---- which shape, which images ------------------------------------------------------------------ */
+/* ---- which shape, which images ------------------------------------------------------------------
+ */
 
 static int is_haadf(const struct picture *picture)
 {
@@ -314,7 +329,8 @@ static int orient(const struct fly_import *out, struct picture *picture)
     return fly_fail(FLY_EWIRE,
                     "%s: the %s image has %" PRId64 " x %" PRId64
                     " px, ScanSize and ScanArea make it %d high and %d wide",
-                    out->path, picture->detector, picture->set.shape[0], picture->set.shape[1], height, width);
+                    out->path, picture->detector, picture->set.shape[0], picture->set.shape[1],
+                    height, width);
 }
 
 /* Most marks of any stream: 0 for a point acquisition, and where all streams are empty. */
@@ -327,8 +343,8 @@ static uint64_t most_marks(const struct velox *velox)
     return marks;
 }
 
-/* How well an image fits a stream of so many marks: 2 whole frames of it and as many as the image has,
- * 1 whole frames, 0 not. The last mark may be missing. */
+/* How well an image fits a stream of so many marks: 2 whole frames of it and as many as the image
+ * has, 1 whole frames, 0 not. The last mark may be missing. */
 static int fits(const struct picture *picture, uint64_t marks)
 {
     uint64_t pixels = (uint64_t)picture->set.shape[0] * (uint64_t)picture->set.shape[1];
@@ -338,7 +354,8 @@ static int fits(const struct picture *picture, uint64_t marks)
     return (marks + 1) / pixels == (uint64_t)picture->frames ? 2 : 1;
 }
 
-/* The HAADF image of this scan: the one that fits the events best, of several equal ones the largest. */
+/* The HAADF image of this scan: the one that fits the events best, of several equal ones the
+ * largest. */
 static struct picture *choose_haadf(struct velox *velox, uint64_t marks)
 {
     struct picture *best = NULL;
@@ -361,9 +378,11 @@ static struct picture *choose_haadf(struct velox *velox, uint64_t marks)
 }
 
 /* A length of one pixel in nm: BinaryResult.PixelSize, in m. */
-static int read_pixel_size(struct fly_import *out, const json_t *meta, const struct fly_import_options *options)
+static int read_pixel_size(struct fly_import *out, const json_t *meta,
+                           const struct fly_import_options *options)
 {
-    static const char *const keys[] = {"height", "width"}, *const units[] = {"PixelUnitY", "PixelUnitX"};
+    static const char *const keys[] = {"height", "width"}, *const units[] = {"PixelUnitY",
+                                                                             "PixelUnitX"};
 
     for (int i = 0; i < 2; i++) {
         int there;
@@ -373,8 +392,10 @@ static int read_pixel_size(struct fly_import *out, const json_t *meta, const str
             isfinite(options->pixel_nm[0]))
             continue;
         if (!isfinite(size) || size <= 0.0)
-            return fly_fail(FLY_EWIRE, "%s: PixelSize.%s is %g m, which must be finite and above 0; "
-                            "--pixel-nm replaces it", out->path, keys[i], size);
+            return fly_fail(FLY_EWIRE,
+                            "%s: PixelSize.%s is %g m, which must be finite and above 0; "
+                            "--pixel-nm replaces it",
+                            out->path, keys[i], size);
         out->meta.pixel_nm[i] = size * 1e9;
     }
     return FLY_OK;
@@ -389,15 +410,20 @@ static int read_facts(struct fly_import *out, const json_t *meta, int32_t width_
                       const struct fly_import_options *options)
 {
     struct fly_start *facts = &out->meta;
-    double begin = fly_json_number(fly_velox_detector(meta, "HAADF"), NULL, "CollectionAngleRange", "begin", NULL);
-    double end = fly_json_number(fly_velox_detector(meta, "HAADF"), NULL, "CollectionAngleRange", "end", NULL);
-    double t0 = fly_json_number(meta, NULL, "Acquisition", "AcquisitionStartDatetime", "DateTime", NULL);
+    double begin = fly_json_number(fly_velox_detector(meta, "HAADF"), NULL, "CollectionAngleRange",
+                                   "begin", NULL);
+    double end = fly_json_number(fly_velox_detector(meta, "HAADF"), NULL, "CollectionAngleRange",
+                                 "end", NULL);
+    double t0 =
+        fly_json_number(meta, NULL, "Acquisition", "AcquisitionStartDatetime", "DateTime", NULL);
     const char *sample = fly_json_text(meta, "Sample", "SampleDescription", NULL);
 
-    facts->beam_energy_kev = positive(fly_json_number(meta, NULL, "Optics", "AccelerationVoltage", NULL)) / 1e3;
-    facts->convergence_mrad = positive(fly_json_number(meta, NULL, "Optics", "BeamConvergence", NULL)) * 1e3;
-    facts->magnification =
-        positive(fly_json_number(meta, NULL, "CustomProperties", "StemMagnification", "value", NULL));
+    facts->beam_energy_kev =
+        positive(fly_json_number(meta, NULL, "Optics", "AccelerationVoltage", NULL)) / 1e3;
+    facts->convergence_mrad =
+        positive(fly_json_number(meta, NULL, "Optics", "BeamConvergence", NULL)) * 1e3;
+    facts->magnification = positive(
+        fly_json_number(meta, NULL, "CustomProperties", "StemMagnification", "value", NULL));
     if (begin >= 0.0 && end > begin && isfinite(end)) {
         facts->collection_mrad[0] = begin * 1e3;
         facts->collection_mrad[1] = end * 1e3;
@@ -419,9 +445,11 @@ static int read_facts(struct fly_import *out, const json_t *meta, int32_t width_
     return read_pixel_size(out, meta, options);
 }
 
-/* ---- taking them -------------------------------------------------------------------------------- */
+/* ---- taking them --------------------------------------------------------------------------------
+ */
 
-static int take_picture(struct fly_import *out, struct picture *picture, const struct fly_import_options *options)
+static int take_picture(struct fly_import *out, struct picture *picture,
+                        const struct fly_import_options *options)
 {
     struct fly_import_image *image = &out->images[out->n_images];
     struct fly_import_range range = fly_import_range_none();
@@ -438,7 +466,8 @@ static int take_picture(struct fly_import *out, struct picture *picture, const s
                 ? -1 /* Velox writes none */
                 : fly_import_dtype(picture->set.type, &range);
     if (dtype < 0)
-        return fly_fail(FLY_ERANGE, "%s: the %s image has 64-bit pixels", out->path, picture->detector);
+        return fly_fail(FLY_ERANGE, "%s: the %s image has 64-bit pixels", out->path,
+                        picture->detector);
     picture->dtype = (enum fly_dtype)dtype;
     picture->raw = malloc((size_t)width * fly_npy_type_size(picture->set.type));
     if (!picture->raw)
@@ -456,13 +485,14 @@ static int take_picture(struct fly_import *out, struct picture *picture, const s
 }
 
 /* Other scanning detectors that saw the same scan come along; maps that Velox computed do not. */
-static int take_others(struct fly_import *out, struct velox *velox, int32_t height_px, int32_t width_px,
-                       const struct fly_import_options *options)
+static int take_others(struct fly_import *out, struct velox *velox, int32_t height_px,
+                       int32_t width_px, const struct fly_import_options *options)
 {
     for (int32_t i = 0; i < velox->n_pictures; i++) {
         struct picture *picture = &velox->pictures[i];
         const json_t *detector = fly_velox_detector(picture->meta, picture->detector);
-        int scanned = strcmp(fly_json_text(detector, "DetectorType", NULL), "ScanningDetector") == 0;
+        int scanned =
+            strcmp(fly_json_text(detector, "DetectorType", NULL), "ScanningDetector") == 0;
         int rc;
 
         if (picture->taken != 0)
@@ -514,22 +544,24 @@ static int take_stream(struct fly_import *out, struct fly_velox_stream *stream, 
     eds->ctx = stream;
     out->n_eds++;
     /* A point has no lines; what follows it in time follows its real time. */
-    if (stream->marks == 0 && stream->point_real_us > 0.0 && !(out->line_time_us >= stream->point_real_us))
+    if (stream->marks == 0 && stream->point_real_us > 0.0 &&
+        !(out->line_time_us >= stream->point_real_us))
         out->line_time_us = stream->point_real_us;
     for (int32_t k = stream->n_channels; k < FLY_VELOX_MARK; k++)
         outside += stream->histogram[k];
     if (outside > 0)
-        fly_import_note(out, "%s: %" PRIu64 " events of %s lie beyond its %d channels", out->path, outside,
-                        stream->name, stream->n_channels);
+        fly_import_note(out, "%s: %" PRIu64 " events of %s lie beyond its %d channels", out->path,
+                        outside, stream->name, stream->n_channels);
     if (stream->stray > 0) {
-        fly_import_note(out, "%s: %" PRIu64 " events of %s come after the last pixel: left", out->path,
-                        stream->stray, stream->name);
+        fly_import_note(out, "%s: %" PRIu64 " events of %s come after the last pixel: left",
+                        out->path, stream->stray, stream->name);
         eds->events -= stream->stray;
     }
     if (stream->short_frame >= 0)
-        fly_import_note(out, "%s: frame %" PRId64 " of %s ends after %" PRId64 " of its %" PRId64 " pixels",
-                        out->path, stream->short_frame, stream->name, stream->short_px,
-                        (int64_t)height_px * width_px);
+        fly_import_note(
+            out, "%s: frame %" PRId64 " of %s ends after %" PRId64 " of its %" PRId64 " pixels",
+            out->path, stream->short_frame, stream->name, stream->short_px,
+            (int64_t)height_px * width_px);
     return FLY_OK;
 }
 
@@ -543,8 +575,8 @@ static uint64_t all_events(const struct velox *velox)
 }
 
 /* The shape of the scan, and the HAADF image that it belongs to, if there is one. */
-static int choose_shape(struct fly_import *out, struct velox *velox, struct picture **haadf, int32_t *height_px,
-                        int32_t *width_px, json_t *stream_meta)
+static int choose_shape(struct fly_import *out, struct velox *velox, struct picture **haadf,
+                        int32_t *height_px, int32_t *width_px, json_t *stream_meta)
 {
     uint64_t marks = most_marks(velox);
     int area, rc;
@@ -562,13 +594,15 @@ static int choose_shape(struct fly_import *out, struct velox *velox, struct pict
         *height_px = (int32_t)(*haadf)->set.shape[(*haadf)->y_axis];
         *width_px = (int32_t)(*haadf)->set.shape[(*haadf)->x_axis];
     } else if (!stream_meta || !fly_velox_raster(stream_meta, height_px, width_px, &area)) {
-        return fly_fail(FLY_ERANGE, "%s: no HAADF image, and the shape of the scan is not told", out->path);
+        return fly_fail(FLY_ERANGE, "%s: no HAADF image, and the shape of the scan is not told",
+                        out->path);
     }
     for (int32_t i = 0; i < velox->n_streams; i++)
         if (velox->streams[i].marks == 0 && velox->streams[i].events > 0)
-            return fly_fail(FLY_EWIRE, "%s: the stream of %s has %" PRIu64 " events and no marks, another "
-                            "has %" PRIu64 " marks", out->path, velox->streams[i].name,
-                            velox->streams[i].events, marks);
+            return fly_fail(FLY_EWIRE,
+                            "%s: the stream of %s has %" PRIu64 " events and no marks, another "
+                            "has %" PRIu64 " marks",
+                            out->path, velox->streams[i].name, velox->streams[i].events, marks);
     return FLY_OK;
 }
 
@@ -584,15 +618,17 @@ static int check_pruned(const struct fly_import *out, const struct velox *velox)
     rc = fly_h5_names(out->path, velox->file, "Data/SpectrumImage", OBJECTS_MAX, &names, &count);
     free(names);
     if (rc == FLY_OK && count > 0)
-        return fly_fail(FLY_ERANGE,
-                        "%s: a pruned Velox file: it has a spectrum image but not the event stream "
-                        "(SpectrumStream) that it was made of; in Velox save the original acquisition "
-                        "without pruning, or export the spectrum image and import it as .hspy",
-                        out->path);
+        return fly_fail(
+            FLY_ERANGE,
+            "%s: a pruned Velox file: it has a spectrum image but not the event stream "
+            "(SpectrumStream) that it was made of; in Velox save the original acquisition "
+            "without pruning, or export the spectrum image and import it as .hspy",
+            out->path);
     return rc;
 }
 
-static int read_all(struct fly_import *out, struct velox *velox, const struct fly_import_options *options)
+static int read_all(struct fly_import *out, struct velox *velox,
+                    const struct fly_import_options *options)
 {
     json_t *stream_meta = NULL;
     struct picture *haadf = NULL;
@@ -609,7 +645,8 @@ static int read_all(struct fly_import *out, struct velox *velox, const struct fl
     if (rc == FLY_OK)
         rc = check_sums(out, velox);
     if (rc == FLY_OK && velox->n_streams > 0)
-        rc = fly_velox_meta(&stream_meta, out->path, velox->streams[0].group, "the first stream", 0);
+        rc =
+            fly_velox_meta(&stream_meta, out->path, velox->streams[0].group, "the first stream", 0);
     if (rc == FLY_OK)
         rc = choose_shape(out, velox, &haadf, &height, &width, stream_meta);
     if (rc == FLY_OK && haadf)
@@ -622,7 +659,8 @@ static int read_all(struct fly_import *out, struct velox *velox, const struct fl
     for (int32_t i = 0; i < velox->n_streams && rc == FLY_OK; i++)
         rc = take_stream(out, &velox->streams[i], height, width, options);
     if (rc == FLY_OK && out->n_images + out->n_eds == 0)
-        rc = fly_fail(FLY_ERANGE, "%s: a Velox file without a HAADF image and without events", out->path);
+        rc = fly_fail(FLY_ERANGE, "%s: a Velox file without a HAADF image and without events",
+                      out->path);
     return rc;
 }
 

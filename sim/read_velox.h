@@ -1,8 +1,9 @@
 /* sim/read_velox.h: the parts of the Velox reader: metadata in JSON, and event streams.
  *
- * A stream is one column of 16-bit words for one detector segment: 65535 says that the beam moves to
- * the next pixel, any other word is the channel of one photon in the present pixel; pixels run x
- * fastest, frame after frame, and the very last mark may be missing. A point acquisition has no marks.
+ * A stream is one column of 16-bit words for one detector segment: 65535 says that the beam moves
+ * to the next pixel, any other word is the channel of one photon in the present pixel; pixels run x
+ * fastest, frame after frame, and the very last mark may be missing. A point acquisition has no
+ * marks.
  */
 #ifndef FLY_SIM_READ_VELOX_H
 #define FLY_SIM_READ_VELOX_H
@@ -13,15 +14,16 @@
 
 enum { FLY_VELOX_MARK = 65535, FLY_VELOX_WORDS = 65536 };
 
-/* ---- metadata ---------------------------------------------------------------------------------- */
+/* ---- metadata ----------------------------------------------------------------------------------
+ */
 
-/* Column `column` of group/Metadata: NUL-padded JSON. json_decref the result. FLY_EWIRE: none there, or
- * no JSON; `what` names the object. */
+/* Column `column` of group/Metadata: NUL-padded JSON. json_decref the result. FLY_EWIRE: none
+ * there, or no JSON; `what` names the object. */
 FLY_MUST_USE int fly_velox_meta(json_t **out, const char *path, hid_t group, const char *what,
                                 int64_t column);
 
-/* Follow keys to a leaf: "Scan", "DwellTime", NULL. Velox writes all numbers as text. NaN: not there
- * or no number; a text of "nan" counts as there (*there = 1) when there is given. */
+/* Follow keys to a leaf: "Scan", "DwellTime", NULL. Velox writes all numbers as text. NaN: not
+ * there or no number; a text of "nan" counts as there (*there = 1) when there is given. */
 double fly_json_number(const json_t *root, int *there, ...);
 const char *fly_json_text(const json_t *root, ...); /* "" when not there */
 
@@ -32,13 +34,14 @@ const json_t *fly_velox_detector(const json_t *meta, const char *name);
  * whether ScanArea was there. */
 int fly_velox_raster(const json_t *meta, int32_t *height_px, int32_t *width_px, int *area);
 
-/* ---- streams ----------------------------------------------------------------------------------- */
+/* ---- streams -----------------------------------------------------------------------------------
+ */
 
 struct fly_velox_line {
-    int64_t at;        /* first word */
-    uint32_t words;    /* photons and marks */
+    int64_t at;     /* first word */
+    uint32_t words; /* photons and marks */
     uint32_t photons;
-    int32_t width_px;  /* pixels that the beam reached */
+    int32_t width_px; /* pixels that the beam reached */
 };
 
 struct fly_velox_stream {
@@ -49,25 +52,27 @@ struct fly_velox_stream {
     int32_t n_channels;
     double ev_per_channel, ev_offset, takeoff_deg;
     uint64_t events, marks;
-    uint64_t *histogram;          /* (FLY_VELOX_WORDS), of all words */
-    double dwell_us;              /* NaN: not said */
+    uint64_t *histogram; /* (FLY_VELOX_WORDS), of all words */
+    double dwell_us;     /* NaN: not said */
     /* by fly_velox_stream_index */
     int32_t height_px, width_px;
     int64_t frames;
-    struct fly_velox_line *lines; /* (frames, height_px) */
-    double *live_fraction;        /* (frames), NaN: not said */
+    struct fly_velox_line *lines;        /* (frames, height_px) */
+    double *live_fraction;               /* (frames), NaN: not said */
     double point_live_us, point_real_us; /* of a point acquisition, NaN: not said */
-    uint32_t photons_max;         /* of a line */
-    uint64_t stray;               /* photons after the last pixel of a frame: left */
+    uint32_t photons_max;                /* of a line */
+    uint64_t stray;                      /* photons after the last pixel of a frame: left */
     int64_t short_frame, short_px; /* the first frame that ends early, after short_px; -1: none */
     /* buffers of fly_velox_stream_line */
     uint16_t *raw, *channel;
-    uint32_t *pixel, *counts;     /* counts: only where pairs would be too many */
+    uint32_t *pixel, *counts; /* counts: only where pairs would be too many */
 };
 
-/* Open Data/SpectrumStream/<id> and count its words. FLY_ERANGE: no stream of X-rays (note it, leave it). */
-FLY_MUST_USE int fly_velox_stream_open(struct fly_velox_stream *stream, const char *path, hid_t file,
-                                       const char *id, const struct fly_import_options *options);
+/* Open Data/SpectrumStream/<id> and count its words. FLY_ERANGE: no stream of X-rays (note it,
+ * leave it). */
+FLY_MUST_USE int fly_velox_stream_open(struct fly_velox_stream *stream, const char *path,
+                                       hid_t file, const char *id,
+                                       const struct fly_import_options *options);
 
 /* Find where each line begins, in a scan of this shape. */
 FLY_MUST_USE int fly_velox_stream_index(struct fly_velox_stream *stream, const char *path,

@@ -23,10 +23,10 @@ int fly_velox_meta(json_t **out, const char *path, hid_t group, const char *what
     if (rc < 0)
         return rc;
     count[0] = set.shape[0];
-    if (set.type != FLY_NPY_U8 || set.dims != 2 || set.shape[0] < 2 || set.shape[0] > METADATA_MAX ||
-        column >= set.shape[1])
-        rc = fly_fail(FLY_EWIRE, "%s: %s: Metadata is no table of bytes with a column %" PRId64, path,
-                      what, column);
+    if (set.type != FLY_NPY_U8 || set.dims != 2 || set.shape[0] < 2 ||
+        set.shape[0] > METADATA_MAX || column >= set.shape[1])
+        rc = fly_fail(FLY_EWIRE, "%s: %s: Metadata is no table of bytes with a column %" PRId64,
+                      path, what, column);
     else if ((text = malloc((size_t)set.shape[0] + 1)) == NULL)
         rc = fly_fail(FLY_ENOMEM, "%s: no memory for the metadata", path);
     else
@@ -101,9 +101,9 @@ const json_t *fly_velox_detector(const json_t *meta, const char *name)
     const char *key;
     json_t *detector;
 
-    json_object_foreach(detectors, key, detector)
-        if (strcmp(fly_json_text(detector, "DetectorName", NULL), name) == 0)
-            return detector;
+    json_object_foreach(detectors, key,
+                        detector) if (strcmp(fly_json_text(detector, "DetectorName", NULL), name) ==
+                                      0) return detector;
     return NULL;
 }
 
@@ -124,7 +124,8 @@ int fly_velox_raster(const json_t *meta, int32_t *height_px, int32_t *width_px, 
     }
     width = round(width);
     height = round(height);
-    if (!(width >= 1.0 && width <= FLY_SCAN_SIDE_MAX && height >= 1.0 && height <= FLY_SCAN_SIDE_MAX))
+    if (!(width >= 1.0 && width <= FLY_SCAN_SIDE_MAX && height >= 1.0 &&
+          height <= FLY_SCAN_SIDE_MAX))
         return 0;
     *height_px = (int32_t)height;
     *width_px = (int32_t)width;

@@ -10,7 +10,8 @@ enum { STREAM_CHUNK = 1 << 18, CHANNELS_USUAL = 4096 };
 enum { LINES_MAX = 1 << 24, LIVE_FRAMES_MAX = 4096 };
 
 /* Words start .. start + count into out. */
-static int read_words(const struct fly_velox_stream *stream, int64_t start, int64_t count, uint16_t *out)
+static int read_words(const struct fly_velox_stream *stream, int64_t start, int64_t count,
+                      uint16_t *out)
 {
     int64_t at[FLY_H5_DIMS] = {start, 0, 0, 0}, n[FLY_H5_DIMS] = {count, 1, 1, 1};
 
@@ -20,7 +21,8 @@ static int read_words(const struct fly_velox_stream *stream, int64_t start, int6
 /* Call each(arg, words, count, index of the first) for all words, chunk by chunk. */
 static int for_words(struct fly_velox_stream *stream, const char *path, const char *what,
                      const struct fly_import_options *options,
-                     int (*each)(void *arg, const uint16_t *words, int64_t count, int64_t first), void *arg)
+                     int (*each)(void *arg, const uint16_t *words, int64_t count, int64_t first),
+                     void *arg)
 {
     uint16_t *chunk = malloc(STREAM_CHUNK * sizeof *chunk);
     int rc = FLY_OK;
@@ -65,8 +67,8 @@ static int read_settings(struct fly_velox_stream *stream, const char *path)
         rc = fly_fail(FLY_ERANGE, "%s: stream %s is encoded as %.40s, taken is uint16", path,
                       stream->name, encoding);
     else if (isfinite(bins) && (bins < 1.0 || bins > FLY_CHANNELS_MAX || bins != floor(bins)))
-        rc = fly_fail(FLY_EWIRE, "%s: stream %s has %g channels, allowed is 1 .. %d", path, stream->name,
-                      bins, FLY_CHANNELS_MAX);
+        rc = fly_fail(FLY_EWIRE, "%s: stream %s has %g channels, allowed is 1 .. %d", path,
+                      stream->name, bins, FLY_CHANNELS_MAX);
     else if (isfinite(bins))
         stream->n_channels = (int32_t)bins;
     json_decref(settings);
@@ -75,7 +77,8 @@ static int read_settings(struct fly_velox_stream *stream, const char *path)
 }
 
 /* Name, energy axis and angle of the segment, from its metadata. */
-static int read_segment(struct fly_velox_stream *stream, const char *path, const char *id, const json_t *meta)
+static int read_segment(struct fly_velox_stream *stream, const char *path, const char *id,
+                        const json_t *meta)
 {
     const char *name = fly_json_text(meta, "BinaryResult", "Detector", NULL);
     const json_t *detector;
@@ -95,15 +98,17 @@ static int read_segment(struct fly_velox_stream *stream, const char *path, const
     detector = fly_velox_detector(meta, name);
     kind = fly_json_text(detector, "DetectorType", NULL);
     if (kind[0] && strcmp(kind, "AnalyticalDetector") != 0)
-        return fly_fail(FLY_ERANGE, "%s: stream of %s, a %.40s and no X-ray detector", path, stream->name,
-                        kind);
+        return fly_fail(FLY_ERANGE, "%s: stream of %s, a %.40s and no X-ray detector", path,
+                        stream->name, kind);
     stream->ev_per_channel = fly_json_number(detector, NULL, "Dispersion", NULL);
     stream->ev_offset = fly_json_number(detector, NULL, "OffsetEnergy", NULL);
-    if (!isfinite(stream->ev_per_channel) || stream->ev_per_channel <= 0.0 || !isfinite(stream->ev_offset))
-        return fly_fail(FLY_EWIRE,
-                        "%s: stream of %s has Dispersion %g and OffsetEnergy %g eV, which must be finite, "
-                        "the first above 0",
-                        path, stream->name, stream->ev_per_channel, stream->ev_offset);
+    if (!isfinite(stream->ev_per_channel) || stream->ev_per_channel <= 0.0 ||
+        !isfinite(stream->ev_offset))
+        return fly_fail(
+            FLY_EWIRE,
+            "%s: stream of %s has Dispersion %g and OffsetEnergy %g eV, which must be finite, "
+            "the first above 0",
+            path, stream->name, stream->ev_per_channel, stream->ev_offset);
     elevation = fly_json_number(detector, NULL, "ElevationAngle", NULL);
     stream->takeoff_deg = isfinite(elevation) && elevation > 0.0 ? elevation * 180.0 / M_PI : NAN;
     stream->dwell_us = fly_json_number(meta, NULL, "Scan", "DwellTime", NULL) * 1e6;
@@ -112,8 +117,8 @@ static int read_segment(struct fly_velox_stream *stream, const char *path, const
     return FLY_OK;
 }
 
-int fly_velox_stream_open(struct fly_velox_stream *stream, const char *path, hid_t file, const char *id,
-                          const struct fly_import_options *options)
+int fly_velox_stream_open(struct fly_velox_stream *stream, const char *path, hid_t file,
+                          const char *id, const struct fly_import_options *options)
 {
     char at[320];
     json_t *meta;
@@ -140,7 +145,8 @@ int fly_velox_stream_open(struct fly_velox_stream *stream, const char *path, hid
         return rc;
     if (stream->set.type != FLY_NPY_U16 || stream->set.dims < 1 || stream->set.dims > 2 ||
         (stream->set.dims == 2 && stream->set.shape[1] != 1))
-        return fly_fail(FLY_EWIRE, "%s: the stream of %s is no column of 16-bit words", path, stream->name);
+        return fly_fail(FLY_EWIRE, "%s: the stream of %s is no column of 16-bit words", path,
+                        stream->name);
     stream->words = stream->set.shape[0];
     stream->histogram = calloc(FLY_VELOX_WORDS, sizeof *stream->histogram);
     if (!stream->histogram)
@@ -177,7 +183,8 @@ struct walk {
 
 static struct fly_velox_line *line_of(const struct walk *walk, int64_t pixel)
 {
-    return &walk->stream->lines[walk->frame * walk->stream->height_px + pixel / walk->stream->width_px];
+    return &walk->stream
+                ->lines[walk->frame * walk->stream->height_px + pixel / walk->stream->width_px];
 }
 
 /* The frame is over: settle its last pixel, and leave the rest of its lines empty. */
@@ -219,7 +226,8 @@ static int walk_words(void *arg, const uint16_t *words, int64_t count, int64_t f
                 return fly_fail(FLY_EWIRE,
                                 "%s: the stream of %s has more marks in frame %" PRId64
                                 " than the scan's %d x %d pixels",
-                                walk->path, stream->name, walk->frame, stream->height_px, stream->width_px);
+                                walk->path, stream->name, walk->frame, stream->height_px,
+                                stream->width_px);
             stream->stray++;
             continue;
         }
@@ -243,7 +251,8 @@ static int walk_words(void *arg, const uint16_t *words, int64_t count, int64_t f
 }
 
 /* FrameLocationTable: free(*table), NULL when there is none or it makes no sense. */
-static int read_table(struct fly_velox_stream *stream, const char *path, int64_t **table, int64_t *frames)
+static int read_table(struct fly_velox_stream *stream, const char *path, int64_t **table,
+                      int64_t *frames)
 {
     struct fly_h5_set set;
     int64_t start[FLY_H5_DIMS] = {0}, count[FLY_H5_DIMS] = {0, 1, 1, 1};
@@ -261,8 +270,9 @@ static int read_table(struct fly_velox_stream *stream, const char *path, int64_t
     if (good) {
         count[0] = set.shape[0];
         *table = malloc((size_t)set.shape[0] * sizeof **table);
-        rc = *table ? fly_h5_set_read(&set, start, count, *table)
-                    : fly_fail(FLY_ENOMEM, "%s: no memory for %" PRId64 " frames", path, set.shape[0]);
+        rc = *table
+                 ? fly_h5_set_read(&set, start, count, *table)
+                 : fly_fail(FLY_ENOMEM, "%s: no memory for %" PRId64 " frames", path, set.shape[0]);
         *frames = set.shape[0];
         for (int64_t f = 0; rc == FLY_OK && f < *frames && good; f++)
             good = (*table)[f] >= (f ? (*table)[f - 1] : 0) && (*table)[f] <= stream->words;
@@ -331,8 +341,9 @@ static int make_buffers(struct fly_velox_stream *stream, const char *path)
         stream->counts = malloc(bins * sizeof *stream->counts);
     } else {
         return fly_fail(FLY_ERANGE,
-                        "%s: %" PRIu32 " events of %s in a line of %d px, more than a message holds", path,
-                        most, stream->name, stream->width_px);
+                        "%s: %" PRIu32
+                        " events of %s in a line of %d px, more than a message holds",
+                        path, most, stream->name, stream->width_px);
     }
     if (!stream->raw || (!stream->counts && (!stream->pixel || !stream->channel)))
         return fly_fail(FLY_ENOMEM, "%s: no memory for %" PRIu32 " events of a line", path, most);
@@ -349,7 +360,8 @@ int fly_velox_stream_index(struct fly_velox_stream *stream, const char *path, in
 
     stream->height_px = height_px;
     stream->width_px = width_px;
-    /* A last frame that lacks its last mark, or is cut short, counts; marks alone tell of no more. */
+    /* A last frame that lacks its last mark, or is cut short, counts; marks alone tell of no more.
+     */
     stream->frames = (int64_t)((stream->marks + (uint64_t)pixels - 1) / (uint64_t)pixels);
     if (stream->frames < 1)
         stream->frames = 1;
@@ -358,8 +370,10 @@ int fly_velox_stream_index(struct fly_velox_stream *stream, const char *path, in
         return rc;
     if (stream->frames > LINES_MAX / height_px) {
         free(table);
-        return fly_fail(FLY_ERANGE, "%s: the stream of %s has %" PRId64 " frames of %d lines, at most %d "
-                        "lines are taken", path, stream->name, stream->frames, height_px, LINES_MAX);
+        return fly_fail(FLY_ERANGE,
+                        "%s: the stream of %s has %" PRId64 " frames of %d lines, at most %d "
+                        "lines are taken",
+                        path, stream->name, stream->frames, height_px, LINES_MAX);
     }
     walk.table = table;
     stream->lines = calloc((size_t)stream->frames * (size_t)height_px, sizeof *stream->lines);
@@ -384,9 +398,12 @@ int fly_velox_stream_line(void *ctx, int64_t frame, int32_t y_px, int32_t x0_px,
     int64_t n = 0;
 
     FLY_ASSERT(x0_px == 0 && width_px == stream->width_px);
-    *out = (struct fly_import_photons){.width_px = line->width_px, .pixel = stream->pixel,
-                                       .channel = stream->channel, .counts = stream->counts,
-                                       .live_time_us = NAN, .real_time_us = NAN};
+    *out = (struct fly_import_photons){.width_px = line->width_px,
+                                       .pixel = stream->pixel,
+                                       .channel = stream->channel,
+                                       .counts = stream->counts,
+                                       .live_time_us = NAN,
+                                       .real_time_us = NAN};
     if (stream->counts)
         memset(stream->counts, 0,
                (size_t)stream->width_px * (size_t)stream->n_channels * sizeof *stream->counts);

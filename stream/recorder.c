@@ -71,11 +71,10 @@ static int continue_file(struct fly_recorder *rec, const struct fly_clock *clock
         return rc;
     /* Damage in the middle is the readers' to tell: what follows it was promised, so it stays. */
     while ((rc = fly_recording_next(old, &record)) == FLY_OK || rc == FLY_EWIRE)
-        if (rc == FLY_OK)
-            rec->appended = record.ticket;
+        ;
     fly_recording_info(old, &info);
     rec->finished = info.finished;
-    rec->seed = fly_recording_seed(old);
+    fly_recording_end(old, &rec->seed, &rec->appended);
     fly_recording_close(&old);
     if (rc != FLY_EAGAIN)
         return rc;

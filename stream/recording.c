@@ -230,11 +230,12 @@ int fly_recording_open(struct fly_recording **out, const char *path, const struc
         goto fail;
     }
     head_len = rec->file_bytes < FLY_FILE_HEAD ? (size_t)rec->file_bytes : FLY_FILE_HEAD;
-    rc = view(rec, 0, head_len, &bytes);
-    if (rc < 0)
-        goto fail;
-    if (head_len > 0)
+    if (head_len > 0) {
+        rc = view(rec, 0, head_len, &bytes);
+        if (rc < 0)
+            goto fail;
         memcpy(file_head, bytes, head_len);
+    }
     rc = fly_file_head_read(file_head, &rec->seed);
     if (rc < 0) {
         rc = (int64_t)head_len == rec->file_bytes && fly_file_head_is_stump(file_head, head_len)
@@ -268,9 +269,10 @@ void fly_recording_close(struct fly_recording **recording)
     *recording = NULL;
 }
 
-uint32_t fly_recording_seed(const struct fly_recording *rec)
+void fly_recording_end(const struct fly_recording *rec, uint32_t *seed, uint64_t *last_ticket)
 {
-    return rec->seed;
+    *seed = rec->seed;
+    *last_ticket = rec->last_ticket;
 }
 
 void fly_recording_rewind(struct fly_recording *rec)

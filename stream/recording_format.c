@@ -96,6 +96,8 @@ int fly_record_head_read(struct fly_record_head *head, const unsigned char in[FL
         return 0;
     if (head->kind == FLY_RECORD_SEAL ? head->n_parts != 0 : head->ticket == 0)
         return 0;
+    if (head->ticket > INT64_MAX) /* and so there is always a next one */
+        return 0;
     for (int i = 0; i < FLY_PARTS_MAX; i++)
         if (head->len[i] > (i < head->n_parts ? FLY_PAYLOAD_MAX : 0))
             return 0;

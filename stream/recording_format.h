@@ -56,8 +56,10 @@ int fly_record_head_read(struct fly_record_head *head, const unsigned char in[FL
  * no record was ever in it. */
 int fly_file_head_is_stump(const unsigned char *in, size_t len);
 
+/* What a recorder needs to go on after a file that was read to its end: the file's seed, and the last
+ * ticket that was handed out, which is a seal's when the last records are damaged. */
 struct fly_recording;
-uint32_t fly_recording_seed(const struct fly_recording *recording); /* of a file open for reading */
+void fly_recording_end(const struct fly_recording *recording, uint32_t *seed, uint64_t *last_ticket);
 
 /* The plain twin of fly_crc32c, for processors without the instruction. */
 uint32_t fly_crc32c_table(uint32_t crc, const void *bytes, size_t len);

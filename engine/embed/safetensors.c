@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/embed/tensor_type.h"
+
 struct pair {
     const char *key;
     const char *value;
@@ -18,71 +20,6 @@ struct fly_safetensors {
     struct pair *metadata;
     size_t metadata_count, metadata_cap;
 };
-
-/* IEEE 754 binary16. */
-static float from_half(uint16_t half)
-{
-    int sign = half >> 15, exponent = half >> 10 & 31, fraction = half & 1023;
-    float size = exponent == 31 ? (fraction ? NAN : INFINITY)
-               : exponent == 0  ? ldexpf((float)fraction, -24)
-                                : ldexpf((float)(fraction + 1024), exponent - 25);
-
-    return sign ? -size : size;
-}
-
-static float from_bfloat(uint16_t bits)
-{
-    uint32_t wide = (uint32_t)bits << 16;
-    float value;
-
-    memcpy(&value, &wide, sizeof value);
-    return value;
-}
-
-static float item_f32(const unsigned char *data)
-{
-    float value;
-
-    memcpy(&value, data, sizeof value);
-    return value;
-}
-
-static float item_f64(const unsigned char *data)
-{
-    double value;
-
-    memcpy(&value, data, sizeof value);
-    return (float)value;
-}
-
-static float item_f16(const unsigned char *data)
-{
-    uint16_t value;
-
-    memcpy(&value, data, sizeof value);
-    return from_half(value);
-}
-
-static float item_bf16(const unsigned char *data)
-{
-    uint16_t value;
-
-    memcpy(&value, data, sizeof value);
-    return from_bfloat(value);
-}
-
-static const struct dtype {
-    const char *name;
-    int64_t bytes;
-    float (*as_float)(const unsigned char *item); /* NULL where weights never are of that type */
-} dtypes[] = {
-    {"BOOL", 1, NULL},      {"U8", 1, NULL},        {"I8", 1, NULL},       {"F8_E5M2", 1, NULL},
-    {"F8_E4M3", 1, NULL},   {"I16", 2, NULL},       {"U16", 2, NULL},      {"F16", 2, item_f16},
-    {"BF16", 2, item_bf16}, {"I32", 4, NULL},       {"U32", 4, NULL},      {"F32", 4, item_f32},
-    {"F64", 8, item_f64},   {"I64", 8, NULL},       {"U64", 8, NULL},
-};
-
-enum { DTYPES = sizeof dtypes / sizeof dtypes[0] };
 
 /* Where reading the header stands. */
 struct reader {
@@ -319,15 +256,12 @@ static int take_metadata(struct reader *r)
 static int check_tensor(const struct reader *r, struct fly_tensor *tensor, const int64_t *range)
 {
     const char *file = r->file->name, *name = tensor->name;
-    const struct dtype *dtype = NULL;
+    const struct fly_tensor_type *type = fly_tensor_type_find(tensor->dtype);
 
-    for (int i = 0; i < DTYPES; i++)
-        if (strcmp(tensor->dtype, dtypes[i].name) == 0)
-            dtype = &dtypes[i];
-    if (!dtype)
+    if (!type)
         return fly_fail(FLY_EWIRE, "weights %s: tensor %.80s: dtype %.16s is unknown", file, name,
                         tensor->dtype);
-    tensor->dtype = dtype->name;
+    tensor->dtype = type->name;
     tensor->items = 1;
     for (int32_t i = 0; i < tensor->dims; i++)
         if (__builtin_mul_overflow(tensor->items, tensor->shape[i], &tensor->items) ||
@@ -338,10 +272,10 @@ static int check_tensor(const struct reader *r, struct fly_tensor *tensor, const
         return fly_fail(FLY_EWIRE, "weights %s: tensor %.80s: bytes %lld .. %lld, the data has %llu",
                         file, name, (long long)range[0], (long long)range[1],
                         (unsigned long long)r->data_len);
-    if (range[1] - range[0] != tensor->items * dtype->bytes)
+    if (range[1] - range[0] != tensor->items * type->bytes)
         return fly_fail(FLY_EWIRE, "weights %s: tensor %.80s: %lld bytes, %lld items of %s need %lld",
                         file, name, (long long)(range[1] - range[0]), (long long)tensor->items,
-                        dtype->name, (long long)(tensor->items * dtype->bytes));
+                        type->name, (long long)(tensor->items * type->bytes));
     tensor->data = r->data + range[0];
     return FLY_OK;
 }
@@ -444,10 +378,7 @@ static int by_key(const void *a, const void *b)
 
 static int64_t tensor_bytes(const struct fly_tensor *tensor)
 {
-    for (int i = 0; i < DTYPES; i++)
-        if (tensor->dtype == dtypes[i].name)
-            return tensor->items * dtypes[i].bytes;
-    return 0;
+    return tensor->items * fly_tensor_type_find(tensor->dtype)->bytes;
 }
 
 /* Names are unique, and the ranges cover the data once. */
@@ -586,7 +517,7 @@ int fly_safetensors_read(const struct fly_safetensors *file, const char *name, i
                          const int64_t *shape, float *out)
 {
     const struct fly_tensor *tensor = fly_safetensors_find(file, name);
-    const struct dtype *dtype = NULL;
+    const struct fly_tensor_type *type;
     char is[128], wanted[128];
     int same;
 
@@ -599,14 +530,12 @@ int fly_safetensors_read(const struct fly_safetensors *file, const char *name, i
     if (!same)
         return fly_fail(FLY_EWIRE, "weights %s: tensor %.80s is %s, the network needs %s", file->name,
                         name, shape_text(is, sizeof is, tensor->dims, tensor->shape), wanted);
-    for (int i = 0; i < DTYPES; i++)
-        if (tensor->dtype == dtypes[i].name)
-            dtype = &dtypes[i];
-    if (!dtype->as_float)
+    type = fly_tensor_type_find(tensor->dtype);
+    if (!type->as_float)
         return fly_fail(FLY_EWIRE, "weights %s: tensor %.80s is %s, the network needs F16, BF16, F32 "
                         "or F64", file->name, name, tensor->dtype);
     for (int64_t i = 0; i < tensor->items; i++) {
-        out[i] = dtype->as_float(tensor->data + i * dtype->bytes);
+        out[i] = type->as_float(tensor->data + i * type->bytes);
         if (!isfinite(out[i]))
             return fly_fail(FLY_EWIRE, "weights %s: tensor %.80s: item %lld is not a finite float",
                             file->name, name, (long long)i);

@@ -36,7 +36,7 @@ def every_command_has_help_on_stdout():
         assert command in top, "flyback --help does not name %s" % command
         if command != "version":
             done = flyback(command, "--help")
-            assert "Usage: flyback %s" % command in done.stdout, done.stdout[:200]
+            assert ("usage: flyback %s" % command) in done.stdout.lower(), done.stdout[:200]
             assert not done.stderr, "%s --help talks to stderr: %s" % (command, done.stderr[:200])
     assert flyback("version").stdout.startswith("flyback "), flyback("version").stdout
 
@@ -137,7 +137,7 @@ def analyze_writes_the_same_bytes_every_time_and_in_every_order():
                                   ["--order", "random:8", "--set", "engine.threads=1"])):
             out = os.path.join(folder, str(i))
             flyback("analyze", "--case", CASE.folder, "--set", "embed.model=spectral",
-                    "--set", "embed.weights=", "--out", out, *more)
+                    "--set", "embed.weights=", "--set", "embed.input_px=0", "--out", out, *more)
             outs.append(out)
         names = sorted(os.listdir(outs[0]))
         assert "result.json" in names and "timing.json" in names

@@ -401,13 +401,13 @@ class Sender:
     def _wait_opened(self, heard):
         end = time.monotonic() + self.timeout_s
         while True:
-            status = self.control.status()
-            if status.get("session") == self.session:
-                return
             self._listen(20)
             for event in list(self.events)[heard:]:
                 if event.get("level") != "info":
                     raise FlybackError("start refused, %s: %s" % (event.get("code"), event.get("text")))
+            status = self.control.status()
+            if status.get("session") == self.session and status.get("state") == "running":
+                return
             if time.monotonic() > end:
                 raise FlybackTimeout(
                     "session %s was not opened within %g s (Flyback has %r): is %s its ingest address?"
@@ -479,14 +479,22 @@ class Sender:
 
     def resend(self):
         """Ask for durable_seq and send all above it again. How many messages that were."""
+        end = time.monotonic() + self.timeout_s
         status = self.control.wait_ready(self.timeout_s)
-        if status.get("session") != self.session:
+        while self.durable_seq["control"] and status.get("session") != self.session and time.monotonic() < end:
+            if status.get("session"):
+                break  # another one is open
+            time.sleep(0.05)  # it may still be reading its recordings
+            status = self.control.status()
+        # A start that never reached the disk is not known after a crash: then everything is still here.
+        if status.get("session") == self.session:
+            self._acknowledge(status.get("durable_seq") or {})
+        elif self.durable_seq["control"]:
             raise FlybackError(
                 "Flyback no longer has session %s open (it has %r): another start replaced it, or Flyback "
                 "was restarted without a recording"
                 % (self.session, status.get("session"))
             )
-        self._acknowledge(status.get("durable_seq") or {})
         messages = sorted((m for queue in self._kept.values() for m in queue), key=lambda m: m.order)
         for message in messages:
             self._push_parts(message.parts)

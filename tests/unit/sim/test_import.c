@@ -6,12 +6,13 @@
 #include <cmocka.h>
 
 #include <jansson.h>
+#include <time.h>
 
 #include "sim/commands.h"
-#include "sim/import_apart.h"
 #include "test_import_sink.h"
 
-/* ---- values -------------------------------------------------------------------------------------- */
+/* ---- values
+ * -------------------------------------------------------------------------------------- */
 
 static void counts_are_whole_numbers_of_32_bits(void **state)
 {
@@ -30,8 +31,13 @@ static void counts_are_whole_numbers_of_32_bits(void **state)
 static void names_are_what_the_wire_takes(void **state)
 {
     static const char *const cases[][2] = {
-        {"HAADF", "HAADF"}, {"DF 4/left", "DF_4_left"}, {"", "EDS"},          {"\xc2\xb5", "EDS"},
-        {"..", "EDS"},      {"control", "control_"},    {"Super-X_1.2", "Super-X_1.2"},
+        {"HAADF", "HAADF"},
+        {"DF 4/left", "DF_4_left"},
+        {"", "EDS"},
+        {"\xc2\xb5", "EDS"},
+        {"..", "EDS"},
+        {"control", "control_"},
+        {"Super-X_1.2", "Super-X_1.2"},
     };
     char name[FLY_NAME_MAX + 1], wide[200];
 
@@ -45,7 +51,8 @@ static void names_are_what_the_wire_takes(void **state)
     assert_int_equal(strlen(name), FLY_NAME_MAX);
 }
 
-/* ---- files made up here --------------------------------------------------------------------------- */
+/* ---- files made up here
+ * --------------------------------------------------------------------------- */
 
 struct made {
     struct fly_import import;
@@ -78,8 +85,11 @@ static int made_counts(void *ctx, int64_t frame, int32_t y_px, int32_t x0_px, in
         made->counts[(size_t)x * channels + channels - 1]++;
         made->counts[(size_t)x * channels + (size_t)(x0_px + x) % channels] += 2;
     }
-    *out = (struct fly_import_photons){.x0_px = x0_px, .width_px = width_px, .counts = made->counts,
-                                       .live_time_us = NAN, .real_time_us = NAN};
+    *out = (struct fly_import_photons){.x0_px = x0_px,
+                                       .width_px = width_px,
+                                       .counts = made->counts,
+                                       .live_time_us = NAN,
+                                       .real_time_us = NAN};
     return FLY_OK;
 }
 
@@ -124,7 +134,8 @@ static void write_file(const char *path, const char *text)
     fclose(file);
 }
 
-/* ---- plans and names ------------------------------------------------------------------------------ */
+/* ---- plans and names
+ * ------------------------------------------------------------------------------ */
 
 static void equal_names_are_told_apart_and_facts_come_together(void **state)
 {
@@ -207,7 +218,8 @@ static void a_session_is_named_by_its_content_alone(void **state)
     assert_int_equal(fly_import_identify(&plan, &a, 1, &options), FLY_EIO);
 }
 
-/* ---- messages ------------------------------------------------------------------------------------- */
+/* ---- messages
+ * ------------------------------------------------------------------------------------- */
 
 static void write_made(struct made *made, struct taken *taken, int expect)
 {
@@ -283,9 +295,11 @@ static void a_sink_that_fails_ends_the_import_at_once(void **state)
     }
 }
 
-/* ---- recordings ----------------------------------------------------------------------------------- */
+/* ---- recordings
+ * ----------------------------------------------------------------------------------- */
 
-static int record_made(struct made *made, const char *path, const char *session, struct fly_import_options *options)
+static int record_made(struct made *made, const char *path, const char *session,
+                       struct fly_import_options *options)
 {
     struct fly_import *files[] = {&made->import};
     struct fly_import_plan plan;
@@ -309,7 +323,8 @@ static void take_recording(struct taken *taken, const char *path)
         fail_msg("%s", fly_fail_text());
     fly_recording_info(recording, &info);
     while ((rc = fly_recording_next(recording, &record)) == FLY_OK)
-        assert_int_equal(take(taken, record.kind, record.t_ns, record.parts, record.n_parts), FLY_OK);
+        assert_int_equal(take(taken, record.kind, record.t_ns, record.parts, record.n_parts),
+                         FLY_OK);
     assert_int_equal(rc, FLY_EAGAIN);
     fly_recording_info(recording, &info);
     assert_true(info.finished);
@@ -398,7 +413,8 @@ static void what_was_measured_is_never_overwritten(void **state)
     assert_int_equal(scratch_count(), 0);
 }
 
-/* ---- a process of its own -------------------------------------------------------------------------- */
+/* ---- a process of its own
+ * -------------------------------------------------------------------------- */
 
 static int return_it(void *ctx)
 {
@@ -450,7 +466,41 @@ static void a_signal_is_passed_on_and_the_second_kills(void **state)
     assert_int_equal(apart.interrupted, 1);
 }
 
-/* ---- the command ----------------------------------------------------------------------------------- */
+static int spin(void *ctx)
+{
+    fly_import_alive(*(int *)ctx);
+    for (volatile int i = 0;; i++)
+        ;
+    return 0;
+}
+
+static int get_on(void *ctx)
+{
+    struct timespec now;
+    double cpu_s;
+
+    do {
+        fly_import_alive(*(int *)ctx);
+        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+        cpu_s = (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+    } while (cpu_s < 1.3);
+    return 5;
+}
+
+static void a_child_that_gets_no_further_is_ended(void **state)
+{
+    struct fly_apart apart;
+    int cpu_s = 1;
+
+    assert_int_equal(fly_import_apart(&apart, spin, &cpu_s), FLY_OK);
+    assert_int_equal(apart.signal, SIGPROF);
+    assert_int_equal(apart.interrupted, 0);
+    assert_int_equal(fly_import_apart(&apart, get_on, &cpu_s), FLY_OK);
+    assert_int_equal(apart.exit_code, 5);
+}
+
+/* ---- the command
+ * ----------------------------------------------------------------------------------- */
 
 struct said {
     int code;
@@ -553,8 +603,9 @@ static void a_golden_case_becomes_a_session_with_all_its_events(void **state)
     snprintf(haadf, sizeof haadf, "%s/haadf.npy", golden);
     snprintf(events, sizeof events, "%s/ev_y.npy,%s/ev_x.npy,%s/ev_ch.npy", golden, golden, golden);
     snprintf(session, sizeof session, "%s/tiny.fly", scratch);
-    run_command(&said, haadf, "--events", events, "--channels", "4096", "--ev-per-channel", "10", "--ev-offset", "0",
-                "--out", session, "--pixel-nm", "0.5", "--detector", "DF", NULL);
+    run_command(&said, haadf, "--events", events, "--channels", "4096", "--ev-per-channel", "10",
+                "--ev-offset", "0", "--out", session, "--pixel-nm", "0.5", "--detector", "DF",
+                NULL);
     if (said.code != 0)
         fail_msg("%s", said.err);
     report = json_loads(said.out, 0, NULL);
@@ -564,7 +615,8 @@ static void a_golden_case_becomes_a_session_with_all_its_events(void **state)
     take_recording(taken, session);
     assert_string_equal(taken->start.detectors[0].name, "DF");
     assert_image(taken, "DF", haadf);
-    assert_int_equal(json_integer_value(json_object_get(json_array_get(json_object_get(report, "detectors"), 0), "events")),
+    assert_int_equal(json_integer_value(json_object_get(
+                         json_array_get(json_object_get(report, "detectors"), 0), "events")),
                      taken->photons[0]);
     assert_true(taken->photons[0] > 1000);
     assert_float_equal(taken->start.pixel_nm[1], 0.5, 0.0);
@@ -607,12 +659,15 @@ static int has_shared(const char *path)
 
 static void the_real_themis_file_is_reported_exactly(void **state)
 {
-    static const char *const want =
-        "{\"detectors\":[{\"events\":13945,\"marks\":512,\"name\":\"SuperXG21\"},{\"events\":10177,\"marks\":512,"
-        "\"name\":\"SuperXG22\"},{\"events\":11538,\"marks\":512,\"name\":\"SuperXG23\"},{\"events\":6437,\"marks\":512,"
-        "\"name\":\"SuperXG24\"}],\"frames\":2,\"images\":[{\"dtype\":\"<u2\",\"frames\":2,\"name\":\"HAADF\"}],"
-        "\"scan_shape_px\":[16,16],\"session\":";
-    const char *path = in_shared("velox/velox11_themisZ_300kV_SI_16x16.emd"), *session = in_scratch("themis.fly");
+    static const char *const want = "{\"detectors\":[{\"events\":13945,\"marks\":512,\"name\":"
+                                    "\"SuperXG21\"},{\"events\":10177,\"marks\":512,"
+                                    "\"name\":\"SuperXG22\"},{\"events\":11538,\"marks\":512,"
+                                    "\"name\":\"SuperXG23\"},{\"events\":6437,\"marks\":512,"
+                                    "\"name\":\"SuperXG24\"}],\"frames\":2,\"images\":[{\"dtype\":"
+                                    "\"<u2\",\"frames\":2,\"name\":\"HAADF\"}],"
+                                    "\"scan_shape_px\":[16,16],\"session\":";
+    const char *path = in_shared("velox/velox11_themisZ_300kV_SI_16x16.emd"),
+               *session = in_scratch("themis.fly");
     struct taken *taken = calloc(1, sizeof *taken);
     struct said said;
 
@@ -625,12 +680,14 @@ static void the_real_themis_file_is_reported_exactly(void **state)
     said.out[strlen(want)] = '\0';
     assert_string_equal(said.out, want);
     take_recording(taken, session);
-    assert_int_equal(taken->photons[0] + taken->photons[1] + taken->photons[2] + taken->photons[3], 42097);
+    assert_int_equal(taken->photons[0] + taken->photons[1] + taken->photons[2] + taken->photons[3],
+                     42097);
     taken_free(taken);
     unlink(session);
 }
 
-/* Bits flipped in a real file: the command ends with 0 or 1, and leaves a whole session or none. */
+/* Bits flipped in a real file: the command ends with 0 or 1, and leaves a whole session or none.
+ * (Bits nearer the beginning make libhdf5 spin until it is ended, which takes a minute.) */
 static void damaged_real_files_never_take_the_command_down(void **state)
 {
     const char *whole = in_shared("eds/SiO2_HAADF.hspy");
@@ -645,7 +702,7 @@ static void damaged_real_files_never_take_the_command_down(void **state)
     snprintf(session, sizeof session, "%s/damaged.fly", scratch);
     assert_int_equal(fly_file_read(whole, 1 << 28, &bytes, &len), FLY_OK);
     for (int i = 0; i < 60; i++) {
-        size_t at = (size_t)i * 131 % len;
+        size_t at = i == 1 ? 2227 /* libhdf5 1.10.8 crashes */ : (4096 + (size_t)i * 131) % len;
         FILE *file = fopen(path, "wb");
         struct said said;
 
@@ -684,6 +741,7 @@ int main(void)
         cmocka_unit_test(what_was_measured_is_never_overwritten),
         cmocka_unit_test(a_child_that_dies_takes_nobody_with_it),
         cmocka_unit_test(a_signal_is_passed_on_and_the_second_kills),
+        cmocka_unit_test(a_child_that_gets_no_further_is_ended),
         cmocka_unit_test(wrong_usage_is_told_with_exit_code_2),
         cmocka_unit_test(a_missing_or_foreign_file_is_refused_with_exit_code_1),
         cmocka_unit_test(a_golden_case_becomes_a_session_with_all_its_events),

@@ -140,9 +140,9 @@ static void types_that_the_wire_lacks_become_ones_that_lose_nothing(void **state
         const char *name;
         enum fly_dtype dtype;
     } cases[] = {
-        {"u1", FLY_U8},   {"u2", FLY_U16}, {"u4", FLY_U32},    {"i1", FLY_I16},   {"i2", FLY_I16}, {"i4", FLY_I32},
-        {"i8", FLY_I32},  {"u8", FLY_U32}, {"f2", FLY_F32},    {"f8", FLY_F64},   {"be_u2", FLY_U16},
-        {"bool", FLY_U8},
+        {"u1", FLY_U8},  {"u2", FLY_U16}, {"u4", FLY_U32},    {"i1", FLY_I16},
+        {"i2", FLY_I16}, {"i4", FLY_I32}, {"i8", FLY_I32},    {"u8", FLY_U32},
+        {"f2", FLY_F32}, {"f8", FLY_F64}, {"be_u2", FLY_U16}, {"bool", FLY_U8},
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -229,7 +229,8 @@ static void files_that_are_not_one_scan_are_refused(void **state)
 
 static void no_damaged_byte_crashes_the_reader(void **state)
 {
-    import_damaged(in_scratch("pair.hspy"), 150, 61); /* the first kilobytes hold most of the structure */
+    import_damaged(in_scratch("pair.hspy"), 150,
+                   61); /* the first kilobytes hold most of the structure */
     import_damaged(in_scratch("pair.hspy"), 150, 7919);
 }
 

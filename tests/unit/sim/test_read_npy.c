@@ -6,7 +6,8 @@
 
 #include "test_import_sink.h"
 
-static void write_npy(const char *path, enum fly_npy_type type, int32_t dims, const int64_t *shape, const void *data)
+static void write_npy(const char *path, enum fly_npy_type type, int32_t dims, const int64_t *shape,
+                      const void *data)
 {
     unsigned char header[FLY_NPY_HEADER_CAP];
     size_t len = fly_npy_header(header, type, dims, shape), items = 1;
@@ -57,12 +58,8 @@ static void types_of_64_bits_become_ones_that_lose_nothing(void **state)
         int64_t lo, hi;
         int dtype; /* -1: refused */
     } cases[] = {
-        {-5, 7, FLY_I32},
-        {INT32_MIN, INT32_MAX, FLY_I32},
-        {0, UINT32_MAX, FLY_U32},
-        {-1, UINT32_MAX, FLY_F64},
-        {0, INT64_C(1) << 53, FLY_F64},
-        {0, (INT64_C(1) << 53) + 1, -1},
+        {-5, 7, FLY_I32},          {INT32_MIN, INT32_MAX, FLY_I32}, {0, UINT32_MAX, FLY_U32},
+        {-1, UINT32_MAX, FLY_F64}, {0, INT64_C(1) << 53, FLY_F64},  {0, (INT64_C(1) << 53) + 1, -1},
         {INT64_MIN, 0, -1},
     };
     const char *path = in_scratch("wide.npy");
@@ -177,12 +174,15 @@ static void the_events_of_a_golden_case_are_all_there(void **state)
     snprintf(haadf, sizeof haadf, "%s/golden/a_tiny/haadf.npy", FLY_TEST_DIR);
     assert_int_equal(fly_file_read(haadf, (size_t)1 << 28, &bytes, &len), FLY_OK);
     assert_int_equal(fly_npy_view(&npy, bytes, len, haadf), FLY_OK);
-    assert_int_equal(fly_import_open_events(&import, y, x, ch, (int32_t)npy.shape[0], (int32_t)npy.shape[1], &options),
+    assert_int_equal(fly_import_open_events(&import, y, x, ch, (int32_t)npy.shape[0],
+                                            (int32_t)npy.shape[1], &options),
                      FLY_OK);
     for (int32_t line = 0; line < import.eds[0].height_px; line++) {
         struct fly_import_photons photons;
 
-        assert_int_equal(import.eds[0].line(import.eds[0].ctx, 0, line, 0, import.eds[0].width_px, &photons), FLY_OK);
+        assert_int_equal(
+            import.eds[0].line(import.eds[0].ctx, 0, line, 0, import.eds[0].width_px, &photons),
+            FLY_OK);
         for (int64_t i = 1; i < photons.n; i++)
             assert_true(photons.pixel[i - 1] <= photons.pixel[i]);
         n += (uint64_t)photons.n;

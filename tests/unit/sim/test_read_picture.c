@@ -20,7 +20,8 @@ static unsigned noise(size_t i)
     return (unsigned)((i + 1) * 2654435761u >> 7) & 0xFFFF;
 }
 
-static void write_png(const char *path, int bits, int colour, const unsigned char *rows, size_t row_bytes)
+static void write_png(const char *path, int bits, int colour, const unsigned char *rows,
+                      size_t row_bytes)
 {
     FILE *file = fopen(path, "wb");
     png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, NULL, NULL, NULL);
@@ -70,7 +71,8 @@ struct tiff_page {
     const void *pixels;
 };
 
-static void write_tiff(const char *path, const struct tiff_page *pages, int n_pages, const char *mode)
+static void write_tiff(const char *path, const struct tiff_page *pages, int n_pages,
+                       const char *mode)
 {
     TIFF *tiff = TIFFOpen(path, mode);
 
@@ -112,7 +114,8 @@ static void cut_file(const char *path, long keep)
     assert_int_equal(truncate(path, keep), 0);
 }
 
-static void import_picture(struct imported *imported, const char *path, enum fly_dtype dtype, int64_t frames)
+static void import_picture(struct imported *imported, const char *path, enum fly_dtype dtype,
+                           int64_t frames)
 {
     import_all(imported, &path, 1, NULL);
     assert_int_equal(imported->taken->start.n_detectors, 1);
@@ -188,16 +191,19 @@ static void tiff_samples_of_every_kind_keep_their_values(void **state)
         int bits, format;
         enum fly_dtype dtype;
     } kinds[] = {
-        {8, SAMPLEFORMAT_UINT, FLY_U8},    {16, SAMPLEFORMAT_UINT, FLY_U16},   {32, SAMPLEFORMAT_UINT, FLY_U32},
-        {16, SAMPLEFORMAT_INT, FLY_I16},   {32, SAMPLEFORMAT_INT, FLY_I32},    {32, SAMPLEFORMAT_IEEEFP, FLY_F32},
+        {8, SAMPLEFORMAT_UINT, FLY_U8},     {16, SAMPLEFORMAT_UINT, FLY_U16},
+        {32, SAMPLEFORMAT_UINT, FLY_U32},   {16, SAMPLEFORMAT_INT, FLY_I16},
+        {32, SAMPLEFORMAT_INT, FLY_I32},    {32, SAMPLEFORMAT_IEEEFP, FLY_F32},
         {64, SAMPLEFORMAT_IEEEFP, FLY_F64},
     };
     const char *path = in_scratch("c.tiff");
 
     for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
-        for (int variant = 0; variant < 4; variant++) { /* strips, tiles, each in both byte orders */
+        for (int variant = 0; variant < 4;
+             variant++) { /* strips, tiles, each in both byte orders */
             unsigned char pixels[H * W * 8];
-            struct tiff_page page = {kinds[k].bits, kinds[k].format, 1, PHOTOMETRIC_MINISBLACK, variant & 1, pixels};
+            struct tiff_page page = {kinds[k].bits,          kinds[k].format, 1,
+                                     PHOTOMETRIC_MINISBLACK, variant & 1,     pixels};
             struct imported imported;
 
             for (size_t i = 0; i < sizeof pixels; i++)
@@ -315,7 +321,8 @@ static int has_shared(const char *path)
 
 static void the_real_16_bit_tiff_and_large_jpeg_are_read(void **state)
 {
-    const char *tif = in_shared("haadf/moo3/moo3_512_u16.tiff"), *jpg = in_shared("haadf/sto_ge/STO-Ge-HAADF.jpg");
+    const char *tif = in_shared("haadf/moo3/moo3_512_u16.tiff"),
+               *jpg = in_shared("haadf/sto_ge/STO-Ge-HAADF.jpg");
     struct imported imported;
     double least = 1e9, most = 0.0;
 

@@ -180,7 +180,8 @@ static void pixels_that_the_beam_never_reached_are_not_sent(void **state)
         assert_int_equal(taken->seen[0][i], i < 70 + 17 ? 1 : 0);
     assert_int_equal(taken->n_eds, 2 * 13);
     assert_truth(&imported, "short", "SuperXG21");
-    assert_non_null(strstr(imported.files[0]->notes, "frame 2 of SuperXG21 ends after 17 of its 35 pixels"));
+    assert_non_null(
+        strstr(imported.files[0]->notes, "frame 2 of SuperXG21 ends after 17 of its 35 pixels"));
     import_end(&imported);
 }
 
@@ -200,7 +201,8 @@ static void a_sum_over_a_part_is_told_and_no_damage(void **state)
     struct imported imported;
 
     import_one(&imported, "part_sum");
-    assert_non_null(strstr(imported.files[0]->notes, "sum of SuperXG21 is of a part of its events"));
+    assert_non_null(
+        strstr(imported.files[0]->notes, "sum of SuperXG21 is of a part of its events"));
     assert_truth(&imported, "part_sum", "SuperXG21");
     import_end(&imported);
 }
@@ -266,7 +268,8 @@ static void an_unknown_pixel_size_can_be_given(void **state)
 
 static void no_damaged_byte_crashes_the_reader(void **state)
 {
-    import_damaged(in_scratch("plain.emd"), 150, 61); /* the first kilobytes hold most of the structure */
+    import_damaged(in_scratch("plain.emd"), 150,
+                   61); /* the first kilobytes hold most of the structure */
     import_damaged(in_scratch("plain.emd"), 150, 7919);
 }
 

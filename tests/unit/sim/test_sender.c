@@ -7,6 +7,7 @@
 #include "fake_flyback.h"
 #include "sim/sender.h"
 #include "sim/tool.h"
+#include "tests/support/tsan_zmq.h"
 
 enum { PER_STREAM = 1500 };
 

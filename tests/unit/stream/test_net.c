@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "stream/net.h"
+#include "tests/support/tsan_zmq.h"
 
 enum { PATIENCE_MS = 10000 }; /* for what must come; nothing that passes waits so long */
 

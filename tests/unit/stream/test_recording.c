@@ -280,6 +280,39 @@ static void damage_before_durable_records_is_told_with_its_place_and_they_are_ke
     fault_fini(&disk);
 }
 
+/* The ticket of the damaged last record was handed out and promised: it is not handed out again. (It once
+ * was, and the reader then took the new record for damage.) */
+static void numbers_go_on_after_the_seal_when_the_last_record_is_damaged(void **state)
+{
+    struct fault_disk disk;
+    struct fly_disk table;
+    struct fly_recorder_config config;
+    struct fly_recorder *recorder = NULL;
+    struct fly_recording *recording = NULL;
+    struct fly_record record;
+    size_t ends[8];
+
+    fault_init(&disk);
+    table = fault_table(&disk);
+    config = records_config("mem", &table);
+    write_file(&disk, 7, 40, 0, 1);
+    find_ends(&disk, ends, 7);
+    disk.file.bytes[ends[6] + 8] ^= 1;
+    assert_int_equal(fly_recorder_open(&recorder, &config, 1), FLY_OK);
+    assert_int_equal(sample_append(recorder, 8, 40), FLY_OK);
+    assert_int_equal(fly_recorder_close(&recorder), FLY_OK);
+
+    assert_int_equal(fly_recording_open(&recording, "mem", &table), FLY_OK);
+    for (uint64_t ticket = 1; ticket <= 6; ticket++)
+        assert_int_equal(fly_recording_next(recording, &record), FLY_OK);
+    assert_int_equal(fly_recording_next(recording, &record), FLY_EWIRE);
+    assert_int_equal(fly_recording_next(recording, &record), FLY_OK);
+    assert_true(sample_is(&record, 8, 40));
+    assert_int_equal(fly_recording_next(recording, &record), FLY_EAGAIN);
+    fly_recording_close(&recording);
+    fault_fini(&disk);
+}
+
 /* A power cut may leave a hole with whole records behind it. Nobody was promised those, and what the
  * session did then it did after what is lost: the file ends at the hole. */
 static void records_behind_a_hole_that_were_never_durable_are_a_tail(void **state)
@@ -380,7 +413,7 @@ static void what_is_no_recording_is_refused_and_left_alone(void **state)
 static void a_head_with_wrong_numbers_is_no_record_whatever_its_checksum(void **state)
 {
     const struct fly_record_head good = {.kind = FLY_REC_INGEST, .ticket = 1, .n_parts = 1, .len = {16}};
-    struct fly_record_head wrong[] = {good, good, good, good, good, good}, back;
+    struct fly_record_head wrong[] = {good, good, good, good, good, good, good}, back;
     unsigned char bytes[FLY_RECORD_HEAD];
 
     fly_record_head_write(bytes, &good, 5);
@@ -392,6 +425,7 @@ static void a_head_with_wrong_numbers_is_no_record_whatever_its_checksum(void **
     wrong[3].len[1] = 1; /* a length without a part */
     wrong[4].ticket = 0;
     wrong[5].kind = FLY_RECORD_SEAL; /* seals have no parts */
+    wrong[6].ticket = (uint64_t)INT64_MAX + 1;
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         fly_record_head_write(bytes, &wrong[i], 5);
         assert_false(fly_record_head_read(&back, bytes, 5));
@@ -462,6 +496,7 @@ int main(void)
         cmocka_unit_test(a_file_torn_at_any_byte_has_the_records_before_and_goes_on_after_them),
         cmocka_unit_test(any_flipped_bit_is_found_and_costs_one_record_at_most),
         cmocka_unit_test(damage_before_durable_records_is_told_with_its_place_and_they_are_kept),
+        cmocka_unit_test(numbers_go_on_after_the_seal_when_the_last_record_is_damaged),
         cmocka_unit_test(records_behind_a_hole_that_were_never_durable_are_a_tail),
         cmocka_unit_test(a_recording_inside_a_recording_is_payload),
         cmocka_unit_test(what_is_no_recording_is_refused_and_left_alone),
