@@ -68,8 +68,7 @@ struct request {
     struct fly_import_options options;
 };
 
-/* ---- arguments
- * ----------------------------------------------------------------------------------- */
+/* ---- arguments ------------------------------------------------------------------------------ */
 
 static int usage_error(const char *what, const char *value)
 {
@@ -226,8 +225,7 @@ static int parse_arguments(struct request *request, int argc, char **argv)
     return 0;
 }
 
-/* ---- progress
- * ------------------------------------------------------------------------------------ */
+/* ---- progress ------------------------------------------------------------------------------- */
 
 struct progress {
     int64_t begun_ms, shown_ms;
@@ -264,8 +262,7 @@ static void clear_line(struct progress *progress)
     progress->on_screen = 0;
 }
 
-/* ---- the work
- * ------------------------------------------------------------------------------------ */
+/* ---- the work ------------------------------------------------------------------------------- */
 
 struct job {
     struct fly_import *files[FLY_IMPORT_FILES_MAX + 1];

@@ -190,8 +190,7 @@ int fly_import_plan(struct fly_import_plan *plan, struct fly_import *const *file
     return FLY_OK;
 }
 
-/* ---- identity
- * ------------------------------------------------------------------------------------ */
+/* ---- identity ------------------------------------------------------------------------------- */
 
 /* A hash for names, not against adversaries: words mixed one after another, the length at the end.
  */

@@ -6,8 +6,7 @@
 
 #include "sim/import.h"
 
-/* ---- packing
- * ------------------------------------------------------------------------------------- */
+/* ---- packing -------------------------------------------------------------------------------- */
 
 /* Text as the wire takes it: valid UTF-8, at most FLY_STRING_MAX bytes; other bytes become '?'. */
 static void pack_text(struct fly_pack *pack, const char *text)
@@ -145,8 +144,7 @@ void fly_import_pack_start(struct fly_pack *pack, const struct fly_import_plan *
     pack_key_f64(pack, "magnification", start->magnification);
 }
 
-/* ---- writing
- * ------------------------------------------------------------------------------------- */
+/* ---- writing -------------------------------------------------------------------------------- */
 
 struct writer {
     const struct fly_import_plan *plan;

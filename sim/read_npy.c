@@ -228,8 +228,7 @@ int fly_read_npy(struct fly_import *out, int as_eds, const struct fly_import_opt
     return as_eds ? add_cube(out, array, options) : add_image(out, array);
 }
 
-/* ---- event lists
- * --------------------------------------------------------------------------------- */
+/* ---- event lists ---------------------------------------------------------------------------- */
 
 struct events {
     int64_t *line_at;  /* (height + 1) first photon of each line */

@@ -80,6 +80,12 @@ FLY_MUST_USE int fly_velox_stream_index(struct fly_velox_stream *stream, const c
                                         const struct fly_import_options *options);
 void fly_velox_stream_close(struct fly_velox_stream *stream); /* zeros are fine */
 
+/* Velox keeps its own sum of each segment. Equal: the stream is whole. Less in some channels and
+ * more in none: a sum over a part of the data, which is noted. More, with no equal sum beside it:
+ * the stream has lost events, FLY_EWIRE. Sums belong to streams by BinaryResult.Detector. */
+FLY_MUST_USE int fly_velox_check(struct fly_import *out, hid_t file,
+                                 const struct fly_velox_stream *streams, int32_t n_streams);
+
 /* The line callback: ctx is the stream. Asked for whole lines. */
 FLY_MUST_USE int fly_velox_stream_line(void *ctx, int64_t frame, int32_t y_px, int32_t x0_px,
                                        int32_t width_px, struct fly_import_photons *out);

@@ -12,6 +12,7 @@
  */
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -335,6 +336,9 @@ void *fly_recorder_write(void *recorder)
     struct fly_recorder *rec = recorder;
     struct writer w = {.rec = rec, .depth = rec->uring ? FLY_IO_WRITES : 1};
 
+    /* A batch thread does not push the one that woke it off its processor: append stays short on a busy
+     * machine. Refused, it costs that and nothing more. */
+    pthread_setschedparam(pthread_self(), SCHED_BATCH, &(struct sched_param){0});
     w.next_sync_ns = mono_ns() + rec->sync_ns;
     for (;;) {
         look(&w);

@@ -1,17 +1,16 @@
 /* What recording costs and carries, beside what the disk and the memory allow in the same run.
  *
  *   recording_durable      messages appended as fast as the ring takes them until the last one is durable,
- *                          MB/s of messages; reference: write(2) of 1 MiB blocks and one fdatasync, as
- *                          many bytes
+ *                          MB/s of messages; reference: write(2) of 1 MiB blocks, as many bytes, with one
+ *                          fdatasync at the end or one each 64 MiB, whichever is faster here
  *   recording_pwrite       the same without io_uring
  *   recording_append_p99   us a caller spends in append, messages paced; reference: us it would spend in
  *                          write(2) with an fdatasync each 50 ms
  *   recording_read         MB/s read and checked, from the page cache; reference: pread alone
  *   crc32c                 GB/s in cache; reference: the table
  *
- * One JSON object a line. ratio is median / reference.
+ * One JSON object a line. ratio is median / reference, of times reference / median: more is better.
  */
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,8 +20,7 @@
 
 #include "stream/recording.h"
 #include "stream/recording_format.h"
-
-int bench_recording(FILE *out, const char *dir);
+#include "tests/bench/bench.h"
 
 enum { RUNS = 5, BLOCK = 1 << 20, PACED = 4000 };
 static const size_t total_bytes = (size_t)512 << 20;
@@ -53,12 +51,13 @@ static void report(FILE *out, const char *name, size_t size, double value, const
     fprintf(out,
             "{\"name\": \"%s\", \"size\": %zu, \"threads\": 1, \"median\": %.4g, \"unit\": \"%s\", "
             "\"reference\": %.4g, \"ratio\": %.3f}\n",
-            name, size, value, unit, reference, value / reference);
+            name, size, value, unit, reference,
+            strcmp(unit, "us") == 0 ? reference / value : value / reference);
     fflush(out);
 }
 
-/* MB/s of plain blocks, synced at the end; below 0: the system refused. */
-static double plain_write(const char *path, const unsigned char *block)
+/* MB/s of plain blocks, synced each `each` bytes and at the end; below 0: the system refused. */
+static double plain_write(const char *path, const unsigned char *block, size_t each)
 {
     double begin;
     int fd;
@@ -69,7 +68,7 @@ static double plain_write(const char *path, const unsigned char *block)
         return -1.0;
     begin = now_s();
     for (size_t done = 0; done < total_bytes; done += BLOCK)
-        if (write(fd, block, BLOCK) != BLOCK)
+        if (write(fd, block, BLOCK) != BLOCK || ((done + BLOCK) % each == 0 && fdatasync(fd) < 0))
             goto fail;
     if (fdatasync(fd) < 0)
         goto fail;
@@ -121,10 +120,13 @@ fail:
     return -1.0;
 }
 
+/* Asleep between messages, as a stage is that waits for its socket. */
 static void pace(double *next, double period_s)
 {
-    while (now_s() < *next)
-        ;
+    double wait_s = *next - now_s();
+
+    if (wait_s > 0.0)
+        nanosleep(&(struct timespec){.tv_nsec = (long)(1e9 * wait_s)}, NULL);
     *next += period_s;
 }
 
@@ -229,36 +231,40 @@ static void bench_crc(FILE *out, const unsigned char *block)
     report(out, "crc32c", 65536, quantile(fast, RUNS, 0.5), "GB/s", quantile(plain, RUNS, 0.5));
 }
 
+/* FLY_EIO, FLY_ENOMEM: a case could not run. */
 int bench_recording(FILE *out, const char *dir)
 {
     static const struct {
         size_t size;
         double rate_hz;
     } paced[] = {{1280, 10000.0}, {65536, 4000.0}};
-    double plain[RUNS], uring[RUNS], pwrites[RUNS], reads[RUNS], plain_reads[RUNS];
+    double plain[2][RUNS], best, uring[RUNS], pwrites[RUNS], reads[RUNS], plain_reads[RUNS];
     unsigned char *block = malloc(BLOCK);
     char path[512];
-    int rc = -1;
+    int rc = FLY_EIO;
 
     if (!block)
-        return -1;
+        return fly_fail(FLY_ENOMEM, "bench: no memory for a block of %d bytes", BLOCK);
     snprintf(path, sizeof path, "%s/bench_recording.fly", dir);
     for (size_t i = 0; i < BLOCK; i += 8)
         memcpy(block + i, &(uint64_t){i * 0x9E3779B97F4A7C15u}, 8);
+    fly_fail(FLY_OK, "the system refused a plain write or read"); /* should no recorder have said more */
 
     bench_crc(out, block);
     for (int r = 0; r < RUNS; r++) {
-        plain[r] = plain_write(path, block);
+        plain[0][r] = plain_write(path, block, total_bytes);
+        plain[1][r] = plain_write(path, block, (size_t)64 << 20);
         uring[r] = recorded_write(path, block, 65536, 0);
         reads[r] = read_recording(path);
         plain_reads[r] = plain_read(path, block);
         pwrites[r] = recorded_write(path, block, 65536, 1);
-        if (plain[r] < 0 || uring[r] < 0 || pwrites[r] < 0 || reads[r] < 0 || plain_reads[r] < 0)
+        if (plain[0][r] < 0 || plain[1][r] < 0 || uring[r] < 0 || pwrites[r] < 0 || reads[r] < 0 || plain_reads[r] < 0)
             goto out;
     }
-    report(out, "recording_durable", 65536, quantile(uring, RUNS, 0.5), "MB/s", quantile(plain, RUNS, 0.5));
-    report(out, "recording_pwrite", 65536, quantile(pwrites, RUNS, 0.5), "MB/s",
-           quantile(plain, RUNS, 0.5));
+    best = quantile(plain[0], RUNS, 0.5);
+    best = best > quantile(plain[1], RUNS, 0.5) ? best : quantile(plain[1], RUNS, 0.5);
+    report(out, "recording_durable", 65536, quantile(uring, RUNS, 0.5), "MB/s", best);
+    report(out, "recording_pwrite", 65536, quantile(pwrites, RUNS, 0.5), "MB/s", best);
     report(out, "recording_read", 65536, quantile(reads, RUNS, 0.5), "MB/s",
            quantile(plain_reads, RUNS, 0.5));
     for (size_t i = 0; i < sizeof paced / sizeof paced[0]; i++) {
@@ -273,10 +279,8 @@ int bench_recording(FILE *out, const char *dir)
         report(out, "recording_append_p99", paced[i].size, quantile(us, RUNS, 0.5), "us",
                quantile(plain_us, RUNS, 0.5));
     }
-    rc = 0;
+    rc = FLY_OK;
 out:
-    if (rc < 0)
-        fprintf(stderr, "bench_recording: %s: %s\n", path, fly_fail_text());
     unlink(path);
     free(block);
     return rc;
@@ -285,6 +289,10 @@ out:
 #ifdef FLY_BENCH_MAIN
 int main(int argc, char **argv)
 {
-    return bench_recording(stdout, argc > 1 ? argv[1] : ".") < 0;
+    int rc = bench_recording(stdout, argc > 1 ? argv[1] : ".");
+
+    if (rc < 0)
+        fprintf(stderr, "bench_recording: %s\n", fly_fail_text());
+    return rc < 0;
 }
 #endif

@@ -197,6 +197,8 @@ def before_start_and_after_stop_there_is_no_session_to_speak_to():
         raw.lines("HAADF", IMAGE[16:17], 16)  # and one after it was drained
         grown = counters.wait_messages(raw.sent)
         assert grown.get("refused.after_stop") == 2, grown
+        with fly.controller() as control:  # while it drains, the same start is still a repeat
+            wait_until(lambda: control.status()["state"] == "idle", 5, "an idle Flyback")
         raw.send("start", "control", seq=1, **START)
         grown = counters.wait_messages(raw.sent)
         assert grown.get("refused.session_reused") == 1, grown

@@ -333,6 +333,30 @@ static inline void import_refused(const char *path, const struct fly_import_opti
     assert_non_null(strstr(fly_fail_text(), strrchr(path, '/') ? strrchr(path, '/') + 1 : path));
 }
 
+/* All records of a recording through the checks of the sink. */
+static inline void take_recording(struct taken *taken, const char *path)
+{
+    struct fly_disk disk = fly_disk_system();
+    struct fly_recording_info info;
+    struct fly_recording *recording;
+    struct fly_record record;
+    int rc;
+
+    if (fly_recording_open(&recording, path, &disk) < 0)
+        fail_msg("%s", fly_fail_text());
+    fly_recording_info(recording, &info);
+    while ((rc = fly_recording_next(recording, &record)) == FLY_OK)
+        assert_int_equal(take(taken, record.kind, record.t_ns, record.parts, record.n_parts),
+                         FLY_OK);
+    assert_int_equal(rc, FLY_EAGAIN);
+    fly_recording_info(recording, &info);
+    assert_true(info.finished);
+    assert_int_equal(info.good_bytes, info.file_bytes);
+    fly_recording_close(&recording);
+    assert_int_equal(taken->n_stop, 1);
+    assert_int_equal(taken->n_end, 1);
+}
+
 static inline int32_t segment_of(const struct taken *taken, const char *name)
 {
     for (int32_t i = 0; i < taken->start.n_segments; i++)
@@ -351,8 +375,7 @@ static inline int32_t detector_of(const struct taken *taken, const char *name)
     return -1;
 }
 
-/* ---- truth from .npy
- * ------------------------------------------------------------------------------ */
+/* ---- truth from .npy ------------------------------------------------------------------------ */
 
 static inline double npy_value(const struct fly_npy *npy, size_t i)
 {
@@ -418,8 +441,7 @@ static inline void assert_cube(const struct taken *taken, const char *segment, c
     free(bytes);
 }
 
-/* ---- folders and programs
- * ------------------------------------------------------------------------- */
+/* ---- folders and programs ------------------------------------------------------------------- */
 
 static char scratch[256]; /* this program's own folder */
 
@@ -446,6 +468,16 @@ static inline int scratch_remove(void **state)
     if (dir)
         closedir(dir);
     return rmdir(scratch);
+}
+
+/* A file of this text. */
+static inline void write_file(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "wb");
+
+    assert_non_null(file);
+    fputs(text, file);
+    fclose(file);
 }
 
 static inline int scratch_count(void)
@@ -504,8 +536,7 @@ static inline int run_python(const char *script)
     return 77;
 }
 
-/* ---- damaged files
- * -------------------------------------------------------------------------------- */
+/* ---- damaged files -------------------------------------------------------------------------- */
 
 static inline void tell_where(int signal)
 {
