@@ -200,11 +200,23 @@ class Control:
 
     def request_parts(self, op, args=None, timeout_s=None):
         """(result, payloads) of a request. RequestError when refused, FlybackTimeout without a reply."""
-        self._ids += 1
-        header = {"type": "request", "id": self._ids, "op": op, "args": {} if args is None else args}
-        self._socket.send_multipart([b"", pack_header(header)])
         wait_s = self.timeout_s if timeout_s is None else timeout_s
         end = time.monotonic() + wait_s
+        while True:
+            try:
+                return self._ask(op, {} if args is None else args, end, wait_s)
+            except RequestError as error:
+                # After a restart Flyback reads its recording first: a matter of moments.
+                if error.code != "resuming" or time.monotonic() > end:
+                    raise
+                time.sleep(0.05)
+
+    def _ask(self, op, args, end, wait_s):
+        """Ask once and wait for the reply until `end`."""
+        self._ids += 1
+        self._socket.send_multipart(
+            [b"", pack_header({"type": "request", "id": self._ids, "op": op, "args": args})]
+        )
         while True:
             left_ms = int(1000 * (end - time.monotonic()))
             if left_ms <= 0 or not self._socket.poll(left_ms):
@@ -667,8 +679,9 @@ class Viewer:
         self._sub = context.socket(zmq.SUB)
         self._sub.setsockopt(zmq.LINGER, 0)
         self._sub.connect(publish)
-        # start first: it tells a new session from a repeat of the old one
-        for topic in sorted(set(topics), key=lambda t: t != "start"):
+        # start first: it tells a new session from a repeat of the old one. In the order given: what is
+        # newest of each comes in the order in which it is asked for, and maps belong before their stop
+        for topic in sorted(dict.fromkeys(topics), key=lambda t: t != "start"):
             self._sub.setsockopt(zmq.SUBSCRIBE, topic.encode())
 
     def close(self):

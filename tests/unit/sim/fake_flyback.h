@@ -42,6 +42,7 @@ struct fake {
     struct fly_endpoint *pull, *pub, *router;
     uint64_t beats;
     int since_birth, finished;
+    unsigned char header[FLY_HEADER_MAX];
 };
 
 static const char *const fake_names[FAKE_STREAMS] = {"control", "haadf", "eds"};
@@ -106,7 +107,6 @@ static void fake_streams(const struct fake *f, struct fly_pub_streams *last, str
 
 static void fake_beat(struct fake *f)
 {
-    static unsigned char bytes[FLY_HEADER_MAX];
     struct fly_pub_id id = {.session = f->session, .seq = ++f->beats, .t_ns = 1};
     struct fly_pub_heartbeat beat = {.state = *f->session ? "running" : "idle"};
     struct fly_pub_message message;
@@ -116,7 +116,7 @@ static void fake_beat(struct fake *f)
         while (f->durable[i] + 1 < FAKE_SEQS && f->hash[i][f->durable[i] + 1])
             f->durable[i]++;
     fake_streams(f, &beat.last_seq, &beat.durable_seq);
-    fly_pack_init(&pack, bytes, sizeof bytes);
+    fly_pack_init(&pack, f->header, sizeof f->header);
     FLY_ASSERT(fly_pub_heartbeat(&message, &pack, &id, &beat) == FLY_OK);
     (void)!fly_endpoint_send(f->pub, message.parts, message.n_parts);
     int whole = f->stop_seq > 0;
@@ -128,7 +128,7 @@ static void fake_beat(struct fake *f)
 
         f->finished = 1;
         id.seq = 1;
-        fly_pack_init(&pack, bytes, sizeof bytes);
+        fly_pack_init(&pack, f->header, sizeof f->header);
         FLY_ASSERT(fly_pub_stop(&message, &pack, &id, &stop) == FLY_OK);
         (void)!fly_endpoint_send(f->pub, message.parts, message.n_parts);
     }
@@ -181,7 +181,6 @@ static void fake_take(struct fake *f, const struct fly_msg *msg)
 
 static void fake_answer(struct fake *f, const struct fly_msg *msg)
 {
-    static unsigned char bytes[FLY_HEADER_MAX];
     struct fly_pub_streams last, durable;
     struct fly_request request;
     struct fly_part parts[3];
@@ -190,7 +189,7 @@ static void fake_answer(struct fake *f, const struct fly_msg *msg)
     FLY_ASSERT(msg->n_parts == 3 && msg->parts[1].len == 0);
     FLY_ASSERT(fly_request_decode(&request, msg->parts + 2, 1) == FLY_REFUSE_NONE);
     FLY_ASSERT(strcmp(request.op, "status") == 0);
-    fly_pack_init(&pack, bytes, sizeof bytes);
+    fly_pack_init(&pack, f->header, sizeof f->header);
     fly_reply_begin(&pack, &request);
     fly_pack_map(&pack, 3);
     fly_pack_str(&pack, "session");

@@ -86,7 +86,7 @@ static int send_one(struct world *w, int stream, const char *type)
     struct fly_part parts[2] = {{header, pack.len}, {payload, sizeof payload}};
 
     w->hash[stream][seq] = fly_hash_parts(parts, 2) | 1;
-    for (int64_t until = fake_now_ms() + 20000; fake_now_ms() < until;) {
+    for (int64_t until = fake_now_ms() + 60000; fake_now_ms() < until;) {
         int rc = fly_sender_put(w->sender, stream, seq, parts, 2);
 
         if (rc != FLY_EAGAIN)
@@ -102,7 +102,7 @@ static int wait_stopped(struct world *w, struct fly_sender_report *report)
 {
     int rc = FLY_OK;
 
-    for (int64_t until = fake_now_ms() + 20000; rc == FLY_OK && fake_now_ms() < until;) {
+    for (int64_t until = fake_now_ms() + 60000; rc == FLY_OK && fake_now_ms() < until;) {
         rc = fly_sender_step(w->sender, 10);
         fly_sender_report(w->sender, report);
         if (report->stopped)
