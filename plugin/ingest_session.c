@@ -87,11 +87,12 @@ static int reserve_numbers(struct fly_ingest_session *s, int32_t n_streams)
     return FLY_OK;
 }
 
-static int open_recorder(struct fly_ingest_session *s, const char *path, int append)
+static int open_recorder(struct fly_ingest_session *s, const char *path, int append,
+                         struct fly_recorder **out)
 {
     const struct fly_options *o = s->config->options;
 
-    return fly_recorder_open(&s->recorder,
+    return fly_recorder_open(out,
                              &(struct fly_recorder_config){
                                  .path = path,
                                  .disk = s->config->disk,
@@ -140,7 +141,7 @@ static void begin_recording(struct fly_ingest_session *s, int32_t step_chips)
         fly_bus_event(s->config->bus, FLY_ERROR, "recording", NULL, 0, "%s: %s", o->recording.dir,
                       strerror(errno));
     recording_path(s, s->info->id, path, sizeof path);
-    if (open_recorder(s, path, 0) < 0) {
+    if (open_recorder(s, path, 0, &s->recorder) < 0) {
         fly_bus_event(s->config->bus, FLY_ERROR, "recording", NULL, 0,
                       "session %s runs WITHOUT a recording: %s", s->info->id, fly_fail_text());
         return;
@@ -244,28 +245,31 @@ int fly_ingest_session_restore(struct fly_ingest_session *session, const struct 
     return FLY_OK;
 }
 
-int fly_ingest_session_reopen(struct fly_ingest_session *session, const char *path)
+int fly_ingest_session_append(struct fly_ingest_session *session, const char *path,
+                              struct fly_recorder **recorder)
+{
+    return open_recorder(session, path, 1, recorder);
+}
+
+void fly_ingest_session_reopen(struct fly_ingest_session *session, struct fly_recorder **recorder)
 {
     struct fly_ingest_session *s = session;
     unsigned char bytes[64];
     struct fly_pack pack;
     uint64_t ticket;
-    int rc;
 
-    if (!s->info)
-        return FLY_OK;
-    rc = open_recorder(s, path, 1);
-    if (rc < 0)
-        return rc;
+    FLY_ASSERT(s->info && !s->recorder);
+    s->recorder = *recorder;
+    *recorder = NULL;
     /* release: the engine stage journals only once it sees the recorder, and thinks only after that. */
     atomic_store_explicit(&s->info->recorder, s->recorder, memory_order_release);
     fly_pack_init(&pack, bytes, sizeof bytes);
     fly_pack_map(&pack, 1);
     fly_pack_str(&pack, "t_ns");
     fly_pack_int(&pack, unix_ns(s));
-    rc = fly_recorder_append(s->recorder, FLY_REC_RESUME, unix_ns(s), &(struct fly_part){bytes, pack.len}, 1,
-                             &ticket);
-    return rc == FLY_EAGAIN ? FLY_OK : rc;
+    if (fly_recorder_append(s->recorder, FLY_REC_RESUME, unix_ns(s), &(struct fly_part){bytes, pack.len}, 1,
+                            &ticket) < 0)
+        fly_bus_event(s->config->bus, FLY_WARNING, "recording", NULL, 0, "%s", fly_fail_text());
 }
 
 /* ---- messages ---------------------------------------------------------------------------------- */

@@ -65,7 +65,11 @@ FLY_MUST_USE int fly_ingest_session_restore(struct fly_ingest_session *session,
                                             const struct fly_part *header,
                                             const struct fly_options *options, uint64_t ticket,
                                             int32_t step_chips);
-FLY_MUST_USE int fly_ingest_session_reopen(struct fly_ingest_session *session, const char *path);
+
+/* Open an unfinished file to go on with, and, once it was read back, take it as the session's. */
+FLY_MUST_USE int fly_ingest_session_append(struct fly_ingest_session *session, const char *path,
+                                           struct fly_recorder **recorder);
+void fly_ingest_session_reopen(struct fly_ingest_session *session, struct fly_recorder **recorder);
 
 /* Tell the publisher and whoever asks for the status. The engine stage has been handed the session by
  * then: a request that follows finds it. */

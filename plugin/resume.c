@@ -125,21 +125,20 @@ static int find(char *out, size_t cap, const char *dir, const struct fly_disk *d
     return found;
 }
 
-int fly_resume_open(struct fly_resume **out, const struct fly_options *options, const struct fly_disk *disk)
+int fly_resume_find(char *path, size_t cap, const struct fly_options *options, const struct fly_disk *disk)
 {
-    struct fly_resume *r;
+    return options->recording.enabled && find(path, cap, options->recording.dir, disk);
+}
+
+int fly_resume_open(struct fly_resume **out, const char *path, const struct fly_options *options,
+                    const struct fly_disk *disk)
+{
+    struct fly_resume *r = calloc(1, sizeof *r);
     int rc;
 
-    *out = NULL;
-    if (!options->recording.enabled)
-        return FLY_OK;
-    r = calloc(1, sizeof *r);
     if (!r)
-        return fly_fail(FLY_ENOMEM, "no memory to look for unfinished recordings");
-    if (!find(r->path, sizeof r->path, options->recording.dir, disk)) {
-        free(r);
-        return FLY_OK;
-    }
+        return fly_fail(FLY_ENOMEM, "%s: no memory to read it back", path);
+    snprintf(r->path, sizeof r->path, "%s", path);
     r->options = *options;
     rc = fly_follow_options(r->path, &r->options);
     if (rc == FLY_OK)

@@ -12,9 +12,14 @@
 
 struct fly_resume;
 
-/* Find the newest unfinished recording in recording.dir. *out is NULL after FLY_OK when there is none. */
-FLY_MUST_USE int fly_resume_open(struct fly_resume **out, const struct fly_options *options,
-                                 const struct fly_disk *disk);
+/* The path of the newest unfinished recording in recording.dir: 1 when there is one. Files that hold
+ * nothing measured (a kill came before the start was on disk) are removed. */
+int fly_resume_find(char *path, size_t cap, const struct fly_options *options, const struct fly_disk *disk);
+
+/* Begin to read it. Its recorder is open for appending by then: only so does the file end where it
+ * ends, with no write of a dead process still under way. */
+FLY_MUST_USE int fly_resume_open(struct fly_resume **out, const char *path,
+                                 const struct fly_options *options, const struct fly_disk *disk);
 void fly_resume_close(struct fly_resume **resume);
 const char *fly_resume_path(const struct fly_resume *resume);
 

@@ -27,6 +27,7 @@ struct fly_stage_ingest {
 
     struct fly_ingest_session session; /* open, or the last one */
     struct fly_resume *resume;         /* while a recording is read back */
+    struct fly_recorder *appending;    /* that recording, until the session takes it */
     struct fly_start *start;           /* scratch of decode */
 
     struct fly_msg hand; /* taken from the socket, not yet accepted */
@@ -63,6 +64,8 @@ void fly_stage_ingest_close(struct fly_stage_ingest **stage)
     if (!s)
         return;
     fly_resume_close(&s->resume);
+    if (s->appending && fly_recorder_close(&s->appending) < 0)
+        fly_bus_event(s->config.bus, FLY_ERROR, "recording", NULL, 0, "%s", fly_fail_text());
     fly_ingest_session_fini(&s->session);
     if (s->has_hand)
         fly_msg_close(&s->hand);
@@ -83,7 +86,23 @@ void fly_stage_ingest_close(struct fly_stage_ingest **stage)
 
 int fly_stage_ingest_resume(struct fly_stage_ingest *stage)
 {
-    return fly_resume_open(&stage->resume, stage->config.options, &stage->config.disk);
+    const struct fly_options *options = stage->config.options;
+    char path[FLY_OPTION_TEXT_CAP + 280];
+    int rc;
+
+    if (!fly_resume_find(path, sizeof path, options, &stage->config.disk))
+        return FLY_OK;
+    rc = fly_ingest_session_append(&stage->session, path, &stage->appending);
+    if (rc == FLY_OK)
+        rc = fly_resume_open(&stage->resume, path, options, &stage->config.disk);
+    if (rc < 0) {
+        /* Told, and left as it is: an old session must not keep a new one from running. */
+        fly_bus_event(stage->config.bus, FLY_ERROR, "resume", NULL, 0, "%s is not gone on with: %s", path,
+                      fly_fail_text());
+        if (stage->appending && fly_recorder_close(&stage->appending) < 0)
+            fly_bus_event(stage->config.bus, FLY_ERROR, "recording", NULL, 0, "%s", fly_fail_text());
+    }
+    return FLY_OK;
 }
 
 void fly_stage_ingest_wake(struct fly_stage_ingest *stage)
@@ -299,10 +318,8 @@ static int take_recorded(struct fly_stage_ingest *stage)
         return 0;
     rc = fly_resume_next(stage->resume, session, stage->start, &r);
     if (rc == FLY_EAGAIN) {
-        rc = fly_ingest_session_reopen(session, fly_resume_path(stage->resume));
-        if (rc < 0)
-            fly_bus_event(stage->config.bus, FLY_ERROR, "resume", NULL, 0,
-                          "session %s goes on without a recording: %s", session->info->id, fly_fail_text());
+        if (session->info)
+            fly_ingest_session_reopen(session, &stage->appending);
         end_resume(stage);
         return 1;
     }

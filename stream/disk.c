@@ -8,7 +8,23 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
+
+enum { LOCK_TRIES = 200, LOCK_PAUSE_NS = 10 * 1000 * 1000 }; /* two seconds */
+
+/* Two writers would interleave their records. The lock goes with the last reference to the file: a killed
+ * writer's requests may be in the kernel's hands for a moment after it is gone, and write, so whoever
+ * starts again at once waits for them here. Where the file system knows no locks, there is none. */
+static int lock_file(int fd)
+{
+    for (int i = 0; flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK; i++) {
+        if (i == LOCK_TRIES)
+            return -EWOULDBLOCK;
+        nanosleep(&(struct timespec){.tv_nsec = LOCK_PAUSE_NS}, NULL);
+    }
+    return 0;
+}
 
 static int system_open(void *ctx, const char *path, int flags, int mode)
 {
@@ -19,9 +35,7 @@ static int system_open(void *ctx, const char *path, int flags, int mode)
     while (fd < 0 && errno == EINTR);
     if (fd < 0)
         return -errno;
-    /* Two writers would interleave their records. The lock goes with the last descriptor, so a killed
-     * writer holds none. Where the file system knows no locks, there is none to hold. */
-    if ((flags & O_ACCMODE) != O_RDONLY && flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK) {
+    if ((flags & O_ACCMODE) != O_RDONLY && lock_file(fd) < 0) {
         close(fd);
         return -EWOULDBLOCK;
     }

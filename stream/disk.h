@@ -12,7 +12,8 @@
 #include "engine/base/err.h"
 
 struct fly_disk {
-    /* open(2). Opened for writing, the file is locked against a second writer: -EWOULDBLOCK. */
+    /* open(2). Opened for writing, the file is locked against a second writer: -EWOULDBLOCK, after
+     * two seconds in which the first may be a dead one's last requests. */
     int (*open)(void *ctx, const char *path, int flags, int mode);
     int64_t (*size)(void *ctx, int fd);
     int64_t (*pread)(void *ctx, int fd, void *bytes, size_t len, int64_t at);

@@ -148,10 +148,10 @@ class Flyback:
             except subprocess.TimeoutExpired:
                 self.kill()
                 status = "none within 5 s of SIGTERM"
-        if kind is not None:
+        if kind is not None or status not in (None, 0):
             if status is None:
                 print("---- flyback run was gone already: exit status %s" % self.process.returncode)
-            print("---- the log of flyback run\n%s----" % self.log_text()[-6000:])
+            print("---- the log of flyback run\n%s----" % self.log_text()[-12000:])
         if self.own:
             shutil.rmtree(self.folder, ignore_errors=True)
         if kind is None and status not in (None, 0):

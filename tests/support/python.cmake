@@ -19,6 +19,6 @@ function(fly_python name script)
   add_test(NAME ${name} COMMAND ${FLY_PYTHON} -B -u ${script})
   set_tests_properties(${name} PROPERTIES
     LABELS "${arg_LABELS}" TIMEOUT ${fly_python_timeout} SKIP_RETURN_CODE 77
-    ENVIRONMENT "FLYBACK=$<TARGET_FILE:flyback>;FLY_TEST_SLOW=${fly_test_slow};FLY_BUILD=${CMAKE_BINARY_DIR};FLY_SANITIZE=${FLY_SANITIZE}"
+    ENVIRONMENT "FLYBACK=$<TARGET_FILE:flyback>;FLY_TEST_SLOW=${fly_test_slow};TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/support/tsan.supp"
     RUN_SERIAL "$<BOOL:${arg_SERIAL}>")
 endfunction()

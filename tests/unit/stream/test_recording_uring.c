@@ -182,13 +182,14 @@ static void write_until_killed(const char *path, int pipe_fd, int append, int wr
     struct fly_recorder_config config = records_config(path, NULL);
     struct fly_recorder *recorder = NULL;
     struct fly_recorder_status status;
-    uint64_t said = 0, ticket;
+    uint64_t said, ticket;
 
     config.sync_ms = 1;
     config.writers = writers;
     if (fly_recorder_open(&recorder, &config, append) < 0)
         _exit(1);
     fly_recorder_status(recorder, &status);
+    said = status.durable; /* no news */
     for (ticket = status.appended + 1;;) {
         uint64_t durable;
         int rc = sample_append(recorder, ticket, RECORDS_PART_MAX);
