@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -177,6 +178,7 @@ static int spawn(pid_t *pid, char *const *argv, const char *out_file, const char
         return FLY_OK;
     /* A group of their own: Ctrl-C comes to us, and we end them in order. */
     setpgid(0, 0);
+    prctl(PR_SET_PDEATHSIG, SIGTERM); /* nor do they stay when we are killed */
     if ((out_file && !freopen(out_file, "w", stdout)) || (err_file && !freopen(err_file, "w", stderr)))
         _exit(1);
     execv("/proc/self/exe", argv);

@@ -262,7 +262,7 @@ def a_change_survives_a_kill_once_it_was_answered():
         before = {m: exact(control, m) for m in MODALITIES}
         fly.kill()
         fly.start()
-        assert control.status()["session"] == sender.session
+        wait_until(lambda: control.status()["session"] == sender.session, 10, "the session to be open again")
         for modality in MODALITIES:
             again = exact(control, modality)
             same_map(again, before[modality], modality)

@@ -21,7 +21,7 @@ MODALITIES = ("haadf", "eds", "ensemble")
 SIDE = CASE.params["chip"]
 ROWS = CASE.params["rows"]
 MESSAGES = 2 * CASE.shape[0]  # a line and its photons
-KILLS = 20 if SLOW == 1 else 8  # each takes some seconds under a sanitizer
+KILLS = 20
 SEED = 20
 
 

@@ -781,12 +781,17 @@ class _Scan:
             if self.image.ndim == 2:
                 self.image = self.image[None]
             if self.image.ndim != 3:
-                raise FlybackError("--haadf %s: shape %s, (H, W) or (frames, H, W) is needed" % (args.haadf, self.image.shape))
+                raise FlybackError(
+                    "--haadf %s: shape %s, (H, W) or (frames, H, W) is needed" % (args.haadf, self.image.shape)
+                )
             self.shape = self.image.shape[1:]
         if args.eds:
             self.cube = _load(args.eds, "--eds")
             if self.cube.ndim != 3 or self.cube.dtype.kind not in "ui":
-                raise FlybackError("--eds %s: %s %s, whole counts (H, W, channels) are needed" % (args.eds, self.cube.dtype, self.cube.shape))
+                raise FlybackError(
+                    "--eds %s: %s %s, whole counts (H, W, channels) are needed"
+                    % (args.eds, self.cube.dtype, self.cube.shape)
+                )
             if self.cube.dtype.kind == "i":
                 if self.cube.size and self.cube.min() < 0:
                     raise FlybackError("--eds %s: counts below 0" % args.eds)
@@ -867,7 +872,8 @@ def _cmd_send(args):
     with Sender(args.ingest, args.control, args.publish, session=args.session, on_event=told) as sender:
         eds = []
         if scan.cube is not None or scan.events is not None:
-            eds = [{"name": "EDS", "n_channels": scan.n_channels, "ev_per_channel": args.ev_per_channel, "ev_offset": args.ev_offset}]
+            axis = {"ev_per_channel": args.ev_per_channel, "ev_offset": args.ev_offset}
+            eds = [dict(axis, name="EDS", n_channels=scan.n_channels)]
         sender.start(
             scan.shape,
             [(args.detector, scan.image.dtype)] if scan.image is not None else [],
@@ -894,7 +900,8 @@ def _cmd_send(args):
                     while time.monotonic() - began < (frame * height + y + h) / args.line_rate:
                         sender.poll(0.005)
         sender.stop()
-        print("sent %s; all of it is at Flyback" % ", ".join("%s %d" % kv for kv in sorted(sender.last_seq.items())), file=sys.stderr)
+        sent = ", ".join("%s %d" % item for item in sorted(sender.last_seq.items()))
+        print("sent %s; all of it is at Flyback" % sent, file=sys.stderr)
 
 
 def _cmd_watch(args):
@@ -913,11 +920,18 @@ def _cmd_watch(args):
                 elif kind == "event":
                     print("event %s %s: %s" % (header.get("level"), header.get("code"), header.get("text")))
                 elif kind == "start":
-                    print("start %s: %s chips of %s px%s" % (header.get("session"), header.get("grid_shape"), header.get("chip_px"), ", resumed" if header.get("resumed") else ""))
+                    print(
+                        "start %s: %s chips of %s px%s"
+                        % (header.get("session"), header.get("grid_shape"), header.get("chip_px"),
+                           ", resumed" if header.get("resumed") else "")
+                    )
                 elif kind == "metrics":
                     print("latency %s ms" % (header.get("latency_ms"),))
                 elif kind == "stop":
-                    print("stop %s: %s, complete %s" % (header.get("session"), header.get("exit_status"), header.get("complete")))
+                    print(
+                        "stop %s: %s, complete %s"
+                        % (header.get("session"), header.get("exit_status"), header.get("complete"))
+                    )
                     if args.until_stop:
                         return
             sys.stdout.flush()
