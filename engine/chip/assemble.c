@@ -130,6 +130,18 @@ static unsigned char *slot_values(const struct fly_assembly *a, int32_t slot)
     return a->values + (size_t)slot * (size_t)a->cover->side * (size_t)a->cover->side * a->size;
 }
 
+/* One pixel of the commonest type, without a call: 16-bit counts into a 128-bit sum. */
+static inline void add_u16(uint64_t *sum, const unsigned char *values, int32_t i, uint64_t ns, int sign)
+{
+    unsigned __int128 wide;
+    uint16_t v;
+
+    memcpy(&v, values + (size_t)i * sizeof v, sizeof v);
+    memcpy(&wide, sum, sizeof wide);
+    wide = sign > 0 ? wide + (unsigned __int128)v * ns : wide - (unsigned __int128)v * ns;
+    memcpy(sum, &wide, sizeof wide);
+}
+
 /* Add (sign 1) or take away (sign -1) what a chip has of a frame; returns how many pixels that was. */
 static int32_t fold(struct fly_assembly *a, const struct fly_cover_frame *record, int32_t chip, int sign)
 {
@@ -153,7 +165,11 @@ static int32_t fold(struct fly_assembly *a, const struct fly_cover_frame *record
             if (!mark)
                 continue;
             ns = dwell[mark - 1];
-            fly_exact_add(a->config.dtype, sums + at * (size_t)a->limbs, values, (size_t)(run.at + i), ns, sign);
+            if (a->config.dtype == FLY_U16)
+                add_u16(sums + at * 2, values, run.at + i, ns, sign);
+            else
+                fly_exact_add(a->config.dtype, sums + at * (size_t)a->limbs, values, (size_t)(run.at + i), ns,
+                              sign);
             if (sign > 0) {
                 a->unmeasured[chip] -= weights[at] == 0;
                 weights[at] += ns;

@@ -74,16 +74,6 @@ void fly_exact_add(enum fly_dtype dtype, uint64_t *sum, const void *array, size_
     double value;
     u128 wide;
 
-    if (dtype == FLY_U16) {
-        /* the common case, without a detour */
-        uint16_t v;
-
-        memcpy(&v, (const unsigned char *)array + i * sizeof v, sizeof v);
-        memcpy(&wide, sum, sizeof wide);
-        wide = sign > 0 ? wide + (u128)v * weight : wide - (u128)v * weight;
-        memcpy(sum, &wide, sizeof wide);
-        return;
-    }
     value = fly_dtype_value(dtype, array, i);
     if (fly_dtype_is_float(dtype)) {
         add_float(dtype, sum, value, weight, sign);
