@@ -40,6 +40,8 @@ struct fly_engine {
 
     int range_known;
     double lo, hi;
+    int32_t range_row;   /* rows above it, of those the range is taken from, are all there in frame 0 */
+    unsigned char *row;  /* (W) items and (W) marks, scratch */
 
     /* embedding */
     int32_t width;       /* D */
@@ -140,6 +142,7 @@ static size_t lay_out(struct fly_engine *e, struct fly_arena *arena, int32_t exe
         e->mean = take(arena, &need, (size_t)exec_width * side * side, sizeof(double));
         e->fresh = take(arena, &need, (size_t)unit * (size_t)embed_width(config), sizeof(float));
         e->picked = take(arena, &need, (size_t)unit, sizeof(int32_t));
+        e->row = take(arena, &need, (size_t)config->grid.width_px, fly_dtype_size(config->dtype) + 1);
     }
     e->dirty = take(arena, &need, k, sizeof(int32_t));
     for (int m = 0; m < FLY_MODALITIES; m++) {
@@ -340,36 +343,55 @@ static void eds_changed(struct fly_engine *e, int64_t stamp)
         }
 }
 
-/* The 0.1 and 99.9 percentiles of the topmost chip rows of a frame (D5): settled once, so that no
- * later pixel can revise every embedding. */
-static void settle_range(struct fly_engine *e, int64_t frame, int partial)
+/* The pixels that the range is taken from: the topmost chip rows, as wide as the grid. */
+static struct fly_rect range_rect(const struct fly_engine *e)
 {
     const struct fly_grid *grid = &e->config.grid;
     int32_t rows = e->config.range_rows < grid->rows ? e->config.range_rows : grid->rows;
-    struct fly_rect rect = {0, 0, (rows - 1) * grid->pitch_px + grid->side_px,
-                            (grid->cols - 1) * grid->pitch_px + grid->side_px};
+
+    return (struct fly_rect){0, 0, (rows - 1) * grid->pitch_px + grid->side_px,
+                             (grid->cols - 1) * grid->pitch_px + grid->side_px};
+}
+
+/* Are they all there in frame 0? Each row is asked until it is, and never again. */
+static int range_rows_there(struct fly_engine *e)
+{
+    struct fly_rect rect = range_rect(e);
+    uint8_t *there = e->row + (size_t)rect.w * fly_dtype_size(e->config.dtype);
+
+    while (e->range_row < rect.h &&
+           fly_assembly_frame(e->assembly, 0, (struct fly_rect){e->range_row, 0, 1, rect.w}, e->row, there) ==
+               FLY_OK)
+        e->range_row++;
+    return e->range_row == rect.h;
+}
+
+/* The 0.1 and 99.9 percentiles of what is there of those rows (D5): settled once, so that no later pixel
+ * can revise every embedding. */
+static void settle_range(struct fly_engine *e, int64_t frame)
+{
+    struct fly_rect rect = range_rect(e);
     size_t count = (size_t)rect.h * (size_t)rect.w, size = fly_dtype_size(e->config.dtype);
     struct fly_alloc alloc = e->arena.alloc;
-    size_t bytes = count * (size + 1 + sizeof(double));
-    unsigned char *room = alloc.get(alloc.ctx, bytes);
+    double *values = alloc.get(alloc.ctx, count * sizeof *values);
+    uint8_t *there = e->row + (size_t)rect.w * size;
     int64_t n = 0;
 
-    if (!room)
+    if (!values)
         return; /* tried again with the next rectangle */
-    double *values = (double *)room;
-    unsigned char *pixels = room + count * sizeof(double);
-    uint8_t *there = pixels + count * size;
+    for (int32_t y = 0; y < rect.h; y++) {
+        int rc = fly_assembly_frame(e->assembly, frame, (struct fly_rect){y, 0, 1, rect.w}, e->row, there);
 
-    if (fly_assembly_frame(e->assembly, frame, rect, pixels, there) == FLY_OK || partial)
-        for (size_t i = 0; i < count; i++)
-            if (there[i])
-                values[n++] = fly_dtype_value(e->config.dtype, pixels, i);
+        for (int32_t x = 0; (rc == FLY_OK || rc == FLY_EAGAIN) && x < rect.w; x++)
+            if (there[x])
+                values[n++] = fly_dtype_value(e->config.dtype, e->row, (size_t)x);
+    }
     if (n > 0) {
         e->lo = fly_percentile(values, n, 0.1);
         e->hi = fly_percentile(values, n, 99.9);
         e->range_known = 1;
     }
-    alloc.put(alloc.ctx, room, bytes);
+    alloc.put(alloc.ctx, values, count * sizeof *values);
 }
 
 int fly_engine_lines(struct fly_engine *engine, int64_t frame, struct fly_rect rect, const void *pixels,
@@ -381,8 +403,8 @@ int fly_engine_lines(struct fly_engine *engine, int64_t frame, struct fly_rect r
     if (rc < 0)
         return rc;
     image_changed(engine, stamp);
-    if (!engine->range_known && frame == 0)
-        settle_range(engine, 0, 0);
+    if (!engine->range_known && frame == 0 && range_rows_there(engine))
+        settle_range(engine, 0);
     return FLY_OK;
 }
 
@@ -420,7 +442,7 @@ void fly_engine_finish(struct fly_engine *engine)
         int64_t lowest = fly_assembly_lowest_frame(engine->assembly);
 
         if (!engine->range_known && lowest >= 0)
-            settle_range(engine, lowest, 1);
+            settle_range(engine, lowest);
         fly_assembly_finish(engine->assembly);
         image_changed(engine, 0);
     }

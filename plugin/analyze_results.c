@@ -460,7 +460,7 @@ int fly_results_write(struct fly_session *session, const struct fly_analysis *an
         if (rc == FLY_OK)
             rc = write_fewshot(&out, FLY_EDS, "spec");
     }
-    if (rc == FLY_OK)
+    if (rc == FLY_OK && plan->image > 0 && plan->n_segments)
         rc = write_ensembles(&out);
     if (rc == FLY_OK)
         rc = write_json(&out, embedder);

@@ -113,6 +113,7 @@ struct fly_bus {
     struct fly_clock clock;
     int publish_wake_fd;      /* the publisher's eventfd */
     atomic_int publish_sleeps;
+    atomic_int reading_back;  /* 1 while a restart reads its recording: requests wait, so that an answer means ready */
     atomic_uint_fast64_t counters[FLY_COUNTERS];
     atomic_uint_fast64_t refused[FLY_REFUSALS];
     /* under lock */

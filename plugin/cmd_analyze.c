@@ -434,7 +434,7 @@ static int write_all(struct run *run)
         const struct fly_plan *plan = &fly_session_facts(run->session)->plan;
         char path[2048];
 
-        if ((m == FLY_HAADF && plan->image < 0) || (m == FLY_EDS && !plan->n_segments))
+        if ((m != FLY_EDS && plan->image < 0) || (m != FLY_HAADF && !plan->n_segments))
             continue;
         snprintf(path, sizeof path, "%s/map_fewshot_%s.png", run->out, fly_modality_name((enum fly_modality)m));
         rc = fly_results_picture(run->session, (enum fly_modality)m, path);

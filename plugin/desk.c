@@ -295,6 +295,8 @@ int fly_desk_requests(struct fly_stage_publish *s)
     struct fly_msg msg;
     int n = 0;
 
+    if (atomic_load(&s->config.bus->reading_back))
+        return 0;
     while (n < REQUESTS_A_TURN && fly_endpoint_recv(s->config.control, &msg) == FLY_OK) {
         fly_count(s->config.bus, FLY_COUNT_REQUESTS, 1);
         take_request(s, &msg);

@@ -95,6 +95,7 @@ int fly_stage_ingest_resume(struct fly_stage_ingest *stage)
     rc = fly_ingest_session_append(&stage->session, path, &stage->appending);
     if (rc == FLY_OK)
         rc = fly_resume_open(&stage->resume, path, options, &stage->config.disk);
+    atomic_store(&stage->config.bus->reading_back, rc == FLY_OK);
     if (rc < 0) {
         /* Told, and left as it is: an old session must not keep a new one from running. */
         fly_bus_event(stage->config.bus, FLY_ERROR, "resume", NULL, 0, "%s is not gone on with: %s", path,
@@ -194,11 +195,11 @@ static int take_start(struct fly_stage_ingest *stage, const struct fly_ingest *m
     if (session->info && strcmp(session->info->id, msg->session) == 0) {
         const struct fly_part first = {session->info->header, session->info->header_len};
 
-        if (session->phase != FLY_PHASE_ENDED && fly_start_same(&first, &raw->parts[0]))
+        if (session->phase < FLY_PHASE_DRAINING && fly_start_same(&first, &raw->parts[0]))
             fly_ingest_session_repeat(session, msg, raw);
         else
             fly_bus_refuse(bus, FLY_REFUSE_SESSION_REUSED,
-                           session->phase == FLY_PHASE_ENDED
+                           session->phase >= FLY_PHASE_DRAINING
                                ? "this session was stopped; a new one needs an id of its own"
                                : "this session is open with another start");
         return FLY_OK;
@@ -304,6 +305,8 @@ static void end_resume(struct fly_stage_ingest *stage)
     if (stage->session.info)
         atomic_store(&stage->session.info->resuming, 0);
     fly_stage_engine_wake(stage->config.engine);
+    atomic_store(&stage->config.bus->reading_back, 0);
+    fly_bus_wake_publisher(stage->config.bus);
 }
 
 /* One record of an unfinished recording: the same way as from the socket, but it is on disk already. */

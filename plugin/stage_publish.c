@@ -469,7 +469,8 @@ int fly_stage_publish_step(struct fly_stage_publish *stage)
 void fly_stage_publish_wait(struct fly_stage_publish *stage, int32_t timeout_ms)
 {
     struct fly_stage_publish *s = stage;
-    struct fly_endpoint *endpoints[2] = {s->config.control, s->config.publish};
+    struct fly_endpoint *endpoints[2] = {s->config.publish, s->config.control};
+    int listening = atomic_load(&s->config.bus->reading_back) ? 1 : 2;
     struct fly_bus *bus = s->config.bus;
     int quiet;
 
@@ -479,7 +480,7 @@ void fly_stage_publish_wait(struct fly_stage_publish *stage, int32_t timeout_ms)
     quiet = !bus->mail_full && !bus->event_len && !bus->end.serial && !bus->opened;
     pthread_mutex_unlock(&bus->lock);
     if (quiet && fly_ring_len(fly_stage_engine_replies(s->config.engine)) == 0 &&
-        fly_net_wait(endpoints, 2, 0, bus->publish_wake_fd, timeout_ms) == FLY_OK)
+        fly_net_wait(endpoints, listening, 0, bus->publish_wake_fd, timeout_ms) == FLY_OK)
         fly_wake_clear(bus->publish_wake_fd);
     atomic_store_explicit(&bus->publish_sleeps, 0, memory_order_seq_cst);
 }
