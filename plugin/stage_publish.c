@@ -164,6 +164,8 @@ static void streams_of_counts(struct fly_pub_streams *out, const struct fly_sess
         }
 }
 
+static int take_maps(struct fly_stage_publish *s);
+
 static int take_end(struct fly_stage_publish *s)
 {
     struct fly_bus *bus = s->config.bus;
@@ -178,6 +180,8 @@ static int take_end(struct fly_stage_publish *s)
     pthread_mutex_unlock(&bus->lock);
     if (!there)
         return 0;
+    /* The final maps were posted before the end was: they may have come since this turn looked. */
+    take_maps(s);
     struct fly_pub_id id = next_id(s, FLY_TOPIC_STOP);
     struct fly_pub_stop stop = {.exit_status = end.exit_status,
                                 .reason = end.reason,
