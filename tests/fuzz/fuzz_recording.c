@@ -54,6 +54,13 @@ struct told {
     int64_t good_bytes;
 };
 
+/* Field by field: what lies between the fields is nobody's promise. */
+static int same(const struct told *a, const struct told *b)
+{
+    return a->opened == b->opened && a->records == b->records && a->damages == b->damages &&
+           a->last_ticket == b->last_ticket && a->sum == b->sum && a->good_bytes == b->good_bytes;
+}
+
 static struct told read_all(const struct fly_disk *table, size_t len)
 {
     struct told told = {0};
@@ -128,7 +135,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         put_checksums_right(disk.file.bytes, disk.file.len);
     told = read_all(&table, len - 1);
     again = read_all(&table, len - 1);
-    require(memcmp(&told, &again, sizeof told) == 0);
+    require(same(&told, &again));
     if (data[0] & 2)
         go_on(&disk, &table, &told);
     fault_fini(&disk);
