@@ -65,6 +65,7 @@ static void print_help(void)
            "  --emb FILE          embeddings (chips, width) in place of the embedding stage\n"
            "  --order ORDER       raster (default) or random:SEED; results are the same bytes\n"
            "  --epochs            with SESSION.fly: follow its journal and write every interim map as well\n"
+           "                      (epoch_<number>_<modality>.npy, ..._confidence.npy, ..._age.npy)\n"
            "  --no-pictures       arrays and result.json alone\n"
            "  --config FILE, --set key=value   settings; the later wins\n"
            "  --out DIR           where results go; made when it is not there\n"
@@ -274,6 +275,21 @@ static int check_emb(const struct run *run, const struct fly_plan *plan)
     return FLY_OK;
 }
 
+/* A recording names its network's weights by where they lay when it was made. */
+static int open_embedder(struct run *run)
+{
+    const char *weights = run->options.embed.weights;
+    int rc = fly_embedder_from_options(&run->embedder, &run->options, run->exec.width);
+
+    if (rc == FLY_EIO && run->session_path &&
+        strncmp(fly_options_origin(&run->options, "embed.weights"), FLY_FOLLOW_ORIGIN, strlen(FLY_FOLLOW_ORIGIN)) == 0)
+        rc = fly_fail(FLY_EIO,
+                      "%s was recorded with embed.weights %s, and that cannot be read (%s): say where the "
+                      "weights lie now with --set embed.weights=FILE",
+                      run->session_path, weights, fly_fail_text());
+    return rc;
+}
+
 static int open_session(struct run *run, const char *id, const struct fly_start *start,
                         const struct fly_part *header, int32_t step_chips)
 {
@@ -285,7 +301,7 @@ static int open_session(struct run *run, const char *id, const struct fly_start 
     info->step_chips = step_chips;
     rc = check_emb(run, &info->plan);
     if (rc == FLY_OK && !run->emb && info->plan.image > 0)
-        rc = fly_embedder_from_options(&run->embedder, &run->options, run->exec.width);
+        rc = open_embedder(run);
     if (rc == FLY_OK)
         rc = fly_session_open(&run->session, info, run->embedder,
                               run->emb ? (const float *)run->analysis.emb.npy.data : NULL,
@@ -338,30 +354,44 @@ static int follow_open(void *ctx, const char *id, const struct fly_start *start,
     return rc;
 }
 
+/* One array of an interim map, (R, C): OUT/epoch_<number>_<modality><suffix>.npy. */
+static int write_interim(const struct run *run, const struct fly_grid *grid, uint64_t epoch, int m,
+                         const char *suffix, enum fly_npy_type type, const void *data)
+{
+    unsigned char head[FLY_NPY_HEADER_CAP], *bytes;
+    int64_t shape[2] = {grid->rows, grid->cols};
+    size_t len = fly_npy_header(head, type, 2, shape), body = (size_t)fly_grid_chips(grid) * 4;
+    char path[2048];
+    int rc;
+
+    bytes = malloc(len + body);
+    if (!bytes)
+        return fly_fail(FLY_ENOMEM, "epoch %" PRIu64 ": no memory", epoch);
+    memcpy(bytes, head, len);
+    memcpy(bytes + len, data, body);
+    snprintf(path, sizeof path, "%s/epoch_%06" PRIu64 "_%s%s.npy", run->out, epoch,
+             fly_modality_name((enum fly_modality)m), suffix);
+    rc = fly_file_write(path, bytes, len + body);
+    free(bytes);
+    return rc;
+}
+
 static int follow_epoch(void *ctx, struct fly_session *session, uint64_t epoch)
 {
-    struct run *run = ctx;
+    const struct run *run = ctx;
     struct fly_engine *engine = fly_session_engine(session);
-    int32_t chips = fly_grid_chips(fly_engine_grid(engine));
+    const struct fly_grid *grid = fly_engine_grid(engine);
     int rc = FLY_OK;
 
     for (int m = 0; rc == FLY_OK && m < FLY_MODALITIES; m++) {
-        unsigned char head[FLY_NPY_HEADER_CAP];
         struct fly_map_view view;
-        char path[2048];
-        int64_t shape[2] = {fly_engine_grid(engine)->rows, fly_engine_grid(engine)->cols};
-        size_t len = fly_npy_header(head, FLY_NPY_I32, 2, shape), body = (size_t)chips * sizeof(int32_t);
-        unsigned char *bytes = malloc(len + body);
 
-        if (!bytes)
-            return fly_fail(FLY_ENOMEM, "epoch %" PRIu64 ": no memory", epoch);
         fly_engine_map(engine, (enum fly_modality)m, &view);
-        memcpy(bytes, head, len);
-        memcpy(bytes + len, view.labels, body);
-        snprintf(path, sizeof path, "%s/epoch_%06" PRIu64 "_%s.npy", run->out, epoch,
-                 fly_modality_name((enum fly_modality)m));
-        rc = fly_file_write(path, bytes, len + body);
-        free(bytes);
+        rc = write_interim(run, grid, epoch, m, "", FLY_NPY_I32, view.labels);
+        if (rc == FLY_OK)
+            rc = write_interim(run, grid, epoch, m, "_confidence", FLY_NPY_F32, view.confidence);
+        if (rc == FLY_OK)
+            rc = write_interim(run, grid, epoch, m, "_age", FLY_NPY_U32, view.age);
     }
     return rc;
 }

@@ -244,7 +244,7 @@ int fly_follow_options(const char *path, struct fly_options *options)
     /* Part 0 tells what the session is, part 1 is the configuration as YAML. */
     if (rc == FLY_OK && record.kind == FLY_REC_SESSION && record.n_parts > 1)
         rc = fly_options_load_yaml(options, record.parts[1].bytes, record.parts[1].len,
-                                   "recorded configuration");
+                                   FLY_FOLLOW_ORIGIN);
     else if (rc == FLY_EAGAIN)
         rc = fly_fail(FLY_EWIRE, "%s: no whole record in it", path);
     fly_recording_close(&recording);

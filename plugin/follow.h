@@ -23,6 +23,9 @@ struct fly_follow_calls {
 /* FLY_EWIRE: not a recording, no start in it, or (following epochs) a mark that was lost. */
 FLY_MUST_USE int fly_follow(const char *path, const struct fly_follow_calls *calls);
 
+/* What fly_options_origin begins with for a key that a recording set. */
+#define FLY_FOLLOW_ORIGIN "recorded configuration"
+
 /* The configuration that stands in a recording, over `options`; imported ones have none. */
 FLY_MUST_USE int fly_follow_options(const char *path, struct fly_options *options);
 

@@ -1,0 +1,139 @@
+"""A recording's journal: every map that was published live is made again to the bit.
+
+The scan is sent with pauses, requests come in between, so that when an epoch was cut and what it had seen
+is decided by time. `analyze --epochs` has no clock to go by: only what the recording says.
+"""
+
+import glob
+import os
+import sys
+import tempfile
+
+import numpy as np
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from flyback_test import TESTS, SLOW, Case, Flyback, flyback, run, shared, wait_until  # noqa: E402
+
+CASE = Case(os.path.join(TESTS, "golden", "a_tiny"))
+MODALITIES = ("haadf", "eds", "ensemble")
+
+
+def facts(labels, confidence, age):
+    return labels.astype("<i4").tobytes() + confidence.astype("<f4").tobytes() + age.astype("<u4").tobytes()
+
+
+class Watcher:
+    """Every state of every map that a viewer went through, in order."""
+
+    def __init__(self, viewer):
+        self.viewer = viewer
+        self.seen = {modality: [] for modality in MODALITIES}
+
+    def look(self, timeout_s=0.0):
+        """One message at a time would be best; a poll may take several, and then the last one counts."""
+        if not any(kind == "map" for kind, _ in self.viewer.poll(timeout_s)):
+            return
+        for (method, modality), got in self.viewer.maps.items():
+            if method != "fewshot":
+                continue
+            now = facts(got.labels, got.confidence, got.age)
+            if not self.seen[modality] or self.seen[modality][-1] != now:
+                self.seen[modality].append(now)
+
+
+def scan(fly, watcher):
+    """A scan with a person at work: classes come one by one, one goes, the weights change."""
+    height = CASE.shape[0]
+    todo = list(CASE.support())
+    with fly.controller() as control, fly.sender(session="watched") as sender:
+        CASE.start(sender)
+        for y0 in range(0, height, 3):
+            CASE.send_raster(sender, y0, min(height, y0 + 3))
+            sender.poll()
+            watcher.look(0.05)
+            if todo and y0 % 6 == 0:
+                control.support_add(*todo.pop(0))
+            if y0 == 39:
+                control.params_set({"fewshot.weights": "[0.45, 0.55]"})
+            if y0 == 48:
+                control.support_remove(CASE.support()[0][1][:1])
+        for name, chips in todo:
+            control.support_add(name, chips)
+            watcher.look(0.02)
+        sender.stop()
+    wait_until(lambda: (watcher.look(0.02), watcher.viewer.stop)[1], 10, "the published stop")
+    watcher.look()
+
+
+def epochs_of(recording, out, threads):
+    """{modality: the bytes of every epoch, in order} as analyze makes them again; all files, for comparison."""
+    flyback("analyze", recording, "--epochs", "--no-pictures", "--out", out, "--set", "engine.threads=%d" % threads)
+    made = {modality: [] for modality in MODALITIES}
+    for modality in MODALITIES:
+        for path in sorted(glob.glob(os.path.join(out, "epoch_??????_%s.npy" % modality))):
+            base = path[:-4]
+            made[modality].append(facts(*(np.load(base + end + ".npy") for end in ("", "_confidence", "_age"))))
+    files = {}
+    for path in sorted(glob.glob(os.path.join(out, "*.npy"))):
+        with open(path, "rb") as file:
+            files[os.path.basename(path)] = file.read()
+    return made, files
+
+
+def compare(model):
+    with tempfile.TemporaryDirectory() as folder:
+        with Flyback(CASE.settings(model)) as fly, fly.viewer() as viewer:
+            watcher = Watcher(viewer)
+            scan(fly, watcher)
+            assert fly.end() == 0  # the recording is whole once its writer has ended
+            made, files = epochs_of(fly.recording("watched"), os.path.join(folder, "one"), 1)
+            _, again = epochs_of(fly.recording("watched"), os.path.join(folder, "two"), 2)
+    assert files == again, "files differ between 1 and 2 threads: %s" % [n for n in files if files[n] != again.get(n)]
+    counts = []
+    for modality in MODALITIES:
+        at, live = 0, watcher.seen[modality]
+        assert len(live) >= 5, "%s: only %d live maps were seen, too few to speak of a journal" % (modality, len(live))
+        for number, state in enumerate(live):
+            while at < len(made[modality]) and made[modality][at] != state:
+                at += 1
+            assert at < len(made[modality]), "%s: live map %d of %d is in none of the %d epochs that were left" % (
+                modality, number, len(live), len(made[modality]))
+        assert made[modality][-1] == live[-1], "%s: the final map is not the last epoch" % modality
+        counts.append("%s %d live maps among %d epochs" % (modality, len(live), len(made[modality])))
+    return ", ".join(counts)
+
+
+def live_maps_are_found_in_the_followed_journal():
+    return compare("spectral")
+
+
+def a_slow_network_that_lags_is_followed_as_well():
+    return compare("vgg16")
+
+
+def a_weight_file_that_moved_is_asked_for_by_name():
+    weights = shared("weights", "squeezenet1_1_features_caffe.safetensors")
+    with tempfile.TemporaryDirectory() as folder:
+        there, moved = os.path.join(folder, "net.safetensors"), os.path.join(folder, "elsewhere.safetensors")
+        os.symlink(weights, there)
+        settings = dict(CASE.settings("squeezenet1_1"), **{"embed.weights": there})
+        with Flyback(settings) as fly:
+            with fly.sender(session="net") as sender:
+                CASE.start(sender)
+                CASE.send_raster(sender)
+                sender.stop(timeout_s=30 * SLOW)
+            assert fly.end() == 0
+            os.rename(there, moved)
+            recording = fly.recording("net")
+            told = flyback("analyze", recording, "--no-pictures", "--out", folder + "/out", status=1).stderr
+            for word in (there, "--set embed.weights=", "recorded"):
+                assert word in told, told
+            flyback("analyze", recording, "--no-pictures", "--out", folder + "/out", "--set", "embed.weights=" + moved)
+            assert os.path.exists(folder + "/out/emb.npy")
+
+
+run(
+    live_maps_are_found_in_the_followed_journal,
+    a_slow_network_that_lags_is_followed_as_well,
+    a_weight_file_that_moved_is_asked_for_by_name,
+)
