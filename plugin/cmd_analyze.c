@@ -1,13 +1,11 @@
 /* flyback analyze: the live engine on files, without sockets. */
 #include "plugin/commands.h"
 
-#include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -473,23 +471,6 @@ static int write_all(struct run *run)
     return rc;
 }
 
-static int make_dir(const char *path)
-{
-    char copy[2048];
-
-    snprintf(copy, sizeof copy, "%s", path);
-    for (char *at = copy + 1; *at; at++)
-        if (*at == '/') {
-            *at = '\0';
-            if (mkdir(copy, 0777) < 0 && errno != EEXIST)
-                return fly_fail(FLY_EIO, "%s: %s", copy, strerror(errno));
-            *at = '/';
-        }
-    if (mkdir(copy, 0777) < 0 && errno != EEXIST)
-        return fly_fail(FLY_EIO, "%s: %s", copy, strerror(errno));
-    return FLY_OK;
-}
-
 static int load_options(struct run *run, int argc, char **argv)
 {
     int rc;
@@ -541,7 +522,7 @@ int fly_cmd_analyze(int argc, char **argv)
         run->read_s = now_s() - t;
     }
     if (rc == FLY_OK)
-        rc = make_dir(run->out);
+        rc = fly_folder_make(run->out);
     if (rc == FLY_OK)
         rc = fly_pool_open(&run->pool, run->options.engine.threads);
     if (rc == FLY_OK) {

@@ -10,12 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "engine/base/err.h"
+#include "stream/disk.h"
 
 /* The samples of Table II: chip grids of 512 x 512 px scans. */
 static const struct geometry {
@@ -132,23 +132,6 @@ static int parse(struct demo *demo, int argc, char **argv)
 }
 
 /* ---- folders ----------------------------------------------------------------------------------- */
-
-static int make_dirs(const char *path)
-{
-    char copy[1024];
-
-    snprintf(copy, sizeof copy, "%s", path);
-    for (char *at = copy + 1; *at; at++)
-        if (*at == '/') {
-            *at = '\0';
-            if (mkdir(copy, 0777) < 0 && errno != EEXIST)
-                return fly_fail(FLY_EIO, "%s: %s", copy, strerror(errno));
-            *at = '/';
-        }
-    if (mkdir(copy, 0777) < 0 && errno != EEXIST)
-        return fly_fail(FLY_EIO, "%s: %s", copy, strerror(errno));
-    return FLY_OK;
-}
 
 /* What an earlier demo left, by the names that a demo makes. */
 static void clear_out(const struct demo *demo)
@@ -358,7 +341,7 @@ int fly_cmd_demo(int argc, char **argv)
             fprintf(stderr, "flyback demo: %s\n", fly_fail_text());
         return rc < 0 ? 2 : 0;
     }
-    rc = make_dirs(demo.out);
+    rc = fly_folder_make(demo.out);
     snprintf(demo.sockets, sizeof demo.sockets, "/tmp/flyback-demo.XXXXXX");
     if (rc == FLY_OK && !mkdtemp(demo.sockets))
         rc = fly_fail(FLY_EIO, "%s: %s", demo.sockets, strerror(errno));

@@ -1,6 +1,5 @@
 #include "plugin/ingest_session.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -9,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "plugin/text.h"
+#include "stream/disk.h"
 
 static int64_t mono_ns(const struct fly_ingest_session *s)
 {
@@ -137,9 +137,8 @@ static void begin_recording(struct fly_ingest_session *s, int32_t step_chips)
 
     if (!o->recording.enabled)
         return;
-    if (mkdir(o->recording.dir, 0777) < 0 && errno != EEXIST)
-        fly_bus_event(s->config->bus, FLY_ERROR, "recording", NULL, 0, "%s: %s", o->recording.dir,
-                      strerror(errno));
+    if (fly_folder_make(o->recording.dir) < 0)
+        fly_bus_event(s->config->bus, FLY_ERROR, "recording", NULL, 0, "%s", fly_fail_text());
     recording_path(s, s->info->id, path, sizeof path);
     if (open_recorder(s, path, 0, &s->recorder) < 0) {
         fly_bus_event(s->config->bus, FLY_ERROR, "recording", NULL, 0,

@@ -9,13 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "sim/commands.h"
 #include "sim/import.h"
 #include "sim/import_apart.h"
+#include "stream/disk.h"
 
 enum { EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
 enum { EXIT_HELP = 1000, PATH_CAP = 1100 };
@@ -334,28 +334,6 @@ static int open_files(struct job *job, struct request *request, struct progress 
     return keep_file(job, import, rc, progress);
 }
 
-static int make_dir(const char *path)
-{
-    char part[1024];
-
-    if (strlen(path) >= sizeof part)
-        return fly_fail(FLY_ERANGE, "--dir of %zu bytes, at most %zu are taken", strlen(path),
-                        sizeof part - 1);
-    strcpy(part, path);
-    for (char *at = part + 1;; at++) {
-        char was = *at;
-
-        if (was != '/' && was != '\0')
-            continue;
-        *at = '\0';
-        if (mkdir(part, 0777) != 0 && errno != EEXIST)
-            return fly_fail(FLY_EIO, "%s: %s", part, strerror(errno));
-        *at = was;
-        if (was == '\0')
-            return FLY_OK;
-    }
-}
-
 static int import_files(struct job *job, struct progress *progress)
 {
     struct request *request = job->request;
@@ -372,7 +350,7 @@ static int import_files(struct job *job, struct progress *progress)
     if (rc == FLY_OK)
         rc = fly_import_identify(&job->plan, sources, n, &request->options);
     if (rc == FLY_OK && !request->out)
-        rc = make_dir(request->dir);
+        rc = fly_folder_make(request->dir);
     if (rc < 0)
         return rc;
     if (request->out)

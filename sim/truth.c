@@ -1,10 +1,8 @@
 #include "sim/truth.h"
 
-#include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "engine/base/npy.h"
 #include "stream/disk.h"
@@ -218,8 +216,9 @@ int fly_truth_write(const struct fly_truth *t, const struct fly_specimen *s, con
     char path[4096];
     int rc;
 
-    if (mkdir(dir, 0777) != 0 && errno != EEXIST)
-        return fly_fail(FLY_EIO, "%s: %s", dir, strerror(errno));
+    rc = fly_folder_make(dir);
+    if (rc < 0)
+        return rc;
     phases = malloc(h * w);
     if (!phases)
         return fly_fail(FLY_ENOMEM, "%s: no memory for %zu pixels", dir, h * w);

@@ -238,3 +238,27 @@ fail:
     unlink(tmp);
     return fly_fail(FLY_EIO, "%s: %s", path, strerror(said));
 }
+
+int fly_folder_make(const char *path)
+{
+    char part[PATH_MAX];
+    struct stat about;
+
+    if ((size_t)snprintf(part, sizeof part, "%s", path) >= sizeof part)
+        return fly_fail(FLY_EIO, "%s: %s", path, strerror(ENAMETOOLONG));
+    for (char *at = part + 1; part[0]; at++) {
+        char was = *at;
+
+        if (was != '/' && was != '\0')
+            continue;
+        *at = '\0';
+        if (mkdir(part, 0777) < 0 && errno != EEXIST)
+            return fly_fail(FLY_EIO, "%s: %s", part, strerror(errno));
+        *at = was;
+        if (was == '\0')
+            break;
+    }
+    if (stat(path, &about) < 0 || !S_ISDIR(about.st_mode))
+        return fly_fail(FLY_EIO, "%s: %s", path, strerror(ENOTDIR));
+    return FLY_OK;
+}

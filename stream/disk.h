@@ -35,4 +35,8 @@ FLY_MUST_USE int fly_file_read(const char *path, size_t max, unsigned char **byt
 /* Write a file whole: to PATH.tmp, fsync, rename. FLY_EIO names the path and what the system said. */
 FLY_MUST_USE int fly_file_write(const char *path, const void *bytes, size_t len);
 
+/* Make a folder and those above it; one that is there is left alone. FLY_EIO names the one that could not be
+ * made, and what the system said. */
+FLY_MUST_USE int fly_folder_make(const char *path);
+
 #endif

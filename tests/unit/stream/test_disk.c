@@ -135,6 +135,33 @@ static void the_system_table_does_what_the_calls_do(void **state)
     folder_remove(dir, (const char *[]){"file"}, 1);
 }
 
+static void folders_are_made_with_those_above_them(void **state)
+{
+    char dir[64], deep[128], mid[128], file[128], under[160];
+    struct stat about;
+
+    (void)state;
+    folder_make(dir);
+    snprintf(mid, sizeof mid, "%s/a", dir);
+    snprintf(deep, sizeof deep, "%s/a//b/", dir);
+    assert_int_equal(fly_folder_make(deep), FLY_OK);
+    assert_int_equal(stat(deep, &about), 0);
+    assert_true(S_ISDIR(about.st_mode));
+    assert_int_equal(fly_folder_make(deep), FLY_OK);
+
+    /* A file in the way is told by its name. */
+    snprintf(file, sizeof file, "%s/file", dir);
+    snprintf(under, sizeof under, "%s/below", file);
+    assert_int_equal(fly_file_write(file, "x", 1), FLY_OK);
+    assert_int_equal(fly_folder_make(under), FLY_EIO);
+    assert_non_null(strstr(fly_fail_text(), "file"));
+    assert_int_equal(fly_folder_make(file), FLY_EIO);
+    assert_int_equal(fly_folder_make(""), FLY_EIO);
+    assert_int_equal(rmdir(deep), 0);
+    assert_int_equal(rmdir(mid), 0);
+    folder_remove(dir, (const char *[]){"file"}, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -144,6 +171,7 @@ int main(void)
         cmocka_unit_test(a_failed_write_leaves_the_old_file_and_no_other),
         cmocka_unit_test(a_file_being_written_has_no_second_writer),
         cmocka_unit_test(the_system_table_does_what_the_calls_do),
+        cmocka_unit_test(folders_are_made_with_those_above_them),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
