@@ -1,72 +1,22 @@
-#include "engine/engine.h"
+#include "engine/state.h"
 
 #include <math.h>
 #include <string.h>
 
 #include "engine/chip/prepare.h"
 
-enum { QUEUE_FIRST = 0, QUEUE_AGAIN, QUEUES, NOT_QUEUED = -1 };
-
-/* Chips in the order they became dirty; a chip stands in at most one queue, at most once, so newest
- * content wins and the backlog is bounded by the number of chips. */
-struct queue {
-    int32_t head, tail, len;
-};
-
-struct modality {
-    double *scores;    /* (K, FLY_CLASSES_MAX) */
-    double *distances; /* (K, FLY_CLASSES_MAX), NULL for the ensemble */
-    int32_t *labels;
-    float *confidence;
-    uint32_t *age;
-    int64_t *stamp;
-    uint8_t *measured;  /* (K) 1: the chip has features here; unused by the ensemble */
-    uint8_t *changed;   /* (K) 1: features changed since the last epoch */
-    uint32_t *version;  /* (K) of the content that the features stand for */
-    int64_t *arrived;   /* (K) stamp of the newest data in the features */
-    struct fly_prototypes prototypes;
-};
-
-struct fly_engine {
-    struct fly_engine_config config;
-    struct fly_exec exec;
-    struct fly_arena arena;
-    int32_t n_chips;
-
-    struct fly_assembly *assembly; /* NULL without an image */
-    struct fly_spectra *spectra;   /* NULL without EDS */
-    struct fly_support support;
-    int support_changed, ensemble_changed;
-
-    int range_known;
-    double lo, hi;
-    int32_t range_row;   /* rows above it, of those the range is taken from, are all there in frame 0 */
-    unsigned char *row;  /* (W) items and (W) marks, scratch */
-
-    /* embedding */
-    int32_t width;       /* D */
-    float *embeddings;   /* (K, D) */
-    const float *given;  /* (K, D) or NULL */
-    int64_t *image_stamp; /* (K) of the put that completed the chip */
-    int32_t *next;       /* (K) links of the queues */
-    int8_t *queued;      /* (K) which queue, or NOT_QUEUED */
-    struct queue queues[QUEUES];
-    int32_t unit;        /* chips of one step */
-    double *pictures;    /* (unit, P, P) */
-    double *mean;        /* (width of executor, S, S) */
-    float *fresh;        /* (unit, D) */
-    int32_t *picked;     /* (unit) */
-    int32_t *dirty;      /* (K) scratch for draining */
-
-    struct modality modality[FLY_MODALITIES];
-    struct fly_engine_counts counts;
-};
-
 const char *fly_modality_name(enum fly_modality modality)
 {
     static const char *const names[FLY_MODALITIES] = {"haadf", "eds", "ensemble"};
 
     return names[modality];
+}
+
+const char *fly_method_name(enum fly_method method)
+{
+    static const char *const names[FLY_METHODS] = {"fewshot"};
+
+    return names[method];
 }
 
 const char *fly_profile_name(enum fly_profile profile)
@@ -146,7 +96,7 @@ static size_t lay_out(struct fly_engine *e, struct fly_arena *arena, int32_t exe
     }
     e->dirty = take(arena, &need, k, sizeof(int32_t));
     for (int m = 0; m < FLY_MODALITIES; m++) {
-        struct modality *mod = &e->modality[m];
+        struct fly_modality_state *mod = &e->modality[m];
 
         mod->scores = take(arena, &need, k * FLY_CLASSES_MAX, sizeof(double));
         if (m != FLY_ENSEMBLE)
@@ -255,7 +205,7 @@ int fly_engine_open(struct fly_engine **out, const struct fly_engine_config *con
     if (config->has_image)
         memset(e->queued, NOT_QUEUED, (size_t)e->n_chips);
     for (int q = 0; q < QUEUES; q++)
-        e->queues[q] = (struct queue){.head = -1, .tail = -1};
+        e->queues[q] = (struct fly_engine_queue){.head = -1, .tail = -1};
     for (int m = 0; m < FLY_MODALITIES; m++)
         for (int32_t k = 0; k < e->n_chips; k++) {
             e->modality[m].labels[k] = FLY_LABEL_PENDING;
@@ -286,7 +236,7 @@ void fly_engine_close(struct fly_engine **engine)
 
 static void queue_push(struct fly_engine *e, int which, int32_t chip)
 {
-    struct queue *q = &e->queues[which];
+    struct fly_engine_queue *q = &e->queues[which];
 
     e->next[chip] = -1;
     e->queued[chip] = (int8_t)which;
@@ -300,7 +250,7 @@ static void queue_push(struct fly_engine *e, int which, int32_t chip)
 
 static int32_t queue_pop(struct fly_engine *e, int which)
 {
-    struct queue *q = &e->queues[which];
+    struct fly_engine_queue *q = &e->queues[which];
     int32_t chip = q->head;
 
     q->head = e->next[chip];
@@ -329,7 +279,7 @@ static void image_changed(struct fly_engine *e, int64_t stamp)
 
 static void eds_changed(struct fly_engine *e, int64_t stamp)
 {
-    struct modality *eds = &e->modality[FLY_EDS];
+    struct fly_modality_state *eds = &e->modality[FLY_EDS];
     int32_t n;
 
     while ((n = fly_spectra_drain_dirty(e->spectra, e->dirty, e->n_chips)) > 0)
@@ -498,7 +448,7 @@ static void prepare_job(void *arg, int32_t i, int32_t worker)
 int fly_engine_step(struct fly_engine *engine)
 {
     struct fly_engine *e = engine;
-    struct modality *image = &e->modality[FLY_HAADF];
+    struct fly_modality_state *image = &e->modality[FLY_HAADF];
     int32_t n = 0;
 
     if (!e->assembly || (!e->range_known && e->config.embedder))
@@ -544,154 +494,22 @@ int32_t fly_engine_backlog(const struct fly_engine *engine, int32_t *first, int3
     return engine->queues[QUEUE_FIRST].len + engine->queues[QUEUE_AGAIN].len;
 }
 
-static struct fly_features features_of(const struct fly_engine *e, int m)
-{
-    if (m == FLY_HAADF)
-        return (struct fly_features){e->embeddings, e->width, FLY_FEATURE_F32};
-    return (struct fly_features){fly_spectra_of(e->spectra, 0), e->config.n_channels, FLY_FEATURE_U32};
-}
-
-/* In the robust profile a spectrum without a single photon says nothing; the paper gives it the class of
- * the smallest norm. */
-static int says_nothing(const struct fly_engine *e, int m, int32_t k)
-{
-    return m == FLY_EDS && e->config.profile == FLY_PROFILE_ROBUST && fly_spectra_total(e->spectra, k) == 0;
-}
-
-struct score_work {
-    struct fly_engine *e;
-    int m;
-    const int32_t *chips;
-};
-
-static void set_label(struct modality *mod, int32_t k, int32_t label)
-{
-    mod->labels[k] = label;
-    mod->confidence[k] = label >= 0 ? (float)mod->scores[(size_t)k * FLY_CLASSES_MAX + (size_t)label] : NAN;
-}
-
-static void score_job(void *arg, int32_t i, int32_t worker)
-{
-    struct score_work *work = arg;
-    struct fly_engine *e = work->e;
-    struct modality *mod = &e->modality[work->m];
-    struct fly_features features = features_of(e, work->m);
-    int32_t k = work->chips[i], n = e->support.n_classes;
-    double *d = mod->distances + (size_t)k * FLY_CLASSES_MAX;
-    double *score = mod->scores + (size_t)k * FLY_CLASSES_MAX;
-
-    (void)worker;
-    mod->age[k] = mod->version[k] ? mod->version[k] - 1 : 0;
-    if (!mod->measured[k]) {
-        set_label(mod, k, FLY_LABEL_PENDING);
-        return;
-    }
-    fly_fewshot_distances(&mod->prototypes, &features, k, d);
-    fly_fewshot_scores(d, n, e->config.temperature, score);
-    set_label(mod, k, says_nothing(e, work->m, k) ? FLY_LABEL_TOO_LITTLE : fly_fewshot_label(score, n));
-}
-
-static void ensemble_job(void *arg, int32_t i, int32_t worker)
-{
-    struct score_work *work = arg;
-    struct fly_engine *e = work->e;
-    struct modality *ens = &e->modality[FLY_ENSEMBLE];
-    const struct modality *a = &e->modality[FLY_HAADF], *b = &e->modality[FLY_EDS];
-    int32_t k = work->chips[i], n = e->support.n_classes;
-    size_t row = (size_t)k * FLY_CLASSES_MAX;
-    double weights[2] = {e->config.weights[0], e->config.weights[1]};
-
-    (void)worker;
-    ens->age[k] = a->age[k] + b->age[k];
-    if (!a->measured[k] || !b->measured[k]) {
-        set_label(ens, k, FLY_LABEL_PENDING);
-        return;
-    }
-    /* A spectrum that says nothing of this chip leaves the word to the image. */
-    if (says_nothing(e, FLY_EDS, k)) {
-        weights[0] = 1.0;
-        weights[1] = 0.0;
-    }
-    fly_fewshot_ensemble(a->scores + row, b->scores + row, n, weights, ens->scores + row);
-    set_label(ens, k, fly_fewshot_label(ens->scores + row, n));
-}
-
-/* Does any support chip stand among those whose features changed? */
-static int support_moved(const struct fly_engine *e, int m)
-{
-    for (int32_t k = 0; k < e->n_chips; k++)
-        if (e->modality[m].changed[k] && e->support.class_of[k] >= 0)
-            return 1;
-    return 0;
-}
-
-/* Chips to score in a modality, into e->dirty. */
-static int32_t pick_changed(struct fly_engine *e, int m, int all)
-{
-    struct modality *mod = &e->modality[m];
-    int32_t n = 0;
-
-    for (int32_t k = 0; k < e->n_chips; k++) {
-        mod->stamp[k] = mod->changed[k] ? mod->arrived[k] : 0;
-        if (mod->changed[k] || (all && mod->measured[k]))
-            e->dirty[n++] = k;
-    }
-    return n;
-}
-
 int fly_engine_epoch(struct fly_engine *engine)
 {
-    struct fly_engine *e = engine;
-    struct modality *ens = &e->modality[FLY_ENSEMBLE];
-    int anything = 0, all_ensemble = e->support_changed || e->ensemble_changed;
+    int anything = fly_engine_score(engine);
 
-    memset(ens->changed, 0, (size_t)e->n_chips);
-    for (int m = 0; m < FLY_ENSEMBLE; m++) {
-        struct modality *mod = &e->modality[m];
-        int there = m == FLY_HAADF ? e->assembly != NULL : e->spectra != NULL;
-
-        if (!there)
-            continue;
-        int remake = e->support_changed || support_moved(e, m);
-        int all = remake || e->ensemble_changed;
-        struct fly_features features = features_of(e, m);
-
-        if (remake) {
-            fly_prototypes_make(&mod->prototypes, &e->support, &features, mod->measured);
-            e->counts.prototypes_made++;
-        }
-        int32_t n = pick_changed(e, m, all);
-        struct score_work work = {e, m, e->dirty};
-
-        e->exec.run(e->exec.ctx, n, score_job, &work);
-        e->counts.chips_scored += (uint64_t)n;
-        for (int32_t i = 0; i < n; i++) {
-            int32_t k = e->dirty[i];
-
-            ens->changed[k] = 1;
-            ens->measured[k] = 1;
-            if (mod->changed[k] && mod->arrived[k] > ens->arrived[k])
-                ens->arrived[k] = mod->arrived[k];
-        }
-        anything |= n > 0;
-        memset(mod->changed, 0, (size_t)e->n_chips);
-    }
-    int32_t n = pick_changed(e, FLY_ENSEMBLE, all_ensemble);
-    struct score_work work = {e, FLY_ENSEMBLE, e->dirty};
-
-    e->exec.run(e->exec.ctx, n, ensemble_job, &work);
-    e->counts.chips_scored += (uint64_t)n;
-    anything |= all_ensemble;
-    e->support_changed = e->ensemble_changed = 0;
-    e->counts.epochs++;
+    for (int m = 0; m < FLY_ENSEMBLE; m++)
+        memset(engine->modality[m].changed, 0, (size_t)engine->n_chips);
+    engine->counts.epochs++;
     return anything;
 }
 
 /* ---- looking ------------------------------------------------------------------------------------ */
 
-void fly_engine_map(const struct fly_engine *engine, enum fly_modality modality, struct fly_map_view *view)
+void fly_engine_map(const struct fly_engine *engine, enum fly_method method, enum fly_modality modality,
+                    struct fly_map_view *view)
 {
-    const struct modality *mod = &engine->modality[modality];
+    const struct fly_modality_state *mod = &engine->modality[modality];
 
     *view = (struct fly_map_view){mod->labels, mod->confidence, mod->age, mod->stamp};
 }

@@ -35,6 +35,24 @@ struct fly_engine;
 enum fly_profile { FLY_PROFILE_ROBUST = 0, FLY_PROFILE_PAPER };
 enum fly_modality { FLY_HAADF = 0, FLY_EDS, FLY_ENSEMBLE, FLY_MODALITIES };
 const char *fly_modality_name(enum fly_modality modality); /* "haadf", "eds", "ensemble" */
+
+/* Every method labels every modality: a map is one pair of the two. */
+enum fly_method { FLY_FEWSHOT = 0, FLY_METHODS };
+const char *fly_method_name(enum fly_method method); /* "fewshot" */
+enum { FLY_MAPS = FLY_METHODS * FLY_MODALITIES };
+static inline int fly_map_index(enum fly_method method, enum fly_modality modality)
+{
+    return (int)method * FLY_MODALITIES + (int)modality;
+}
+static inline enum fly_method fly_map_method(int map)
+{
+    return (enum fly_method)(map / FLY_MODALITIES);
+}
+static inline enum fly_modality fly_map_modality(int map)
+{
+    return (enum fly_modality)(map % FLY_MODALITIES);
+}
+
 const char *fly_profile_name(enum fly_profile profile);    /* "robust", "paper" */
 
 struct fly_engine_config {
@@ -126,7 +144,7 @@ struct fly_map_view {
     const uint32_t *age;     /* revisions of the chip so far: 0 when labelled for the first time */
     const int64_t *stamp;    /* of the newest data in the label that the last epoch made; 0: unchanged by it */
 };
-void fly_engine_map(const struct fly_engine *engine, enum fly_modality modality,
+void fly_engine_map(const struct fly_engine *engine, enum fly_method method, enum fly_modality modality,
                     struct fly_map_view *view);
 
 /* Scores (K, FLY_CLASSES_MAX) and distances of a modality as of the last epoch; distances are NULL for the

@@ -150,7 +150,7 @@ static int write_fewshot(const struct out *out, enum fly_modality modality, cons
     char name[64];
     int rc = FLY_OK;
 
-    fly_engine_map(out->engine, modality, &view);
+    fly_engine_map(out->engine, FLY_FEWSHOT, modality, &view);
     snprintf(name, sizeof name, "fs_label_%s", suffix);
     rc = write_npy(out, name, FLY_NPY_I32, 1, (int64_t[]){out->chips}, view.labels);
     snprintf(name, sizeof name, "fs_score_%s", suffix);
@@ -266,7 +266,7 @@ static void tell_agreement(const struct out *out, struct fly_json *json, int32_t
     struct fly_map_view v[FLY_MODALITIES];
 
     for (int m = 0; m < FLY_MODALITIES; m++)
-        fly_engine_map(out->engine, (enum fly_modality)m, &v[m]);
+        fly_engine_map(out->engine, FLY_FEWSHOT, (enum fly_modality)m, &v[m]);
     for (int use_ari = 0; use_ari < 2; use_ari++) {
         fly_json_key(json, use_ari ? "ari" : "ami");
         fly_json_object(json);
@@ -307,7 +307,7 @@ static void tell_truth(const struct out *out, struct fly_json *json, int32_t *sc
         struct fly_map_view view;
         int32_t right = 0;
 
-        fly_engine_map(out->engine, (enum fly_modality)m, &view);
+        fly_engine_map(out->engine, FLY_FEWSHOT, (enum fly_modality)m, &view);
         for (int32_t k = 0; k < out->chips; k++)
             right += view.labels[k] >= 0 && view.labels[k] < present && sorted[view.labels[k]] == truth[k];
         fly_json_key(json, fly_modality_name((enum fly_modality)m));
@@ -328,7 +328,7 @@ static void tell_classes(const struct out *out, struct fly_json *json)
     struct fly_map_view v[FLY_MODALITIES];
 
     for (int m = 0; m < FLY_MODALITIES; m++)
-        fly_engine_map(out->engine, (enum fly_modality)m, &v[m]);
+        fly_engine_map(out->engine, FLY_FEWSHOT, (enum fly_modality)m, &v[m]);
     fly_json_key(json, "classes");
     fly_json_array(json);
     for (int32_t c = 0; c < support->n_classes; c++) {
@@ -490,7 +490,7 @@ int fly_results_picture(struct fly_session *session, enum fly_modality modality,
             return fly_fail(FLY_ENOMEM, "%s: no memory for the image", path);
         fly_engine_peek(engine, (struct fly_rect){0, 0, grid->height_px, grid->width_px}, image);
     }
-    fly_engine_map(engine, modality, &view);
+    fly_engine_map(engine, FLY_FEWSHOT, modality, &view);
     snprintf(title, sizeof title, "%s: few-shot, %s", info->id, fly_modality_name(modality));
     snprintf(note, sizeof note, "%s, profile %s, %d x %d chips of %d px", fly_session_embedder_name(session),
              fly_options_word(fly_session_options(session), "profile"), grid->rows, grid->cols, grid->side_px);

@@ -58,7 +58,7 @@ int fly_map_set_init(struct fly_map_set *set, int32_t n_chips)
 
     memset(set, 0, sizeof *set);
     set->n_chips = set->cap = n_chips;
-    for (int m = 0; m < FLY_MODALITIES; m++) {
+    for (int m = 0; m < FLY_MAPS; m++) {
         set->labels[m] = calloc(k, sizeof(int32_t));
         set->confidence[m] = calloc(k, sizeof(float));
         set->age[m] = calloc(k, sizeof(uint32_t));
@@ -73,7 +73,7 @@ int fly_map_set_init(struct fly_map_set *set, int32_t n_chips)
 
 void fly_map_set_fini(struct fly_map_set *set)
 {
-    for (int m = 0; m < FLY_MODALITIES; m++) {
+    for (int m = 0; m < FLY_MAPS; m++) {
         free(set->labels[m]);
         free(set->confidence[m]);
         free(set->age[m]);
@@ -94,7 +94,7 @@ void fly_map_set_copy(struct fly_map_set *to, const struct fly_map_set *from)
     to->final = from->final;
     memcpy(to->classes, from->classes, sizeof to->classes);
     memcpy(to->as_of, from->as_of, sizeof to->as_of);
-    for (int m = 0; m < FLY_MODALITIES; m++) {
+    for (int m = 0; m < FLY_MAPS; m++) {
         memcpy(to->labels[m], from->labels[m], k * sizeof(int32_t));
         memcpy(to->confidence[m], from->confidence[m], k * sizeof(float));
         memcpy(to->age[m], from->age[m], k * sizeof(uint32_t));
@@ -208,7 +208,7 @@ void fly_bus_post_maps(struct fly_bus *bus, const struct fly_map_set *set)
         return;
     }
     fly_map_set_copy(&bus->mail, set);
-    for (int m = 0; m < FLY_MODALITIES; m++)
+    for (int m = 0; m < FLY_MAPS; m++)
         for (int32_t k = 0; k < set->n_chips; k++)
             if (set->stamp[m][k] || !kept)
                 bus->mail.stamp[m][k] = set->stamp[m][k];
@@ -227,7 +227,7 @@ int fly_bus_take_maps(struct fly_bus *bus, struct fly_map_set *set, uint64_t ser
     there = bus->mail_full && bus->mail.serial == serial && make_fit(set, bus->mail.n_chips) == FLY_OK;
     if (there) {
         fly_map_set_copy(set, &bus->mail);
-        for (int m = 0; m < FLY_MODALITIES; m++)
+        for (int m = 0; m < FLY_MAPS; m++)
             memcpy(set->stamp[m], bus->mail.stamp[m], (size_t)set->n_chips * sizeof(int64_t));
         bus->mail_full = 0;
     }

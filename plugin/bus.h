@@ -61,15 +61,15 @@ struct fly_event {
     size_t data_len;
 };
 
-/* One set of maps, as the engine's epoch left them. Arrays (K) for each modality. */
+/* One set of maps, as the engine's epoch left them. Arrays (K) for each map (fly_map_index). */
 struct fly_map_set {
     uint64_t serial;  /* of the session; 0: empty */
     uint64_t epoch;
     int32_t n_chips, cap;
-    int32_t *labels[FLY_MODALITIES];
-    float *confidence[FLY_MODALITIES];
-    uint32_t *age[FLY_MODALITIES];
-    int64_t *stamp[FLY_MODALITIES]; /* newest arrival behind a label not published yet; 0: none */
+    int32_t *labels[FLY_MAPS];
+    float *confidence[FLY_MAPS];
+    uint32_t *age[FLY_MAPS];
+    int64_t *stamp[FLY_MAPS]; /* newest arrival behind a label not published yet; 0: none */
     struct fly_class classes[FLY_CLASSES_MAX];
     int32_t n_classes;
     uint64_t as_of[FLY_STREAMS_MAX];

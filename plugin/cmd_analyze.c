@@ -384,7 +384,7 @@ static int follow_epoch(void *ctx, struct fly_session *session, uint64_t epoch)
     for (int m = 0; rc == FLY_OK && m < FLY_MODALITIES; m++) {
         struct fly_map_view view;
 
-        fly_engine_map(engine, (enum fly_modality)m, &view);
+        fly_engine_map(engine, FLY_FEWSHOT, (enum fly_modality)m, &view);
         rc = write_interim(run, grid, epoch, m, "", FLY_NPY_I32, view.labels);
         if (rc == FLY_OK)
             rc = write_interim(run, grid, epoch, m, "_confidence", FLY_NPY_F32, view.confidence);

@@ -213,27 +213,26 @@ static void answer_status(struct fly_stage_publish *s, struct fly_job *job)
 /* The last published map, under its number, so that the next delta applies. */
 static void answer_map(struct fly_stage_publish *s, struct fly_job *job)
 {
-    enum fly_modality modality;
     enum fly_refusal why;
     struct fly_pub_id id;
-    int exact;
+    int map, exact;
 
     if (!s->info) {
         fail_job(job, "no_session", "there is no session yet");
         return;
     }
-    why = fly_map_args(job->request.args, s->info, &modality);
+    why = fly_map_args(job->request.args, s->info, &map);
     if (why == FLY_REFUSE_NONE)
         why = fly_arg_bool(job->request.args, "exact", 0, &exact);
     if (why != FLY_REFUSE_NONE) {
         fail_job(job, fly_refusal_name(why), fly_fail_text());
         return;
     }
-    if (!s->map_seq[modality]) {
+    if (!s->map_seq[map]) {
         fail_job(job, "no_map", "no map of this kind was published yet");
         return;
     }
-    fly_publish_keyframe(s, modality, &id);
+    fly_publish_keyframe(s, map, &id);
     if (fly_look_give_map(job, &id, &s->out) < 0)
         fail_job(job, "memory", fly_fail_text());
 }

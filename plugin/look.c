@@ -38,20 +38,19 @@ double fly_look_complete(struct fly_session *session)
     return (double)n / (double)chips;
 }
 
-enum fly_refusal fly_map_args(struct fly_value args, const struct fly_session_info *info,
-                              enum fly_modality *modality)
+enum fly_refusal fly_map_args(struct fly_value args, const struct fly_session_info *info, int *map)
 {
     static const char *const methods[] = {"fewshot"};
     static const char *const modalities[] = {"haadf", "eds", "ensemble"};
     int32_t method, m;
-    enum fly_refusal why = fly_arg_word(args, "method", methods, 1, &method);
+    enum fly_refusal why = fly_arg_word(args, "method", methods, FLY_METHODS, &method);
 
     if (why == FLY_REFUSE_NONE)
         why = fly_arg_word(args, "modality", modalities, FLY_MODALITIES, &m);
     if (why != FLY_REFUSE_NONE)
         return why;
-    *modality = (enum fly_modality)m;
-    if (!fly_maps_has(info, *modality)) {
+    *map = fly_map_index((enum fly_method)method, (enum fly_modality)m);
+    if (!fly_maps_has(info, (enum fly_modality)m)) {
         fly_fail(FLY_ERANGE, "args.modality: this session has no %s map", modalities[m]);
         return FLY_REFUSE_BAD_VALUE;
     }
@@ -84,7 +83,7 @@ int fly_look_give_map(struct fly_job *job, const struct fly_pub_id *id, struct f
 
 /* The epoch was cut with nothing left to embed: what the views show is the batch result. Few-shot ids
  * are the classes' own; partitions of other methods would be numbered anew here. */
-static int exact_map(struct fly_session *session, struct fly_job *job, enum fly_modality modality,
+static int exact_map(struct fly_session *session, struct fly_job *job, int map,
                      const uint64_t as_of[FLY_STREAMS_MAX], int final)
 {
     const struct fly_session_info *info = fly_session_facts(session);
@@ -100,15 +99,15 @@ static int exact_map(struct fly_session *session, struct fly_job *job, enum fly_
         return rc;
     rc = fly_map_out_init(&out, chips);
     if (rc == FLY_OK) {
-        fly_engine_map(engine, modality, &view);
-        memcpy(set.labels[modality], view.labels, (size_t)chips * sizeof *view.labels);
-        memcpy(set.confidence[modality], view.confidence, (size_t)chips * sizeof *view.confidence);
-        memcpy(set.age[modality], view.age, (size_t)chips * sizeof *view.age);
+        fly_engine_map(engine, fly_map_method(map), fly_map_modality(map), &view);
+        memcpy(set.labels[map], view.labels, (size_t)chips * sizeof *view.labels);
+        memcpy(set.confidence[map], view.confidence, (size_t)chips * sizeof *view.confidence);
+        memcpy(set.age[map], view.age, (size_t)chips * sizeof *view.age);
         memcpy(set.classes, support->classes, sizeof set.classes);
         set.n_classes = support->n_classes;
         memcpy(set.as_of, as_of, sizeof set.as_of);
         set.final = final;
-        fly_map_out_fill(&out, info, &set, modality, NULL);
+        fly_map_out_fill(&out, info, &set, map, NULL);
         out.map.base = FLY_PUB_EXACT;
         rc = fly_look_give_map(job, &(struct fly_pub_id){info->id, 0, 0}, &out);
     }
@@ -190,7 +189,7 @@ static void pack_scores(struct fly_pack *pack, struct fly_session *session, int3
 
         if (!fly_maps_has(fly_session_facts(session), (enum fly_modality)m))
             continue;
-        fly_engine_map(engine, (enum fly_modality)m, &view);
+        fly_engine_map(engine, FLY_FEWSHOT, (enum fly_modality)m, &view);
         fly_pack_str(pack, fly_modality_name((enum fly_modality)m));
         if (view.labels[chip] < 0) {
             fly_pack_nil(pack);
@@ -237,7 +236,7 @@ static int chip_get(struct fly_session *session, struct fly_job *job)
 
         if (!fly_maps_has(fly_session_facts(session), (enum fly_modality)m))
             continue;
-        fly_engine_map(engine, (enum fly_modality)m, &view);
+        fly_engine_map(engine, FLY_FEWSHOT, (enum fly_modality)m, &view);
         fly_pack_str(&pack, fly_modality_name((enum fly_modality)m));
         fly_pack_int(&pack, view.labels[chip]);
     }
@@ -255,7 +254,7 @@ static int chip_get(struct fly_session *session, struct fly_job *job)
 
         if (!fly_maps_has(fly_session_facts(session), (enum fly_modality)m))
             continue;
-        fly_engine_map(engine, (enum fly_modality)m, &view);
+        fly_engine_map(engine, FLY_FEWSHOT, (enum fly_modality)m, &view);
         fly_pack_str(&pack, fly_modality_name((enum fly_modality)m));
         fly_pack_uint(&pack, view.age[chip]);
     }
@@ -275,9 +274,8 @@ static int chip_get(struct fly_session *session, struct fly_job *job)
 void fly_look(struct fly_session *session, struct fly_job *job, const uint64_t as_of[FLY_STREAMS_MAX],
               int final)
 {
-    enum fly_modality modality;
     enum fly_refusal why;
-    int rc = FLY_OK;
+    int map, rc = FLY_OK;
 
     if (!session) {
         fly_fail(FLY_ERANGE, "there is no session yet");
@@ -287,11 +285,11 @@ void fly_look(struct fly_session *session, struct fly_job *job, const uint64_t a
     if (strcmp(job->request.op, "chip.get") == 0) {
         rc = chip_get(session, job);
     } else {
-        why = fly_map_args(job->request.args, fly_session_facts(session), &modality);
+        why = fly_map_args(job->request.args, fly_session_facts(session), &map);
         if (why != FLY_REFUSE_NONE)
             failed(job, fly_refusal_name(why));
         else
-            rc = exact_map(session, job, modality, as_of, final);
+            rc = exact_map(session, job, map, as_of, final);
     }
     if (rc < 0)
         failed(job, "memory");

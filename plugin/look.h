@@ -14,9 +14,9 @@ int fly_look_is_exact(const struct fly_job *job);
 void fly_look(struct fly_session *session, struct fly_job *job, const uint64_t as_of[FLY_STREAMS_MAX],
               int final);
 
-/* method and modality of a map.get, among what the session has; words in fly_fail_text(). */
-enum fly_refusal fly_map_args(struct fly_value args, const struct fly_session_info *info,
-                              enum fly_modality *modality);
+/* method and modality of a map.get, among what the session has, as fly_map_index; words in
+ * fly_fail_text(). */
+enum fly_refusal fly_map_args(struct fly_value args, const struct fly_session_info *info, int *map);
 
 /* A map as the answer to map.get: header as result, three payloads. FLY_ENOMEM. */
 struct fly_map_out;

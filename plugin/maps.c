@@ -56,7 +56,7 @@ static void fill_classes(struct fly_map_out *out, const struct fly_map_set *set)
 }
 
 void fly_map_out_fill(struct fly_map_out *out, const struct fly_session_info *info,
-                      const struct fly_map_set *set, enum fly_modality modality, const int32_t *box)
+                      const struct fly_map_set *set, int map, const int32_t *box)
 {
     int32_t rows = info->plan.grid.rows, cols = info->plan.grid.cols;
     const int32_t all[4] = {0, 0, rows, cols};
@@ -65,8 +65,8 @@ void fly_map_out_fill(struct fly_map_out *out, const struct fly_session_info *in
     FLY_ASSERT(out->cap >= set->n_chips);
     if (!box)
         box = all;
-    out->map = (struct fly_pub_map){.method = "fewshot",
-                                    .modality = fly_modality_name(modality),
+    out->map = (struct fly_pub_map){.method = fly_method_name(fly_map_method(map)),
+                                    .modality = fly_modality_name(fly_map_modality(map)),
                                     .full_shape = {rows, cols},
                                     .bbox = {box[0], box[1], box[2], box[3]},
                                     .final = set->final};
@@ -75,9 +75,9 @@ void fly_map_out_fill(struct fly_map_out *out, const struct fly_session_info *in
     for (int32_t r = box[0]; r < box[0] + box[2]; r++) {
         size_t from = (size_t)r * (size_t)cols + (size_t)box[1], n = (size_t)box[3];
 
-        memcpy(out->labels + at, set->labels[modality] + from, n * sizeof *out->labels);
-        memcpy(out->confidence + at, set->confidence[modality] + from, n * sizeof *out->confidence);
-        memcpy(out->age + at, set->age[modality] + from, n * sizeof *out->age);
+        memcpy(out->labels + at, set->labels[map] + from, n * sizeof *out->labels);
+        memcpy(out->confidence + at, set->confidence[map] + from, n * sizeof *out->confidence);
+        memcpy(out->age + at, set->age[map] + from, n * sizeof *out->age);
         at += n;
     }
     out->map.labels = out->labels;
@@ -85,15 +85,15 @@ void fly_map_out_fill(struct fly_map_out *out, const struct fly_session_info *in
     out->map.age = out->age;
 }
 
-int fly_maps_differ(const struct fly_map_set *a, const struct fly_map_set *b, enum fly_modality modality,
-                    int32_t cols, int32_t box[4])
+int fly_maps_differ(const struct fly_map_set *a, const struct fly_map_set *b, int map, int32_t cols,
+                    int32_t box[4])
 {
     int32_t r0 = INT32_MAX, r1 = -1, c0 = INT32_MAX, c1 = -1;
 
     for (int32_t k = 0; k < a->n_chips; k++) {
         /* Confidence by its bytes: NaN equals NaN here. */
-        if (a->labels[modality][k] == b->labels[modality][k] && a->age[modality][k] == b->age[modality][k] &&
-            memcmp(&a->confidence[modality][k], &b->confidence[modality][k], sizeof(float)) == 0)
+        if (a->labels[map][k] == b->labels[map][k] && a->age[map][k] == b->age[map][k] &&
+            memcmp(&a->confidence[map][k], &b->confidence[map][k], sizeof(float)) == 0)
             continue;
         int32_t r = k / cols, c = k % cols;
 

@@ -6,7 +6,7 @@
 #include "plugin/session.h"
 #include "stream/publish.h"
 
-/* What fly_pub_map wants, of one modality of a set. Arrays are gathered into scratch when the box is not
+/* What fly_pub_map wants, of one map of a set. Arrays are gathered into scratch when the box is not
  * the whole grid. */
 struct fly_map_out {
     struct fly_pub_map map;
@@ -22,14 +22,14 @@ void fly_map_out_fini(struct fly_map_out *out);
 
 /* box: r0, c0, nr, nc; NULL: all of it. */
 void fly_map_out_fill(struct fly_map_out *out, const struct fly_session_info *info,
-                      const struct fly_map_set *set, enum fly_modality modality, const int32_t *box);
+                      const struct fly_map_set *set, int map, const int32_t *box);
 
-/* Smallest box around what differs between two sets in a modality; 0: nothing does. */
-int fly_maps_differ(const struct fly_map_set *a, const struct fly_map_set *b, enum fly_modality modality,
-                    int32_t cols, int32_t box[4]);
+/* Smallest box around what differs between two sets in a map; 0: nothing does. */
+int fly_maps_differ(const struct fly_map_set *a, const struct fly_map_set *b, int map, int32_t cols,
+                    int32_t box[4]);
 int fly_classes_differ(const struct fly_map_set *a, const struct fly_map_set *b);
 
-/* 1: sessions of these facts have a map of that modality. */
+/* 1: sessions of these facts have maps of that modality. */
 int fly_maps_has(const struct fly_session_info *info, enum fly_modality modality);
 
 void fly_streams_of(struct fly_pub_streams *out, const struct fly_session_info *info, const uint64_t *seq);

@@ -23,8 +23,8 @@ struct fly_stage_publish {
     struct fly_session_info *info; /* of the session shown */
     int stopped;
     uint64_t seq[FLY_TOPICS];
-    uint64_t map_seq[FLY_MODALITIES]; /* last published; 0: none */
-    int64_t keyframe_ns[FLY_MODALITIES];
+    uint64_t map_seq[FLY_MAPS]; /* last published; 0: none */
+    int64_t keyframe_ns[FLY_MAPS];
     struct fly_map_set fresh, shown;
     struct fly_map_out out;
     struct fly_cached cache[FLY_TOPICS];
@@ -47,8 +47,7 @@ struct fly_counters_out {
 };
 void fly_publish_counters(const struct fly_stage_publish *stage, struct fly_counters_out *out);
 
-/* Fill stage->out with a keyframe of what is shown; the modality was published. */
-void fly_publish_keyframe(struct fly_stage_publish *stage, enum fly_modality modality,
-                          struct fly_pub_id *id);
+/* Fill stage->out with a keyframe of what is shown; that map was published. */
+void fly_publish_keyframe(struct fly_stage_publish *stage, int map, struct fly_pub_id *id);
 
 #endif

@@ -214,10 +214,10 @@ static void fill_maps(struct fly_stage_engine *stage, struct fly_map_set *set, i
     memcpy(set->classes, support->classes, sizeof set->classes);
     set->n_classes = support->n_classes;
     memcpy(set->as_of, stage->as_of, sizeof set->as_of);
-    for (int m = 0; m < FLY_MODALITIES; m++) {
+    for (int m = 0; m < FLY_MAPS; m++) {
         struct fly_map_view view;
 
-        fly_engine_map(engine, (enum fly_modality)m, &view);
+        fly_engine_map(engine, fly_map_method(m), fly_map_modality(m), &view);
         memcpy(set->labels[m], view.labels, k * sizeof *view.labels);
         memcpy(set->confidence[m], view.confidence, k * sizeof *view.confidence);
         memcpy(set->age[m], view.age, k * sizeof *view.age);

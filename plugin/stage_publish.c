@@ -207,7 +207,7 @@ static int take_end(struct fly_stage_publish *s)
 
 /* ---- maps -------------------------------------------------------------------------------------- */
 
-static void publish_map(struct fly_stage_publish *s, enum fly_modality m, const int32_t *box)
+static void publish_map(struct fly_stage_publish *s, int m, const int32_t *box)
 {
     struct fly_pub_id id = next_id(s, FLY_TOPIC_MAP);
     struct fly_pub_message message;
@@ -237,20 +237,20 @@ static int take_maps(struct fly_stage_publish *s)
     cols = s->info->plan.grid.cols;
     int classes = fly_classes_differ(&s->shown, &s->fresh);
 
-    for (int m = 0; m < FLY_MODALITIES; m++) {
-        int first = s->map_seq[m] == 0;
+    for (int m = 0; m < FLY_MAPS; m++) {
+        int first = s->map_seq[m] == 0, renamed = classes && fly_map_method(m) == FLY_FEWSHOT;
 
-        if (!fly_maps_has(s->info, (enum fly_modality)m))
+        if (!fly_maps_has(s->info, fly_map_modality(m)))
             continue;
-        int differs = first || fly_maps_differ(&s->shown, &s->fresh, (enum fly_modality)m, cols, box);
+        int differs = first || fly_maps_differ(&s->shown, &s->fresh, m, cols, box);
 
-        if (!differs && !classes && !s->fresh.final)
+        if (!differs && !renamed && !s->fresh.final)
             continue;
-        if (first || classes || s->fresh.final || now - s->keyframe_ns[m] >= keyframe_ns) {
-            publish_map(s, (enum fly_modality)m, NULL);
+        if (first || renamed || s->fresh.final || now - s->keyframe_ns[m] >= keyframe_ns) {
+            publish_map(s, m, NULL);
             s->keyframe_ns[m] = now;
         } else {
-            publish_map(s, (enum fly_modality)m, box);
+            publish_map(s, m, box);
         }
     }
     now = mono_ns(s);
@@ -265,7 +265,7 @@ static int take_maps(struct fly_stage_publish *s)
 }
 
 /* A keyframe of what is shown, under the number that was last published: repeats keep their number. */
-void fly_publish_keyframe(struct fly_stage_publish *s, enum fly_modality m, struct fly_pub_id *id)
+void fly_publish_keyframe(struct fly_stage_publish *s, int m, struct fly_pub_id *id)
 {
     fly_map_out_fill(&s->out, s->info, &s->shown, m, NULL);
     s->out.map.base = FLY_PUB_KEYFRAME;
@@ -289,10 +289,10 @@ static void repeat_topic(struct fly_stage_publish *s, enum fly_topic topic)
             fly_count(s->config.bus, FLY_COUNT_PUBLISH_DROPPED, 1);
         return;
     }
-    for (int m = 0; m < FLY_MODALITIES; m++) {
+    for (int m = 0; m < FLY_MAPS; m++) {
         if (!s->info || !s->map_seq[m])
             continue;
-        fly_publish_keyframe(s, (enum fly_modality)m, &id);
+        fly_publish_keyframe(s, m, &id);
         if (fly_pub_map(&message, pack_of(s), &id, &s->out.map) == FLY_OK)
             send(s, &message);
     }

@@ -112,8 +112,8 @@ static void same(const struct fly_engine *a, const struct fly_engine *b)
     for (int m = 0; m < FLY_MODALITIES; m++) {
         struct fly_map_view x, y;
 
-        fly_engine_map(a, (enum fly_modality)m, &x);
-        fly_engine_map(b, (enum fly_modality)m, &y);
+        fly_engine_map(a, FLY_FEWSHOT, (enum fly_modality)m, &x);
+        fly_engine_map(b, FLY_FEWSHOT, (enum fly_modality)m, &y);
         assert_memory_equal(x.labels, y.labels, chips * sizeof *x.labels);
         assert_memory_equal(x.confidence, y.confidence, chips * sizeof *x.confidence);
     }
@@ -274,7 +274,7 @@ static void what_is_not_measured_has_no_label(void **state)
     put(e, s, &(struct piece){1, 0, {0, 0, SIDE, W}});
     think(e);
     for (int m = 0; m < FLY_MODALITIES; m++)
-        fly_engine_map(e, (enum fly_modality)m, &view[m]);
+        fly_engine_map(e, FLY_FEWSHOT, (enum fly_modality)m, &view[m]);
     for (int k = 0; k < 20; k++) {
         assert_int_equal(view[FLY_HAADF].labels[k] >= 0, k < 10);
         assert_int_equal(view[FLY_EDS].labels[k] >= 0, k < 5);
@@ -283,7 +283,7 @@ static void what_is_not_measured_has_no_label(void **state)
     }
     fly_engine_finish(e);
     think(e);
-    fly_engine_map(e, FLY_HAADF, &view[0]);
+    fly_engine_map(e, FLY_FEWSHOT, FLY_HAADF, &view[0]);
     assert_int_equal(view[0].labels[19], FLY_LABEL_PENDING);
     fly_engine_close(&e);
     fly_embedder_close(&embedder);
