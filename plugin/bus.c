@@ -8,6 +8,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "plugin/options.h"
 #include "plugin/ring.h"
 
 const char *fly_counter_name(enum fly_counter counter)
@@ -126,6 +127,7 @@ int fly_bus_init(struct fly_bus *bus, const struct fly_clock *clock)
 void fly_bus_fini(struct fly_bus *bus)
 {
     fly_map_set_fini(&bus->mail);
+    free(bus->in_force);
     if (bus->publish_wake_fd >= 0)
         close(bus->publish_wake_fd);
     pthread_cond_destroy(&bus->moved);
@@ -245,4 +247,32 @@ void fly_bus_end_session(struct fly_bus *bus, const struct fly_session_end *end)
     while (bus->end.serial == end->serial)
         pthread_cond_wait(&bus->moved, &bus->lock);
     pthread_mutex_unlock(&bus->lock);
+}
+
+void fly_bus_post_options(struct fly_bus *bus, uint64_t serial, const struct fly_options *options)
+{
+    pthread_mutex_lock(&bus->lock);
+    if (!bus->in_force)
+        bus->in_force = malloc(sizeof *bus->in_force);
+    if (bus->in_force) {
+        *bus->in_force = *options;
+        bus->in_force_serial = serial;
+        bus->in_force_version++;
+    }
+    pthread_mutex_unlock(&bus->lock);
+    fly_bus_wake_publisher(bus);
+}
+
+int fly_bus_take_options(struct fly_bus *bus, uint64_t serial, uint64_t *version, struct fly_options *options)
+{
+    int there;
+
+    pthread_mutex_lock(&bus->lock);
+    there = bus->in_force && bus->in_force_serial == serial && bus->in_force_version != *version;
+    if (there) {
+        *options = *bus->in_force;
+        *version = bus->in_force_version;
+    }
+    pthread_mutex_unlock(&bus->lock);
+    return there;
 }

@@ -82,6 +82,7 @@ void fly_map_set_fini(struct fly_map_set *set);
 void fly_map_set_copy(struct fly_map_set *to, const struct fly_map_set *from);
 
 struct fly_session_info; /* plugin/session.h */
+struct fly_options;      /* plugin/options.h */
 
 struct fly_status {
     enum fly_state state;
@@ -127,6 +128,8 @@ struct fly_bus {
     int mail_full;
     struct fly_session_info *opened; /* the newest session, not yet taken by the publisher; owned by producer */
     struct fly_session_end end;      /* serial 0: none waits */
+    struct fly_options *in_force;    /* of the session with this serial, NULL before the first */
+    uint64_t in_force_serial, in_force_version;
 };
 
 FLY_MUST_USE int fly_bus_init(struct fly_bus *bus, const struct fly_clock *clock);
@@ -154,6 +157,11 @@ void fly_bus_post_maps(struct fly_bus *bus, const struct fly_map_set *set);
 /* 1: the newest set was there and is copied into set (which is made to fit). Sets of a session later than
  * serial are left where they are, those of an earlier one dropped. */
 int fly_bus_take_maps(struct fly_bus *bus, struct fly_map_set *set, uint64_t serial);
+
+/* Options as they are now in force in a session: requests change some while it runs. take: 1 when there are newer
+ * ones than *version, which is moved on. */
+void fly_bus_post_options(struct fly_bus *bus, uint64_t serial, const struct fly_options *options);
+int fly_bus_take_options(struct fly_bus *bus, uint64_t serial, uint64_t *version, struct fly_options *options);
 
 /* Post the end of a session and wait until the publisher took it (it never waits itself). */
 void fly_bus_end_session(struct fly_bus *bus, const struct fly_session_end *end);

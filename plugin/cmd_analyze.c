@@ -346,7 +346,11 @@ static int follow_open(void *ctx, const char *id, const struct fly_start *start,
                        const struct fly_part *header, int32_t step_chips, struct fly_session **session)
 {
     struct run *run = ctx;
-    int rc = open_session(run, id, start, header, step_chips);
+    int rc;
+
+    fly_session_close(&run->session);
+    fly_embedder_close(&run->embedder);
+    rc = open_session(run, id, start, header, step_chips);
 
     *session = run->session;
     return rc;

@@ -103,6 +103,11 @@ static void *publisher_main(void *arg)
     return NULL;
 }
 
+static void log_level(int level)
+{
+    fly_log_set_level((enum fly_log_level)level);
+}
+
 static void log_event(const struct fly_event *event)
 {
     static const enum fly_log_level levels[] = {FLY_LOG_INFO, FLY_LOG_WARNING, FLY_LOG_ERROR};
@@ -169,6 +174,7 @@ static int bring_up(struct plugin *p)
                 .endpoint = p->ingest,
                 .engine = p->engine,
                 .step_chips = fly_embedder_batch(p->embedder) * fly_pool_exec(p->pool).width,
+                .exec_width = fly_pool_exec(p->pool).width,
             });
     if (rc == FLY_OK)
         rc = fly_stage_publish_open(&p->publisher, &(struct fly_stage_publish_config){
@@ -181,6 +187,7 @@ static int bring_up(struct plugin *p)
                                                        .ingest_address = fly_endpoint_address(p->ingest),
                                                        .embedder = fly_embedder_name(p->embedder),
                                                        .log_event = log_event,
+                                                       .log_level = log_level,
                                                    });
     if (rc == FLY_OK)
         rc = fly_stage_ingest_resume(p->producer);

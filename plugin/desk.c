@@ -14,7 +14,7 @@ enum { REQUESTS_A_TURN = 32, REPLY_CAP = FLY_RESULT_CAP + 8192 };
 static const char *const ops[] = {"status",       "map.get",      "chip.get",   "support.add", "support.remove",
                                   "class.rename", "class.remove", "params.set", "frame.shift"};
 
-static void job_free(struct fly_job *job)
+void fly_job_free(struct fly_job *job)
 {
     fly_msg_close(&job->msg);
     free(job->result);
@@ -28,12 +28,12 @@ void fly_desk_close(struct fly_stage_publish *s)
     struct fly_job *job;
 
     for (int32_t i = 0; i < s->n_waiting; i++)
-        job_free(s->waiting[i]);
+        fly_job_free(s->waiting[i]);
     s->n_waiting = 0;
     while ((job = fly_ring_pop(fly_stage_engine_replies(s->config.engine))))
-        job_free(job);
+        fly_job_free(job);
     while ((job = fly_ring_pop(fly_stage_engine_jobs(s->config.engine))))
-        job_free(job);
+        fly_job_free(job);
 }
 
 /* ---- replies ----------------------------------------------------------------------------------- */
@@ -65,7 +65,7 @@ static void send_reply(struct fly_stage_publish *s, struct fly_job *job)
             fly_count(s->config.bus, FLY_COUNT_REQUEST_ERRORS, 1);
     }
     free(bytes);
-    job_free(job);
+    fly_job_free(job);
 }
 
 static void fail_job(struct fly_job *job, const char *code, const char *text)
@@ -176,11 +176,11 @@ static void pack_status(struct fly_stage_publish *s, struct fly_pack *pack)
     fly_pack_str(pack, "control");
     fly_pack_str(pack, fly_endpoint_address(s->config.control));
     fly_pack_str(pack, "config");
-    fly_options_pack(pack, s->info ? &s->info->options : s->config.options);
+    fly_options_pack(pack, s->info ? &s->in_force : s->config.options);
     fly_pack_str(pack, "owner");
     fly_pack_nil(pack);
     fly_pack_str(pack, "embedder");
-    fly_pack_str(pack, s->config.embedder);
+    fly_pack_str(pack, s->info && s->info->embedder ? fly_embedder_name(s->info->embedder) : s->config.embedder);
     fly_pack_str(pack, "recording");
     fly_pack_str(pack, status.recording[0] ? status.recording : "off");
     fly_pack_str(pack, "backlog_chips");

@@ -39,7 +39,8 @@ static uint64_t number_of(struct fly_value map, const char *key)
     return number;
 }
 
-static int add_control(struct fly_journal *journal, struct fly_value root, const struct fly_part *part)
+static int add_control(struct fly_journal *journal, struct fly_value root, const struct fly_part *part,
+                       uint64_t at)
 {
     struct fly_journal_item *item = add_item(journal);
 
@@ -48,13 +49,14 @@ static int add_control(struct fly_journal *journal, struct fly_value root, const
     if (!item || !item->bytes)
         return fly_fail(FLY_ENOMEM, "journal: no memory for a request");
     item->kind = FLY_JOURNAL_CONTROL;
+    item->at = at;
     item->after = number_of(root, "after");
     memcpy(item->bytes, part->bytes, part->len);
     item->len = part->len;
     return FLY_OK;
 }
 
-static int add_mark(struct fly_journal *journal, struct fly_value root)
+static int add_mark(struct fly_journal *journal, struct fly_value root, uint64_t at)
 {
     struct fly_value steps, key, value;
     struct fly_value_iter it = {0};
@@ -66,6 +68,7 @@ static int add_mark(struct fly_journal *journal, struct fly_value root)
         if (!item)
             return fly_fail(FLY_ENOMEM, "journal: no memory for a mark");
         item->kind = FLY_JOURNAL_LOST;
+        item->at = at;
         item->after = number_of(root, "after");
         item->number = number_of(root, "epoch");
         return FLY_OK;
@@ -78,6 +81,7 @@ static int add_mark(struct fly_journal *journal, struct fly_value root)
         if (!item)
             return fly_fail(FLY_ENOMEM, "journal: no memory for a mark");
         item->kind = FLY_JOURNAL_STEPS;
+        item->at = at;
         item->after = pair[0];
         item->number = pair[1];
     }
@@ -85,6 +89,7 @@ static int add_mark(struct fly_journal *journal, struct fly_value root)
     if (!item)
         return fly_fail(FLY_ENOMEM, "journal: no memory for a mark");
     item->kind = FLY_JOURNAL_EPOCH;
+    item->at = at;
     item->after = number_of(root, "after");
     item->number = number_of(root, "epoch");
     return FLY_OK;
@@ -102,8 +107,8 @@ int fly_journal_read(struct fly_journal *journal, struct fly_recording *recordin
             return fly_fail(FLY_EWIRE, "record %" PRIu64 ": a journal entry that is no map", record.ticket);
         struct fly_value root = fly_value_root(record.parts[0].bytes, record.parts[0].len);
 
-        rc = record.kind == FLY_REC_CONTROL ? add_control(journal, root, &record.parts[0])
-             : steps                        ? add_mark(journal, root)
+        rc = record.kind == FLY_REC_CONTROL ? add_control(journal, root, &record.parts[0], record.ticket)
+             : steps                        ? add_mark(journal, root, record.ticket)
                                             : FLY_OK;
         if (rc < 0)
             return rc;
@@ -132,6 +137,12 @@ struct follow {
     struct fly_journal journal;
     size_t next;
     unsigned char *scratch; /* results of replayed requests, unread */
+    const char *path;
+    struct fly_start *start;
+    char id[FLY_SESSION_MAX + 1];
+    int32_t step_chips;
+    int opened;
+    uint64_t epoch_base, epoch_last; /* numbers begin anew with every start of the plugin; here they go on */
 };
 
 static int run_item(struct follow *f, const struct fly_journal_item *item)
@@ -157,7 +168,8 @@ static int run_item(struct follow *f, const struct fly_journal_item *item)
         return FLY_OK;
     case FLY_JOURNAL_EPOCH:
         fly_session_epoch(f->session);
-        return f->calls->epoch(f->calls->ctx, f->session, item->number);
+        f->epoch_last = f->epoch_base + item->number;
+        return f->calls->epoch(f->calls->ctx, f->session, f->epoch_last);
     case FLY_JOURNAL_LOST:
         return fly_fail(FLY_EWIRE, "epoch %" PRIu64 " took more turns than its mark holds: interim maps "
                                    "cannot be followed past it", item->number);
@@ -175,60 +187,136 @@ static int run_before(struct follow *f, uint64_t ticket)
     return rc;
 }
 
-static int take_ingest(struct follow *f, const struct fly_record *record, struct fly_start *start,
-                       char *id, int *opened, int32_t step_chips)
+static int take_ingest(struct follow *f, const struct fly_record *record)
 {
-    struct fly_session_view open = {.session = *opened ? id : NULL, .start = start};
+    struct fly_session_view open = {.session = f->opened ? f->id : NULL, .start = f->start};
     struct fly_ingest msg;
     struct fly_effect effect;
-    int rc;
 
-    if (fly_ingest_decode(&msg, start, record->parts, record->n_parts, &open) != FLY_REFUSE_NONE)
+    if (fly_ingest_decode(&msg, f->start, record->parts, record->n_parts, &open) != FLY_REFUSE_NONE)
         return fly_fail(FLY_EWIRE, "record %" PRIu64 ": %s", record->ticket, fly_fail_text());
-    if (msg.type == FLY_INGEST_START && !*opened) {
-        memcpy(id, msg.session, sizeof msg.session);
-        *opened = 1;
-        return f->calls->open(f->calls->ctx, id, start, &record->parts[0], step_chips, &f->session);
+    if (msg.type == FLY_INGEST_START && !f->opened) {
+        memcpy(f->id, msg.session, sizeof msg.session);
+        f->opened = 1;
+        return f->calls->open(f->calls->ctx, f->id, f->start, &record->parts[0],
+                              f->calls->epoch ? f->step_chips : 0, &f->session);
     }
-    if (!*opened || (msg.type != FLY_INGEST_LINES && msg.type != FLY_INGEST_EDS))
-        return FLY_OK;
-    rc = run_before(f, record->ticket);
-    if (rc == FLY_OK)
+    if (f->opened && (msg.type == FLY_INGEST_LINES || msg.type == FLY_INGEST_EDS))
         fly_session_apply(f->session, &msg, 0, &effect);
+    return FLY_OK;
+}
+
+/* Requests with a ticket below `until` that come before the input with `ticket`; *next moves on. */
+static int run_requests(struct follow *f, size_t *next, uint64_t ticket, uint64_t until)
+{
+    int rc = FLY_OK;
+
+    while (rc == FLY_OK && *next < f->journal.n_items && f->journal.items[*next].at < until &&
+           f->journal.items[*next].after < ticket) {
+        if (f->journal.items[*next].kind == FLY_JOURNAL_CONTROL)
+            rc = run_item(f, &f->journal.items[*next]);
+        ++*next;
+    }
     return rc;
+}
+
+/* The plugin was started again here: a new session takes in what stands before record `until`, without
+ * thinking. What the old one did after its last mark was seen by nobody. */
+static int start_again(struct follow *f, uint64_t until)
+{
+    struct fly_disk disk = fly_disk_system();
+    struct fly_recording *again;
+    struct fly_record record;
+    size_t next = 0;
+    int rc = fly_recording_open(&again, f->path, &disk);
+
+    if (rc < 0)
+        return rc;
+    while (f->next < f->journal.n_items && f->journal.items[f->next].at < until)
+        f->next++;
+    f->opened = 0;
+    f->epoch_base = f->epoch_last;
+    while (rc == FLY_OK && (rc = fly_recording_next(again, &record)) == FLY_OK && record.ticket < until)
+        if (record.kind == FLY_REC_INGEST) {
+            if (f->opened)
+                rc = run_requests(f, &next, record.ticket, until);
+            if (rc == FLY_OK)
+                rc = take_ingest(f, &record);
+        }
+    if (rc == FLY_OK && f->opened)
+        rc = run_requests(f, &next, UINT64_MAX, until);
+    fly_recording_close(&again);
+    return rc;
+}
+
+static int follow_record(struct follow *f, const struct fly_record *record)
+{
+    int rc = FLY_OK;
+
+    switch (record->kind) {
+    case FLY_REC_SESSION:
+        if (record->n_parts > 0 &&
+            fly_wire_scan(record->parts[0].bytes, record->parts[0].len) == FLY_REFUSE_NONE)
+            f->step_chips =
+                (int32_t)number_of(fly_value_root(record->parts[0].bytes, record->parts[0].len), "step_chips");
+        return FLY_OK;
+    case FLY_REC_INGEST:
+        if (f->opened)
+            rc = run_before(f, record->ticket);
+        return rc == FLY_OK ? take_ingest(f, record) : rc;
+    case FLY_REC_RESUME:
+        if (!f->calls->epoch || !f->opened)
+            return FLY_OK;
+        while (rc == FLY_OK && f->next < f->journal.n_items && f->journal.items[f->next].at < record->ticket)
+            rc = run_item(f, &f->journal.items[f->next++]);
+        return rc == FLY_OK ? start_again(f, record->ticket) : rc;
+    default:
+        return FLY_OK;
+    }
 }
 
 int fly_follow(const char *path, const struct fly_follow_calls *calls)
 {
     struct fly_recording *recording = NULL;
     struct fly_disk disk = fly_disk_system();
-    struct follow f = {.calls = calls};
-    struct fly_start *start = calloc(1, sizeof *start);
+    struct follow f = {.calls = calls, .path = path};
     struct fly_record record;
-    char id[FLY_SESSION_MAX + 1] = "";
-    int32_t step_chips = 0;
-    int opened = 0, rc = fly_recording_open(&recording, path, &disk);
+    int rc = fly_recording_open(&recording, path, &disk);
 
     f.scratch = malloc(FLY_RESULT_CAP);
-    if (rc == FLY_OK && (!f.scratch || !start))
+    f.start = calloc(1, sizeof *f.start);
+    if (rc == FLY_OK && (!f.scratch || !f.start))
         rc = fly_fail(FLY_ENOMEM, "%s: no memory to follow it", path);
     if (rc == FLY_OK)
         rc = fly_journal_read(&f.journal, recording, calls->epoch != NULL);
-    while (rc == FLY_OK && (rc = fly_recording_next(recording, &record)) == FLY_OK) {
-        if (record.kind == FLY_REC_SESSION && record.n_parts > 0 &&
-            fly_wire_scan(record.parts[0].bytes, record.parts[0].len) == FLY_REFUSE_NONE)
-            step_chips = (int32_t)number_of(
-                fly_value_root(record.parts[0].bytes, record.parts[0].len), "step_chips");
-        else if (record.kind == FLY_REC_INGEST)
-            rc = take_ingest(&f, &record, start, id, &opened, calls->epoch ? step_chips : 0);
-    }
+    while (rc == FLY_OK && (rc = fly_recording_next(recording, &record)) == FLY_OK)
+        rc = follow_record(&f, &record);
     if (rc == FLY_EAGAIN)
-        rc = opened ? run_before(&f, UINT64_MAX) : fly_fail(FLY_EWIRE, "%s: no start message in it", path);
+        rc = f.opened ? run_before(&f, UINT64_MAX) : fly_fail(FLY_EWIRE, "%s: no start message in it", path);
     fly_journal_free(&f.journal);
     fly_recording_close(&recording);
     free(f.scratch);
-    free(start);
+    free(f.start);
     return rc;
+}
+
+int fly_follow_start(const char *path, struct fly_start *start)
+{
+    struct fly_session_view open = {0};
+    struct fly_recording *recording;
+    struct fly_disk disk = fly_disk_system();
+    struct fly_record record;
+    struct fly_ingest msg;
+    int found = 0, rc = fly_recording_open(&recording, path, &disk);
+
+    if (rc < 0)
+        return rc;
+    while (!found && (rc = fly_recording_next(recording, &record)) == FLY_OK)
+        if (record.kind == FLY_REC_INGEST)
+            found = fly_ingest_decode(&msg, start, record.parts, record.n_parts, &open) == FLY_REFUSE_NONE &&
+                    msg.type == FLY_INGEST_START;
+    fly_recording_close(&recording);
+    return found ? FLY_OK : fly_fail(FLY_EWIRE, "%s: no start message in it", path);
 }
 
 int fly_follow_options(const char *path, struct fly_options *options)
@@ -247,6 +335,9 @@ int fly_follow_options(const char *path, struct fly_options *options)
                                    FLY_FOLLOW_ORIGIN);
     else if (rc == FLY_EAGAIN)
         rc = fly_fail(FLY_EWIRE, "%s: no whole record in it", path);
+    /* What that file held stands in the journal, as requests; the file itself may be another by now. */
+    if (rc == FLY_OK)
+        rc = fly_options_set(options, "fewshot.support", "", FLY_FOLLOW_ORIGIN);
     fly_recording_close(&recording);
     return rc;
 }

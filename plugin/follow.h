@@ -2,7 +2,8 @@
  *
  * Ingest records come in the order of the file; a journaled request comes after the input it names; with
  * an epoch callback, so do the steps and epochs that timing decided, and every interim map is
- * made again to the bit.
+ * made again to the bit. Where the plugin was started again in between, so is the session: it takes in what
+ * was recorded until then, thinks of nothing meanwhile, and goes on, as it did the first time.
  */
 #ifndef FLY_PLUGIN_FOLLOW_H
 #define FLY_PLUGIN_FOLLOW_H
@@ -11,7 +12,8 @@
 #include "plugin/session.h"
 
 struct fly_follow_calls {
-    /* Open the session for this start. step_chips: as recorded, 0 when not. */
+    /* Open the session for this start; when it was open before, close that first. step_chips: as recorded, 0
+     * when not. */
     int (*open)(void *ctx, const char *id, const struct fly_start *start, const struct fly_part *header,
                 int32_t step_chips, struct fly_session **session);
     /* An epoch of the journal was cut. NULL: the journal's steps and epochs are passed over, requests
@@ -23,6 +25,9 @@ struct fly_follow_calls {
 /* FLY_EWIRE: not a recording, no start in it, or (following epochs) a mark that was lost. */
 FLY_MUST_USE int fly_follow(const char *path, const struct fly_follow_calls *calls);
 
+/* The start message of a recording. FLY_EWIRE: there is none. */
+FLY_MUST_USE int fly_follow_start(const char *path, struct fly_start *start);
+
 /* What fly_options_origin begins with for a key that a recording set. */
 #define FLY_FOLLOW_ORIGIN "recorded configuration"
 
@@ -32,6 +37,7 @@ FLY_MUST_USE int fly_follow_options(const char *path, struct fly_options *option
 /* One thing the engine stage wrote into the journal. */
 struct fly_journal_item {
     enum { FLY_JOURNAL_CONTROL, FLY_JOURNAL_STEPS, FLY_JOURNAL_EPOCH, FLY_JOURNAL_LOST } kind;
+    uint64_t at;         /* its own ticket */
     uint64_t after;      /* ticket of the input it came after */
     uint64_t number;     /* steps, or the epoch */
     unsigned char *bytes; /* CONTROL: the packed {after, op, args}, malloc */

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "plugin/follow.h"
 #include "plugin/text.h"
 #include "stream/disk.h"
 
@@ -87,17 +88,37 @@ static int reserve_numbers(struct fly_ingest_session *s, int32_t n_streams)
     return FLY_OK;
 }
 
+/* Of the largest image message that a session of this start can send. */
+static size_t frame_bytes(const struct fly_start *start)
+{
+    size_t px = (size_t)start->height_px * (size_t)start->width_px, most = 0;
+
+    for (int32_t i = 0; i < start->n_detectors; i++) {
+        size_t bytes = px * fly_dtype_size(start->detectors[i].dtype);
+
+        most = bytes > most ? bytes : most;
+    }
+    return most < FLY_PAYLOAD_MAX ? most : FLY_PAYLOAD_MAX;
+}
+
+/* start: what the session declares; NULL: not known. */
 static int open_recorder(struct fly_ingest_session *s, const char *path, int append,
-                         struct fly_recorder **out)
+                         const struct fly_start *start, struct fly_recorder **out)
 {
     const struct fly_options *o = s->config->options;
 
+    size_t ring = (size_t)o->recording.ring_mib << 20;
+
+    /* A whole frame may come as one message, and a record fills at most half of the ring. Room that is not
+     * used is not touched, and so costs nothing. */
+    while (start && ring / 2 < frame_bytes(start) + FLY_HEADER_MAX + 1024)
+        ring *= 2;
     return fly_recorder_open(out,
                              &(struct fly_recorder_config){
                                  .path = path,
                                  .disk = s->config->disk,
                                  .clock = s->config->clock,
-                                 .ring_bytes = (size_t)o->recording.ring_mib << 20,
+                                 .ring_bytes = ring,
                                  .sync_ms = o->recording.sync_ms,
                                  .wake_fd = s->wake_fd,
                              },
@@ -140,7 +161,7 @@ static void begin_recording(struct fly_ingest_session *s, int32_t step_chips)
     if (fly_folder_make(o->recording.dir) < 0)
         fly_bus_event(s->config->bus, FLY_ERROR, "recording", NULL, 0, "%s", fly_fail_text());
     recording_path(s, s->info->id, path, sizeof path);
-    if (open_recorder(s, path, 0, &s->recorder) < 0) {
+    if (open_recorder(s, path, 0, &s->info->start, &s->recorder) < 0) {
         fly_bus_event(s->config->bus, FLY_ERROR, "recording", NULL, 0,
                       "session %s runs WITHOUT a recording: %s", s->info->id, fly_fail_text());
         return;
@@ -173,19 +194,43 @@ void fly_ingest_session_announce(struct fly_ingest_session *session)
     fly_bus_wake_publisher(bus);
 }
 
+static int make_facts(struct fly_session_info **info, const struct fly_ingest *msg,
+                      const struct fly_start *start, const struct fly_part *header,
+                      const struct fly_options *options)
+{
+    int rc;
+
+    if (msg->seq > FLY_SEQUENCE_WINDOW)
+        return fly_fail(FLY_ERANGE, "a start with seq %" PRIu64 ": numbers begin at 1, and a jump of at most %d "
+                                    "is followed", msg->seq, FLY_SEQUENCE_WINDOW);
+    rc = fly_session_info_make(info, msg->session, start, header, options);
+    if (rc == FLY_OK && (*info)->plan.image < 0 && (*info)->plan.n_segments == 0) {
+        fly_session_info_drop(info);
+        return fly_fail(FLY_ERANGE, "no stream of this session can be looked at");
+    }
+    return rc;
+}
+
+int fly_ingest_session_may_begin(const struct fly_ingest_session *session, const struct fly_ingest *msg,
+                                 const struct fly_start *start, const struct fly_part *header)
+{
+    struct fly_session_info *info;
+    int rc = make_facts(&info, msg, start, header, session->config->options);
+
+    if (rc == FLY_OK)
+        fly_session_info_drop(&info);
+    return rc;
+}
+
 static int open_facts(struct fly_ingest_session *s, const struct fly_ingest *msg,
                       const struct fly_start *start, const struct fly_part *header,
                       const struct fly_options *options)
 {
     struct fly_session_info *info;
-    int rc = fly_session_info_make(&info, msg->session, start, header, options);
+    int rc = make_facts(&info, msg, start, header, options);
 
     if (rc < 0)
         return rc;
-    if (info->plan.image < 0 && info->plan.n_segments == 0) {
-        fly_session_info_drop(&info);
-        return fly_fail(FLY_ERANGE, "no stream of this session can be looked at");
-    }
     forget(s);
     s->info = info;
     rc = reserve_numbers(s, fly_start_streams(start));
@@ -232,10 +277,19 @@ int fly_ingest_session_restore(struct fly_ingest_session *session, const struct 
                                const struct fly_start *start, const struct fly_part *header,
                                const struct fly_options *options, uint64_t ticket, int32_t step_chips)
 {
-    int rc = open_facts(session, msg, start, header, options);
+    struct fly_embedder *embedder = NULL;
+    int rc = FLY_OK;
 
-    if (rc < 0)
+    /* The process may have been started with other settings than the session: it goes on as it began. */
+    if (start->n_detectors > 0 && !fly_options_same_embedder(options, session->config->options))
+        rc = fly_embedder_from_options(&embedder, options, session->config->exec_width);
+    if (rc == FLY_OK)
+        rc = open_facts(session, msg, start, header, options);
+    if (rc < 0) {
+        fly_embedder_close(&embedder);
         return rc;
+    }
+    session->info->embedder = embedder;
     session->info->resumed = 1;
     atomic_store(&session->info->resuming, 1);
     session->info->step_chips = step_chips;
@@ -247,7 +301,23 @@ int fly_ingest_session_restore(struct fly_ingest_session *session, const struct 
 int fly_ingest_session_append(struct fly_ingest_session *session, const char *path,
                               struct fly_recorder **recorder)
 {
-    return open_recorder(session, path, 1, recorder);
+    struct fly_start *start = calloc(1, sizeof *start);
+    int known = start && fly_follow_start(path, start) == FLY_OK;
+    int rc = open_recorder(session, path, 1, known ? start : NULL, recorder);
+
+    free(start);
+    return rc;
+}
+
+int fly_ingest_session_takes(const struct fly_ingest_session *session, const struct fly_msg *raw)
+{
+    size_t most = session->recorder ? fly_recorder_bytes_max(session->recorder) : SIZE_MAX;
+
+    if (raw->bytes <= most)
+        return FLY_OK;
+    return fly_fail(FLY_ERANGE,
+                    "a message of %zu bytes: the recording takes at most %zu, half of recording.ring_mib: send "
+                    "it in parts, or set that higher", raw->bytes, most);
 }
 
 void fly_ingest_session_reopen(struct fly_ingest_session *session, struct fly_recorder **recorder)
@@ -494,7 +564,10 @@ void fly_ingest_session_end(struct fly_ingest_session *session)
             if (fly_recorder_wait(s->recorder, ticket, 2000) < 0)
                 fly_bus_event(s->config->bus, FLY_WARNING, "recording", NULL, 0, "%s", fly_fail_text());
         fly_ingest_session_tell(s);
-        if (fly_recorder_close(&s->recorder) < 0)
+        s->end_durable = fly_recorder_durable(s->recorder);
+        if (fly_recorder_close(&s->recorder) == FLY_OK)
+            s->end_durable = UINT64_MAX; /* closing wrote out everything */
+        else
             fly_bus_event(s->config->bus, FLY_ERROR, "recording", NULL, 0, "%s", fly_fail_text());
     }
     s->phase = FLY_PHASE_ENDED;
@@ -564,7 +637,7 @@ void fly_ingest_session_tell(struct fly_ingest_session *session)
     memcpy(bus->status.durable_seq, told->durable_seq, sizeof told->durable_seq);
     memcpy(bus->status.recording, told->recording, sizeof told->recording);
     bus->durable_serial = s->serial;
-    bus->durable_ticket = s->recorder ? durable : s->phase == FLY_PHASE_ENDED ? UINT64_MAX : 0;
+    bus->durable_ticket = s->recorder ? durable : s->phase == FLY_PHASE_ENDED ? s->end_durable : 0;
     pthread_mutex_unlock(&bus->lock);
     fly_bus_wake_publisher(bus);
 }

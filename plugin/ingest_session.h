@@ -41,6 +41,7 @@ struct fly_ingest_session {
     int behind_told;
     struct fly_status told; /* as last written to the bus */
     uint64_t told_ticket;
+    uint64_t end_durable; /* once ended: tickets of its recording that are on disk */
 };
 
 void fly_ingest_session_init(struct fly_ingest_session *session,
@@ -52,6 +53,11 @@ struct fly_session_view fly_ingest_session_view(const struct fly_ingest_session 
 
 /* 1: the id belongs to a recording that is there. */
 int fly_ingest_session_known(const struct fly_ingest_session *session, const char *id);
+
+/* Could it be opened? FLY_ERANGE, FLY_ENOMEM: what is wrong with this start; nothing changed. */
+FLY_MUST_USE int fly_ingest_session_may_begin(const struct fly_ingest_session *session,
+                                              const struct fly_ingest *msg, const struct fly_start *start,
+                                              const struct fly_part *header);
 
 /* Open a new session: facts, numbers, recording. FLY_ERANGE, FLY_ENOMEM: it cannot be, and why; nothing
  * changed. A recording that cannot be made is told, and the session runs without. */
@@ -74,6 +80,11 @@ void fly_ingest_session_reopen(struct fly_ingest_session *session, struct fly_re
 /* Tell the publisher and whoever asks for the status. The engine stage has been handed the session by
  * then: a request that follows finds it. */
 void fly_ingest_session_announce(struct fly_ingest_session *session);
+
+/* FLY_ERANGE: a message too large for the recording. Then it is refused whole: to look at what cannot be kept
+ * would leave a hole that no sending again could fill. */
+FLY_MUST_USE int fly_ingest_session_takes(const struct fly_ingest_session *session,
+                                          const struct fly_msg *raw);
 
 /* Note and record one message. 1: it is new, and *ticket (0: went by the recording); 0: a repeat, a
  * conflict or a number too far off, counted. */

@@ -51,6 +51,8 @@ struct fly_job {
     int64_t wait_until_ns;
 };
 
+void fly_job_free(struct fly_job *job);
+
 /* Points where `flyback run --crash-at POINT:N` ends itself by SIGKILL, for tests of restarts. */
 enum fly_crash_point { FLY_CRASH_ARRIVAL, FLY_CRASH_RECORDED, FLY_CRASH_EMBEDDED, FLY_CRASH_PUBLISHED,
                        FLY_CRASH_POINTS };

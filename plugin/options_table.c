@@ -103,7 +103,8 @@ static const struct fly_option table[] = {
      .help = "Longest time between two fsyncs, and so how far durable_seq may lag."},
     {"recording.ring_mib", FLY_OPTION_INT, AT(recording.ring_mib), .min = 1, .max = 1024,
      .unit = "MiB", .initial = "64", .flags = FLY_OPTION_POWER2,
-     .help = "Room between the stages and the disk, a power of two. One message may take half of it."},
+     .help = "Room between the stages and the disk, a power of two. One message may take half of it; where "
+             "a whole frame needs more, there is more."},
 
     {"ingest.stop_wait_s", FLY_OPTION_FLOAT, AT(ingest.stop_wait_s), .min = 0, .max = 600,
      .unit = "s", .initial = "2",

@@ -21,6 +21,8 @@ struct fly_cached {
 struct fly_stage_publish {
     struct fly_stage_publish_config config;
     struct fly_session_info *info; /* of the session shown */
+    struct fly_options in_force;   /* of that session: its start's, until a request changes some */
+    uint64_t in_force_version;
     int stopped;
     uint64_t seq[FLY_TOPICS];
     uint64_t map_seq[FLY_MAPS]; /* last published; 0: none */

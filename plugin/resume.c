@@ -1,10 +1,12 @@
 #include "plugin/resume.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,7 +19,7 @@ struct fly_resume {
     struct fly_journal journal;
     size_t next_item;
     int32_t step_chips;
-    struct fly_resumed held; /* given back, or waiting behind a journal item */
+    struct fly_resumed held; /* waits behind a journal item */
     int has_held;
 };
 
@@ -46,6 +48,18 @@ static enum found look_into(const char *path, const struct stat *st, const struc
     if (rc != FLY_EAGAIN)
         return NOT_OURS;
     return info.finished ? FINISHED : measured ? UNFINISHED : NOTHING_MEASURED;
+}
+
+/* Another process may have made it a moment ago: whoever writes to a recording holds its lock. */
+static void remove_unless_written(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return;
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+        unlink(path);
+    close(fd);
 }
 
 struct candidate {
@@ -114,7 +128,7 @@ static int find(char *out, size_t cap, const char *dir, const struct fly_disk *d
         snprintf(path, sizeof path, "%s/%s", dir, list[i].name);
         kind = look_into(path, &list[i].st, disk);
         if (kind == NOTHING_MEASURED)
-            unlink(path);
+            remove_unless_written(path);
         finished += kind == FINISHED;
         if (kind == UNFINISHED) {
             snprintf(out, cap, "%s", path);
@@ -170,13 +184,6 @@ void fly_resume_close(struct fly_resume **resume)
 const char *fly_resume_path(const struct fly_resume *resume)
 {
     return resume->path;
-}
-
-void fly_resume_again(struct fly_resume *resume, const struct fly_resumed *r)
-{
-    FLY_ASSERT(!resume->has_held);
-    resume->held = *r;
-    resume->has_held = 1;
 }
 
 /* ---- reading ----------------------------------------------------------------------------------- */
@@ -301,7 +308,8 @@ int fly_resume_next(struct fly_resume *r, struct fly_ingest_session *session, st
     rc = take_ingest(r, session, start, &record, out);
     if (rc == FLY_OK && out->what == FLY_RESUMED_DATA && r->next_item < r->journal.n_items &&
         r->journal.items[r->next_item].after < out->ticket) {
-        fly_resume_again(r, out);
+        r->held = *out;
+        r->has_held = 1;
         return take_journal(r, out);
     }
     return rc;

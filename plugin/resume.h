@@ -35,7 +35,4 @@ struct fly_resumed {
 FLY_MUST_USE int fly_resume_next(struct fly_resume *resume, struct fly_ingest_session *session,
                                  struct fly_start *start, struct fly_resumed *out);
 
-/* There was no room for it: the next call gives the same again. Takes over r's copy. */
-void fly_resume_again(struct fly_resume *resume, const struct fly_resumed *r);
-
 #endif

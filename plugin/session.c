@@ -112,6 +112,7 @@ void fly_session_info_drop(struct fly_session_info **info)
     *info = NULL;
     /* acq_rel: the last holder sees what the others did before they let go. */
     if (held && atomic_fetch_sub_explicit(&held->holders, 1, memory_order_acq_rel) == 1) {
+        fly_embedder_close(&held->embedder);
         free(held->header);
         free(held);
     }
@@ -122,6 +123,14 @@ void fly_session_info_drop(struct fly_session_info **info)
 static int names_made_weights(const char *weights)
 {
     return strncmp(weights, "he:", 3) == 0 || strcmp(weights, "closed:") == 0;
+}
+
+int fly_options_same_embedder(const struct fly_options *a, const struct fly_options *b)
+{
+    return a->embed.model == b->embed.model && strcmp(a->embed.weights, b->embed.weights) == 0 &&
+           a->embed.input_px == b->embed.input_px && a->embed.tap == b->embed.tap &&
+           a->embed.precision == b->embed.precision && a->embed.preproc == b->embed.preproc &&
+           a->chip.size_px == b->chip.size_px;
 }
 
 int fly_embedder_from_options(struct fly_embedder **out, const struct fly_options *options, int32_t width)

@@ -53,6 +53,7 @@ struct fly_session_info {
     struct fly_plan plan;
     struct fly_options options; /* in force at its start */
     int resumed;
+    struct fly_embedder *embedder; /* its own, where the process's is another than it began with; else NULL */
     int32_t step_chips;            /* to follow a journal; 0: as the engine likes */
     _Atomic(struct fly_recorder *) recorder; /* NULL: none, or not open (yet, or any more) */
     atomic_int resuming;           /* 1 while a restart reads it back: no thinking, no changes */
@@ -62,6 +63,9 @@ FLY_MUST_USE int fly_session_info_make(struct fly_session_info **out, const char
                                        const struct fly_options *options);
 struct fly_session_info *fly_session_info_hold(struct fly_session_info *info);
 void fly_session_info_drop(struct fly_session_info **info);
+
+/* 1: an embedder opened for one serves the other, to the bit. */
+int fly_options_same_embedder(const struct fly_options *a, const struct fly_options *b);
 
 /* Open the embedder the options name, reading its weights. Embedders outlive sessions. *out is NULL
  * after FLY_OK when none is needed. */

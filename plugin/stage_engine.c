@@ -15,7 +15,11 @@ enum {
     RING_JOBS = 256,
     INPUTS_A_TURN = 512, /* then requests get their say */
     TRACE_MAX = 512,
+    SUPPORT_CHIPS_A_REQUEST = 4096, /* what support.add takes at once */
+    SUPPORT_ARGS_CAP = 64 * 1024,
 };
+
+#define UNASSEMBLED_TOLD_NS INT64_C(1000000000)
 
 /* What was done between two marks, in runs: after input `ticket`, `steps` units of thinking. */
 struct trace {
@@ -45,6 +49,7 @@ struct fly_stage_engine {
     struct fly_map_set maps;
     struct fly_engine_counts told; /* as already added to the bus's counters */
     int range_told;
+    int64_t unassembled_told_ns;
     struct fly_job *exact[RING_JOBS]; /* wait until nothing is left to embed; no input is taken then */
     int32_t n_exact;
 };
@@ -91,6 +96,8 @@ void fly_stage_engine_close(struct fly_stage_engine **stage)
 
     if (!s)
         return;
+    for (int32_t i = 0; i < s->n_exact; i++)
+        fly_job_free(s->exact[i]);
     close_session(s);
     fly_ring_fini(&s->inputs);
     fly_ring_fini(&s->spent);
@@ -275,6 +282,78 @@ static void cut_epoch(struct fly_stage_engine *stage, int final)
         fly_bus_post_maps(stage->config.bus, &stage->maps);
 }
 
+/* FLY_REC_CONTROL: {after, op, args}; args is one packed value. */
+static int journal_request(struct fly_stage_engine *stage, const char *op, const void *args, size_t args_len,
+                           uint64_t *ticket)
+{
+    struct fly_recorder *recorder = recorder_of(stage);
+    unsigned char head[256], *whole;
+    struct fly_pack pack;
+    int rc;
+
+    fly_pack_init(&pack, head, sizeof head);
+    fly_pack_map(&pack, 3);
+    fly_pack_str(&pack, "after");
+    fly_pack_uint(&pack, stage->last_ticket);
+    fly_pack_str(&pack, "op");
+    fly_pack_str(&pack, op);
+    fly_pack_str(&pack, "args");
+    FLY_ASSERT(!pack.full);
+    whole = malloc(pack.len + args_len);
+    if (!whole)
+        return fly_fail(FLY_ENOMEM, "no memory for the journal's copy");
+    memcpy(whole, head, pack.len);
+    memcpy(whole + pack.len, args, args_len);
+    rc = fly_recorder_append(recorder, FLY_REC_CONTROL,
+                             stage->config.clock.unix_ns(stage->config.clock.ctx),
+                             &(struct fly_part){whole, pack.len + args_len}, 1, ticket);
+    free(whole);
+    return rc;
+}
+
+/* Classes and chips of a support file, as the requests that would have made them: the file may change. */
+static int journal_support(struct fly_stage_engine *stage)
+{
+    const struct fly_support *support = fly_engine_support(fly_session_engine(stage->session));
+    int32_t cols = stage->info->plan.grid.cols;
+    unsigned char *args = malloc(SUPPORT_ARGS_CAP);
+    int rc = args ? FLY_OK : fly_fail(FLY_ENOMEM, "no memory for the journal's copy");
+
+    for (int32_t c = 0; rc == FLY_OK && c < support->n_classes; c++) {
+        int32_t left = support->classes[c].chips, k = 0;
+
+        while (rc == FLY_OK && left > 0) {
+            int32_t n = left < SUPPORT_CHIPS_A_REQUEST ? left : SUPPORT_CHIPS_A_REQUEST;
+            struct fly_pack pack;
+            uint64_t ticket;
+
+            fly_pack_init(&pack, args, SUPPORT_ARGS_CAP);
+            fly_pack_map(&pack, 2);
+            fly_pack_str(&pack, "class");
+            fly_pack_str(&pack, support->classes[c].name);
+            fly_pack_str(&pack, "chips");
+            fly_pack_array(&pack, (uint32_t)n);
+            left -= n;
+            for (; n > 0; k++)
+                if (support->class_of[k] == c) {
+                    fly_pack_array(&pack, 2);
+                    fly_pack_int(&pack, k / cols);
+                    fly_pack_int(&pack, k % cols);
+                    n--;
+                }
+            FLY_ASSERT(!pack.full);
+            rc = journal_request(stage, "support.add", args, pack.len, &ticket);
+        }
+    }
+    free(args);
+    return rc;
+}
+
+static void post_options(struct fly_stage_engine *stage)
+{
+    fly_bus_post_options(stage->config.bus, stage->info->serial, fly_session_options(stage->session));
+}
+
 /* ---- inputs ------------------------------------------------------------------------------------ */
 
 static void open_session(struct fly_stage_engine *stage, struct fly_input *input)
@@ -290,7 +369,8 @@ static void open_session(struct fly_stage_engine *stage, struct fly_input *input
     stage->last_ticket = input->ticket;
     memset(stage->as_of, 0, sizeof stage->as_of);
     stage->as_of[0] = input->as_of;
-    if (fly_session_open(&stage->session, stage->info, stage->config.embedder, NULL, 0,
+    if (fly_session_open(&stage->session, stage->info,
+                         stage->info->embedder ? stage->info->embedder : stage->config.embedder, NULL, 0,
                          &stage->config.exec) < 0 ||
         fly_map_set_init(&stage->maps, fly_grid_chips(&stage->info->plan.grid)) < 0) {
         fly_bus_event(stage->config.bus, FLY_ERROR, "session_open", NULL, 0,
@@ -298,6 +378,10 @@ static void open_session(struct fly_stage_engine *stage, struct fly_input *input
         fly_session_close(&stage->session);
         return;
     }
+    post_options(stage);
+    if (recorder_of(stage) && !atomic_load(&stage->info->resuming) && journal_support(stage) < 0)
+        fly_bus_event(stage->config.bus, FLY_WARNING, "recording", NULL, 0,
+                      "the support set of the configuration is not in the recording: %s", fly_fail_text());
     /* A support set from the configuration is there before the first chip. */
     stage->urgent = fly_engine_support(fly_session_engine(stage->session))->n_classes > 0;
 }
@@ -319,6 +403,9 @@ static void take_data(struct fly_stage_engine *stage, struct fly_input *input)
     fly_count(bus, FLY_COUNT_CONFLICT, (uint64_t)effect.conflict);
     if (effect.unassembled) {
         fly_count(bus, FLY_COUNT_UNASSEMBLED, 1);
+        if (input->arrival_ns - stage->unassembled_told_ns < UNASSEMBLED_TOLD_NS)
+            return;
+        stage->unassembled_told_ns = input->arrival_ns;
         fly_bus_event(bus, FLY_WARNING, "unassembled", NULL, 0,
                       "%s %llu is recorded but not in the maps: %s", input->ingest.stream,
                       (unsigned long long)input->ingest.seq, fly_fail_text());
@@ -342,8 +429,10 @@ static void replay_control(struct fly_stage_engine *stage, struct fly_input *inp
         memcpy(name, text, len);
         fly_pack_init(&result, scratch, FLY_RESULT_CAP);
         if (fly_session_control_known(name) &&
-            fly_session_control(stage->session, name, args, &result, &code) == FLY_OK)
+            fly_session_control(stage->session, name, args, &result, &code) == FLY_OK) {
             stage->urgent = 1;
+            post_options(stage);
+        }
     }
     free(scratch);
 }
@@ -398,37 +487,17 @@ static void job_failed(struct fly_job *job, const char *code, const char *messag
     snprintf(job->message, sizeof job->message, "%s", message);
 }
 
-/* FLY_REC_CONTROL: {after, op, args}. It goes to the recording before it acts, so that a restart does
- * neither more nor less than was answered for. */
+/* It goes to the recording before it acts, so that a restart does neither more nor less than was answered
+ * for. */
 static int journal_control(struct fly_stage_engine *stage, struct fly_job *job)
 {
-    struct fly_recorder *recorder = recorder_of(stage);
     const void *args;
     size_t args_len = fly_value_bytes(job->request.args, &args);
-    unsigned char head[256];
-    struct fly_pack pack;
     int rc;
 
-    if (!recorder || stage->ended)
+    if (!recorder_of(stage) || stage->ended)
         return FLY_OK;
-    fly_pack_init(&pack, head, sizeof head);
-    fly_pack_map(&pack, 3);
-    fly_pack_str(&pack, "after");
-    fly_pack_uint(&pack, stage->last_ticket);
-    fly_pack_str(&pack, "op");
-    fly_pack_str(&pack, job->request.op);
-    fly_pack_str(&pack, "args");
-    FLY_ASSERT(!pack.full);
-    unsigned char *whole = malloc(pack.len + args_len);
-
-    if (!whole)
-        return fly_fail(FLY_ENOMEM, "no memory for the journal's copy");
-    memcpy(whole, head, pack.len);
-    memcpy(whole + pack.len, args, args_len);
-    rc = fly_recorder_append(recorder, FLY_REC_CONTROL,
-                             stage->config.clock.unix_ns(stage->config.clock.ctx),
-                             &(struct fly_part){whole, pack.len + args_len}, 1, &job->ticket);
-    free(whole);
+    rc = journal_request(stage, job->request.op, args, args_len, &job->ticket);
     job->serial = stage->info->serial;
     if (rc == FLY_EAGAIN)
         return fly_fail(FLY_EAGAIN, "the recording is behind: nothing was changed, try again");
@@ -465,6 +534,7 @@ static void run_change(struct fly_stage_engine *stage, struct fly_job *job)
     job->ok = 1;
     job->result_len = result.len;
     stage->urgent = 1;
+    post_options(stage);
 }
 
 static void take_job(struct fly_stage_engine *stage, struct fly_job *job)

@@ -197,11 +197,13 @@ static int take_start(struct fly_stage_ingest *stage, const struct fly_ingest *m
 
         if (session->phase < FLY_PHASE_DRAINING && fly_start_same(&first, &raw->parts[0]))
             fly_ingest_session_repeat(session, msg, raw);
-        else
+        else if (session->phase == FLY_PHASE_RUNNING || session->phase == FLY_PHASE_STOPPING) {
+            fly_ingest_session_use_up(session, FLY_REFUSE_SESSION_REUSED, msg, raw);
+            fly_bus_refuse(bus, FLY_REFUSE_SESSION_REUSED, "this session is open with another start");
+        } else {
             fly_bus_refuse(bus, FLY_REFUSE_SESSION_REUSED,
-                           session->phase >= FLY_PHASE_DRAINING
-                               ? "this session was stopped; a new one needs an id of its own"
-                               : "this session is open with another start");
+                           "this session was stopped; a new one needs an id of its own");
+        }
         return FLY_OK;
     }
     if (fly_ingest_session_known(session, msg->session)) {
@@ -209,9 +211,16 @@ static int take_start(struct fly_stage_ingest *stage, const struct fly_ingest *m
                        "a recording of this id exists; a new session needs an id of its own");
         return FLY_OK;
     }
-    if (session->phase == FLY_PHASE_RUNNING || session->phase == FLY_PHASE_STOPPING)
+    /* A start that cannot be must not end the session that runs. */
+    if (fly_ingest_session_may_begin(session, msg, stage->start, &raw->parts[0]) < 0) {
+        fly_bus_refuse(bus, FLY_REFUSE_BAD_VALUE, fly_fail_text());
+        return FLY_OK;
+    }
+    if (session->phase == FLY_PHASE_RUNNING)
         fly_ingest_session_abort(session, "another session began");
-    if (session->phase == FLY_PHASE_ABORTING || session->phase == FLY_PHASE_DRAINING)
+    if (session->phase == FLY_PHASE_STOPPING)
+        session->stop_deadline_ns = INT64_MIN; /* it said what it had to: what is missing is not waited for */
+    if (session->phase >= FLY_PHASE_STOPPING && session->phase <= FLY_PHASE_DRAINING)
         return FLY_EAGAIN;
     if (stage->n_spare < 2)
         return FLY_EAGAIN;
@@ -280,6 +289,10 @@ static int take_message(struct fly_stage_ingest *stage, struct fly_msg *raw)
         return take_start(stage, &msg, raw);
     case FLY_INGEST_LINES:
     case FLY_INGEST_EDS:
+        if (fly_ingest_session_takes(session, raw) < 0) {
+            take_refused(stage, FLY_REFUSE_OVERSIZE, &msg, raw);
+            return FLY_OK;
+        }
         return take_data(stage, &msg, raw);
     case FLY_INGEST_HEARTBEAT:
         session->heartbeat_ns = stage->config.clock.mono_ns(stage->config.clock.ctx);
@@ -302,6 +315,7 @@ static int take_message(struct fly_stage_ingest *stage, struct fly_msg *raw)
 static void end_resume(struct fly_stage_ingest *stage)
 {
     fly_resume_close(&stage->resume);
+    fly_ingest_session_tell(&stage->session); /* the first answer knows the numbers that are on disk */
     if (stage->session.info)
         atomic_store(&stage->session.info->resuming, 0);
     fly_stage_engine_wake(stage->config.engine);
@@ -317,10 +331,13 @@ static int take_recorded(struct fly_stage_ingest *stage)
     struct fly_input *input;
     int rc;
 
-    if (stage->n_spare < 2)
+    if (stage->n_spare < 2 || stage->bytes_out > (size_t)stage->config.options->ingest.queue_mib << 20)
         return 0;
     rc = fly_resume_next(stage->resume, session, stage->start, &r);
     if (rc == FLY_EAGAIN) {
+        /* A request of today must not overtake what was recorded: the engine takes all of that first. */
+        if (stage->n_spare < POOL_INPUTS)
+            return 0;
         if (session->info)
             fly_ingest_session_reopen(session, &stage->appending);
         end_resume(stage);
@@ -344,11 +361,7 @@ static int take_recorded(struct fly_stage_ingest *stage)
     case FLY_RESUMED_DATA:
     case FLY_RESUMED_CONTROL:
         input = spare_input(stage, 0);
-        FLY_ASSERT(input || stage->bytes_out);
-        if (!input) {
-            fly_resume_again(stage->resume, &r);
-            return 0;
-        }
+        FLY_ASSERT(input); /* looked for above */
         input->kind = r.what == FLY_RESUMED_DATA ? FLY_INPUT_DATA : FLY_INPUT_CONTROL;
         input->ingest = r.ingest;
         input->copy = r.copy;

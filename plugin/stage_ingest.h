@@ -26,6 +26,7 @@ struct fly_stage_ingest_config {
     struct fly_endpoint *endpoint;     /* lent: a PULL, of this thread */
     struct fly_stage_engine *engine;
     int32_t step_chips;                /* of the engine, written into recordings; 0 unknown */
+    int32_t exec_width;                /* threads of the engine's executor, for a resumed session's own embedder */
 };
 
 FLY_MUST_USE int fly_stage_ingest_open(struct fly_stage_ingest **out,

@@ -16,6 +16,8 @@
 
 #define SECOND_NS INT64_C(1000000000)
 
+enum { SUBSCRIPTIONS_A_TURN = 64 };
+
 static const char *const topics[FLY_TOPICS] = {"start", "map", "metrics", "event", "heartbeat", "stop"};
 
 static int64_t mono_ns(const struct fly_stage_publish *s)
@@ -125,7 +127,11 @@ static int take_opened(struct fly_stage_publish *s)
         return 0;
     fly_session_info_drop(&s->info);
     s->info = info;
-    memset(s->seq, 0, sizeof s->seq);
+    s->in_force = info->options;
+    /* Numbers never run twice in a session: the process before this one counted from 1 and sent less than one
+     * message a microsecond, so the clock is ahead of it. */
+    for (int t = 0; t < FLY_TOPICS; t++)
+        s->seq[t] = info->resumed ? (uint64_t)s->config.clock.unix_ns(s->config.clock.ctx) / 1000 : 0;
     memset(s->map_seq, 0, sizeof s->map_seq);
     memset(&s->latency, 0, sizeof s->latency);
     s->cache[FLY_TOPIC_STOP].len = s->cache[FLY_TOPIC_METRICS].len = s->cache[FLY_TOPIC_EVENT].len = 0;
@@ -140,7 +146,9 @@ static int take_opened(struct fly_stage_publish *s)
                                   .chip_px = info->plan.grid.side_px,
                                   .pitch_px = info->plan.grid.pitch_px,
                                   .profile = fly_options_word(&info->options, "profile"),
-                                  .embedder = info->plan.image > 0 ? s->config.embedder : "none",
+                                  .embedder = info->plan.image < 1 ? "none"
+                                              : info->embedder     ? fly_embedder_name(info->embedder)
+                                                                   : s->config.embedder,
                                   .flyback_version = FLY_VERSION,
                                   .resumed = info->resumed};
 
@@ -227,7 +235,7 @@ static void publish_map(struct fly_stage_publish *s, int m, const int32_t *box)
 static int take_maps(struct fly_stage_publish *s)
 {
     struct fly_bus *bus = s->config.bus;
-    int64_t now = mono_ns(s), keyframe_ns = (int64_t)(s->config.options->publish.keyframe_s * 1e9);
+    int64_t now = mono_ns(s), keyframe_ns = (int64_t)(s->in_force.publish.keyframe_s * 1e9);
     int32_t cols, box[4];
 
     if (!s->info || !fly_bus_take_maps(bus, &s->fresh, s->info->serial))
@@ -298,12 +306,14 @@ static void repeat_topic(struct fly_stage_publish *s, enum fly_topic topic)
     }
 }
 
+/* Bounded, and each topic is repeated once a turn: whoever subscribes without end must not keep the others
+ * from being served. */
 static int take_subscriptions(struct fly_stage_publish *s)
 {
     struct fly_msg msg;
-    int did = 0;
+    int asked[FLY_TOPICS] = {0}, did = 0;
 
-    while (fly_endpoint_recv(s->config.publish, &msg) == FLY_OK) {
+    for (int i = 0; i < SUBSCRIPTIONS_A_TURN && fly_endpoint_recv(s->config.publish, &msg) == FLY_OK; i++) {
         const unsigned char *bytes = msg.n_parts ? msg.parts[0].bytes : NULL;
 
         /* First byte 1: subscribe; the rest is a prefix of topics. */
@@ -311,12 +321,14 @@ static int take_subscriptions(struct fly_stage_publish *s)
             size_t len = msg.parts[0].len - 1;
 
             for (int t = 0; t < FLY_TOPICS; t++)
-                if (len <= strlen(topics[t]) && memcmp(topics[t], bytes + 1, len) == 0)
-                    repeat_topic(s, (enum fly_topic)t);
+                asked[t] |= len <= strlen(topics[t]) && memcmp(topics[t], bytes + 1, len) == 0;
         }
         fly_msg_close(&msg);
         did = 1;
     }
+    for (int t = 0; t < FLY_TOPICS; t++)
+        if (asked[t])
+            repeat_topic(s, (enum fly_topic)t);
     return did;
 }
 
@@ -451,13 +463,23 @@ static int tick(struct fly_stage_publish *s)
     return did;
 }
 
+static void take_options(struct fly_stage_publish *s)
+{
+    if (s->info && fly_bus_take_options(s->config.bus, s->info->serial, &s->in_force_version, &s->in_force) &&
+        s->config.log_level)
+        s->config.log_level((int)s->in_force.log.level);
+}
+
 /* ---- the turn ---------------------------------------------------------------------------------- */
 
 int fly_stage_publish_step(struct fly_stage_publish *stage)
 {
     struct fly_stage_publish *s = stage;
-    int did = fly_desk_requests(s);
+    int did;
 
+    /* Before the requests: what a reply said is in force stands in the next status. */
+    take_options(s);
+    did = fly_desk_requests(s);
     /* A new session is only taken once the old one's end is out; its maps come before its end. */
     if (!s->info || s->stopped || s->info->serial == 0)
         did |= take_opened(s);

@@ -26,6 +26,7 @@ struct fly_stage_publish_config {
     const char *ingest_address;        /* as bound, for status */
     const char *embedder;              /* its name, for start */
     void (*log_event)(const struct fly_event *event); /* NULL: events go on the wire alone */
+    void (*log_level)(int level); /* log.level as a request set it; may be NULL */
 };
 
 FLY_MUST_USE int fly_stage_publish_open(struct fly_stage_publish **out,

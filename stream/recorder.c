@@ -292,6 +292,11 @@ static void commit(struct fly_recorder *rec, struct fly_copying *copying)
         eventfd_write(rec->kick_fd, 1);
 }
 
+size_t fly_recorder_bytes_max(const struct fly_recorder *recorder)
+{
+    return recorder->ring_bytes / 2 - FLY_RECORD_HEAD - 8 * FLY_PARTS_MAX;
+}
+
 int fly_recorder_append(struct fly_recorder *rec, enum fly_record_kind kind, int64_t t_ns,
                         const struct fly_part *parts, int32_t n_parts, uint64_t *ticket)
 {

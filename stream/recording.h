@@ -61,6 +61,9 @@ struct fly_recorder_status {
 FLY_MUST_USE int fly_recorder_open(struct fly_recorder **out, const struct fly_recorder_config *config,
                                    int append);
 
+/* Bytes of parts that a record can always hold: half of the ring, less its head and padding. */
+size_t fly_recorder_bytes_max(const struct fly_recorder *recorder);
+
 /* Copy the parts in as one record and hand out its ticket. FLY_EAGAIN: no room (behind, or the disk
  * failed); nothing was taken. FLY_ERANGE: larger than the ring allows (half of it), which is so for every
  * retry. Note: payloads up to FLY_PAYLOAD_MAX are legal on the wire; ring_bytes must suit. */
