@@ -74,6 +74,12 @@ static void *take(struct fly_arena *arena, size_t *need, size_t count, size_t si
     return ptr;
 }
 
+/* Few-shot may compare spectra or compositions. */
+static int32_t widest_eds(const struct fly_engine *e)
+{
+    return e->config.n_channels > e->n_elements ? e->config.n_channels : e->n_elements;
+}
+
 static size_t lay_out(struct fly_engine *e, struct fly_arena *arena, int32_t exec_width)
 {
     const struct fly_engine_config *config = &e->config;
@@ -95,6 +101,18 @@ static size_t lay_out(struct fly_engine *e, struct fly_arena *arena, int32_t exe
         e->row = take(arena, &need, (size_t)config->grid.width_px, fly_dtype_size(config->dtype) + 1);
     }
     e->dirty = take(arena, &need, k, sizeof(int32_t));
+    if (e->quantifier) {
+        e->percent = take(arena, &need, k * (size_t)e->n_elements, sizeof(double));
+        e->status = take(arena, &need, k, sizeof(uint8_t));
+        e->requantify = take(arena, &need, k, sizeof(uint8_t));
+        e->quantify_work = take(arena, &need, (size_t)exec_width, sizeof *e->quantify_work);
+        for (int32_t w = 0; w < exec_width; w++) {
+            need = fly_size_add(need, fly_quantify_work_need(e->quantifier));
+            if (arena)
+                fly_quantify_work_init(&e->quantify_work[w], e->quantifier, arena);
+        }
+    }
+    e->speaks = take(arena, &need, k, sizeof(uint8_t));
     for (int m = 0; m < FLY_MODALITIES; m++) {
         struct fly_modality_state *mod = &e->modality[m];
 
@@ -115,7 +133,7 @@ static size_t lay_out(struct fly_engine *e, struct fly_arena *arena, int32_t exe
     need = fly_size_add(need, fly_support_need((int32_t)k));
     for (int m = 0; m < FLY_ENSEMBLE; m++) {
         int32_t width = m == FLY_HAADF ? (config->has_image ? embed_width(config) : 0)
-                                       : (config->segments ? config->n_channels : 0);
+                                       : (config->segments ? widest_eds(e) : 0);
 
         if (width && arena)
             fly_prototypes_init(&e->modality[m].prototypes, width, arena);
@@ -125,9 +143,11 @@ static size_t lay_out(struct fly_engine *e, struct fly_arena *arena, int32_t exe
     return need;
 }
 
-static size_t total_need(const struct fly_engine_config *config, int32_t exec_width)
+static size_t total_need(const struct fly_engine *engine, int32_t exec_width)
 {
-    struct fly_engine counting = {.config = *config};
+    const struct fly_engine_config *config = &engine->config;
+    struct fly_engine counting = {
+        .config = *config, .quantifier = engine->quantifier, .n_elements = engine->n_elements};
     struct fly_assembly_config image = assembly_config(config);
     struct fly_spectra_config eds = spectra_config(config);
     size_t need = lay_out(&counting, NULL, exec_width);
@@ -137,12 +157,6 @@ static size_t total_need(const struct fly_engine_config *config, int32_t exec_wi
     if (config->segments)
         need = fly_size_add(need, fly_spectra_need(&eds));
     return need;
-}
-
-size_t fly_engine_need(const struct fly_engine_config *config)
-{
-    /* Two threads' scratch: the difference that more make is small beside the rest. */
-    return total_need(config, 2);
 }
 
 static int check(const struct fly_engine_config *config)
@@ -166,27 +180,39 @@ int fly_engine_open(struct fly_engine **out, const struct fly_engine_config *con
     struct fly_spectra_config eds = spectra_config(config);
     struct fly_engine *e;
     int rc = check(config);
-    size_t need;
+    size_t need, whole;
 
     if (rc < 0)
         return rc;
-    need = total_need(config, exec->width);
-    if (need > config->memory_limit)
-        return fly_fail(FLY_ENOMEM,
-                        "a scan of %d x %d px with %d chips and %d channels needs %zu MiB, "
-                        "engine.memory_limit_mib allows %zu",
-                        config->grid.height_px, config->grid.width_px, fly_grid_chips(&config->grid),
-                        config->segments ? config->n_channels : 0, (need >> 20) + 1,
-                        config->memory_limit >> 20);
     e = from.get(from.ctx, sizeof *e);
     if (!e)
         return fly_fail(FLY_ENOMEM, "engine: no memory for its handle");
     memset(e, 0, sizeof *e);
+    e->arena.alloc = from;
     e->config = *config;
+    e->config.quantify = NULL; /* lent for this call */
     e->exec = *exec;
+    if (config->segments && config->quantify)
+        rc = fly_engine_open_quantifier(e, config->quantify, &from);
+    if (rc < 0) {
+        fly_engine_close(&e);
+        return rc;
+    }
+    need = total_need(e, exec->width);
+    whole = fly_size_add(need, e->quantify_arena.cap);
+    if (whole > config->memory_limit) {
+        fly_engine_close(&e);
+        return fly_fail(FLY_ENOMEM,
+                        "a scan of %d x %d px with %d chips and %d channels needs %zu MiB, "
+                        "engine.memory_limit_mib allows %zu",
+                        config->grid.height_px, config->grid.width_px, fly_grid_chips(&config->grid),
+                        config->segments ? config->n_channels : 0, (whole >> 20) + 1,
+                        config->memory_limit >> 20);
+    }
     rc = fly_arena_init(&e->arena, need, &from, "engine");
     if (rc < 0) {
-        from.put(from.ctx, e, sizeof *e);
+        e->arena = (struct fly_arena){.alloc = from};
+        fly_engine_close(&e);
         return rc;
     }
     e->arena.alloc = from;
@@ -214,7 +240,7 @@ int fly_engine_open(struct fly_engine **out, const struct fly_engine_config *con
     e->range_known = config->lo != 0.0 || config->hi != 0.0;
     e->lo = config->lo;
     e->hi = config->hi;
-    e->counts.bytes_reserved = need;
+    e->counts.bytes_reserved = whole;
     *out = e;
     return FLY_OK;
 }
@@ -227,6 +253,7 @@ void fly_engine_close(struct fly_engine **engine)
         return;
     struct fly_alloc alloc = e->arena.alloc;
 
+    fly_arena_fini(&e->quantify_arena);
     fly_arena_fini(&e->arena);
     alloc.put(alloc.ctx, e, sizeof *e);
     *engine = NULL;
@@ -432,6 +459,21 @@ int fly_engine_set_ensemble(struct fly_engine *engine, const double weights[2], 
     return FLY_OK;
 }
 
+int fly_engine_set_fewshot_feature(struct fly_engine *engine, enum fly_eds_feature feature)
+{
+    if (feature == FLY_EDS_COMPOSITION && !engine->quantifier)
+        return fly_fail(FLY_ERANGE, "eds.feature.fewshot: composition needs an EDS stream whose axis can be quantified");
+    if (engine->config.fewshot_feature != feature)
+        engine->support_changed = 1;
+    engine->config.fewshot_feature = feature;
+    return FLY_OK;
+}
+
+enum fly_eds_feature fly_engine_fewshot_feature(const struct fly_engine *engine)
+{
+    return engine->quantifier ? engine->config.fewshot_feature : FLY_EDS_SPECTRUM;
+}
+
 /* ---- thinking ----------------------------------------------------------------------------------- */
 
 static void prepare_job(void *arg, int32_t i, int32_t worker)
@@ -496,7 +538,10 @@ int32_t fly_engine_backlog(const struct fly_engine *engine, int32_t *first, int3
 
 int fly_engine_epoch(struct fly_engine *engine)
 {
-    int anything = fly_engine_score(engine);
+    int anything;
+
+    fly_engine_quantify(engine);
+    anything = fly_engine_score(engine);
 
     for (int m = 0; m < FLY_ENSEMBLE; m++)
         memset(engine->modality[m].changed, 0, (size_t)engine->n_chips);

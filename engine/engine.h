@@ -25,6 +25,7 @@
 #include "engine/base/exec.h"
 #include "engine/chip/assemble.h"
 #include "engine/chip/grid.h"
+#include "engine/eds/quantify.h"
 #include "engine/eds/spectra.h"
 #include "engine/embed/embed.h"
 #include "engine/label/fewshot.h"
@@ -55,6 +56,9 @@ static inline enum fly_modality fly_map_modality(int map)
 
 const char *fly_profile_name(enum fly_profile profile);    /* "robust", "paper" */
 
+/* What of a chip's X-rays is compared. */
+enum fly_eds_feature { FLY_EDS_COMPOSITION = 0, FLY_EDS_SPECTRUM };
+
 struct fly_engine_config {
     struct fly_grid grid;
     enum fly_profile profile;
@@ -66,6 +70,11 @@ struct fly_engine_config {
 
     int32_t segments;         /* EDS segments summed; 0: the session has none */
     int32_t n_channels;       /* E */
+
+    /* How compositions are made, from the same axis; NULL: they are not. Lent for the call of open. In the robust
+     * profile a chip with too few counts takes those of its eight neighbours with it, and says so. */
+    const struct fly_quantify_config *quantify;
+    enum fly_eds_feature fewshot_feature; /* without quantify it is the spectrum */
 
     int32_t frames_held;      /* engine/chip/assemble.h */
     int64_t frames_max;
@@ -82,9 +91,6 @@ struct fly_engine_config {
 
     size_t memory_limit;      /* bytes; beyond it open refuses */
 };
-
-/* Bytes that open reserves for this configuration; SIZE_MAX when that cannot be counted. */
-size_t fly_engine_need(const struct fly_engine_config *config);
 
 /* FLY_ENOMEM  the reserve exceeds memory_limit (the message has both) or cannot be had
  * FLY_ERANGE  a number is outside its range */
@@ -121,6 +127,11 @@ void fly_engine_support_changed(struct fly_engine *engine);
 /* FLY_ERANGE: a weight below 0, both 0, or a temperature not above 0: nothing changed. */
 FLY_MUST_USE int fly_engine_set_ensemble(struct fly_engine *engine, const double weights[2],
                                          double temperature);
+
+/* What few-shot compares from here on; all of it is scored again. FLY_ERANGE: composition, in a session
+ * without quantification: nothing changed. */
+FLY_MUST_USE int fly_engine_set_fewshot_feature(struct fly_engine *engine, enum fly_eds_feature feature);
+enum fly_eds_feature fly_engine_fewshot_feature(const struct fly_engine *engine);
 
 /* ---- thinking ----------------------------------------------------------------------------------- */
 
@@ -159,6 +170,17 @@ const float *fly_engine_embeddings(const struct fly_engine *engine, int32_t *wid
 const uint32_t *fly_engine_spectra(const struct fly_engine *engine, int32_t *channels,
                                    const uint8_t **measured);
 
+/* The quantifier in use, NULL without one, and atomic percents (K, n) in the order of its elements as of the last
+ * epoch; status (K) enum fly_quantify_status. Rows of chips not complete are zero, of those with too few counts
+ * NaN. */
+const struct fly_quantifier *fly_engine_quantifier(const struct fly_engine *engine);
+const double *fly_engine_percent(const struct fly_engine *engine, int32_t *n_elements, const uint8_t **status);
+
+/* All that is known of one chip's composition, made anew from its spectrum. FLY_EAGAIN: not complete, or no
+ * quantifier. */
+FLY_MUST_USE int fly_engine_composition(struct fly_engine *engine, int32_t chip,
+                                        struct fly_composition *composition);
+
 /* The chip's mean image, (S, S). FLY_EAGAIN: not complete. */
 FLY_MUST_USE int fly_engine_chip_mean(const struct fly_engine *engine, int32_t chip, double *mean);
 
@@ -176,6 +198,7 @@ struct fly_engine_counts {
     uint64_t embedded_first, embedded_again; /* chips */
     uint64_t chips_scored;                   /* chip x modality scorings */
     uint64_t prototypes_made;
+    uint64_t chips_quantified;
     uint64_t epochs;
     size_t bytes_reserved;
 };

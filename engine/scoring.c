@@ -8,14 +8,20 @@ static struct fly_features features_of(const struct fly_engine *e, int m)
 {
     if (m == FLY_HAADF)
         return (struct fly_features){e->embeddings, e->width, FLY_FEATURE_F32};
+    if (fly_engine_fewshot_feature(e) == FLY_EDS_COMPOSITION)
+        return (struct fly_features){e->percent, e->n_elements, FLY_FEATURE_F64};
     return (struct fly_features){fly_spectra_of(e->spectra, 0), e->config.n_channels, FLY_FEATURE_U32};
 }
 
 /* In the robust profile a spectrum without a single photon says nothing; the paper gives it the class of
- * the smallest norm. */
+ * the smallest norm. Neither does a composition that too few counts were there to make. */
 static int says_nothing(const struct fly_engine *e, int m, int32_t k)
 {
-    return m == FLY_EDS && e->config.profile == FLY_PROFILE_ROBUST && fly_spectra_total(e->spectra, k) == 0;
+    if (m != FLY_EDS)
+        return 0;
+    if (fly_engine_fewshot_feature(e) == FLY_EDS_COMPOSITION && e->status[k] == FLY_QUANTIFY_TOO_FEW)
+        return 1;
+    return e->config.profile == FLY_PROFILE_ROBUST && fly_spectra_total(e->spectra, k) == 0;
 }
 
 struct score_work {
@@ -46,9 +52,17 @@ static void score_job(void *arg, int32_t i, int32_t worker)
         set_label(mod, k, FLY_LABEL_PENDING);
         return;
     }
+    if (says_nothing(e, work->m, k)) {
+        for (int32_t c = 0; c < n; c++) {
+            d[c] = NAN;
+            score[c] = 0.0;
+        }
+        set_label(mod, k, FLY_LABEL_TOO_LITTLE);
+        return;
+    }
     fly_fewshot_distances(&mod->prototypes, &features, k, d);
     fly_fewshot_scores(d, n, e->config.temperature, score);
-    set_label(mod, k, says_nothing(e, work->m, k) ? FLY_LABEL_TOO_LITTLE : fly_fewshot_label(score, n));
+    set_label(mod, k, fly_fewshot_label(score, n));
 }
 
 static void ensemble_job(void *arg, int32_t i, int32_t worker)
@@ -117,7 +131,10 @@ int fly_engine_score(struct fly_engine *engine)
         struct fly_features features = features_of(e, m);
 
         if (remake) {
-            fly_prototypes_make(&mod->prototypes, &e->support, &features, mod->measured);
+            for (int32_t k = 0; k < e->n_chips; k++)
+                e->speaks[k] = mod->measured[k] && !(m == FLY_EDS && features.type == FLY_FEATURE_F64 &&
+                                                     e->status[k] == FLY_QUANTIFY_TOO_FEW);
+            fly_prototypes_make(&mod->prototypes, &e->support, &features, e->speaks);
             e->counts.prototypes_made++;
         }
         int32_t n = pick_changed(e, m, all);

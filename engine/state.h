@@ -57,9 +57,25 @@ struct fly_engine {
     int32_t *picked;     /* (unit) */
     int32_t *dirty;      /* (K) scratch for draining */
 
+    /* quantities.c */
+    struct fly_arena quantify_arena;   /* the quantifier's */
+    struct fly_quantifier *quantifier; /* NULL: no compositions */
+    int32_t n_elements;
+    struct fly_quantify_work *quantify_work; /* (width of executor) */
+    double *percent;                   /* (K, n) */
+    uint8_t *status;                   /* (K) enum fly_quantify_status */
+    uint8_t *requantify;               /* (K) scratch */
+    uint8_t *speaks;                   /* (K) scratch: the chip has features that say something */
+
     struct fly_modality_state modality[FLY_MODALITIES];
     struct fly_engine_counts counts;
 };
+
+/* engine/quantities.c: open a quantifier in an arena of its own; make the compositions of chips whose spectra
+ * changed, and mark in `changed` those that changed with them. */
+FLY_MUST_USE int fly_engine_open_quantifier(struct fly_engine *engine, const struct fly_quantify_config *config,
+                                            const struct fly_alloc *alloc);
+void fly_engine_quantify(struct fly_engine *engine);
 
 /* engine/scoring.c: few-shot scores of what changed since the last epoch, in every modality; consumes
  * support_changed and ensemble_changed, leaves `changed` to its caller. 1: a map may differ. */

@@ -213,6 +213,10 @@ static int read_params(struct fly_analysis *a, struct fly_options *o, json_t *pa
     for (size_t i = 0; rc == FLY_OK && i < sizeof numbers / sizeof *numbers; i++)
         rc = set_number(o, params, numbers[i].param, numbers[i].key, numbers[i].scale, origin);
     if (rc == FLY_OK)
+        rc = fly_options_set(o, "eds.line_table", "golden", origin);
+    if (rc == FLY_OK && json_is_string(json_object_get(params, "eds_method")))
+        rc = fly_options_set(o, "eds.method", json_string_value(json_object_get(params, "eds_method")), origin);
+    if (rc == FLY_OK)
         rc = set_weights(o, params, folder, origin);
     if (rc == FLY_OK)
         rc = read_support(a, params, origin);

@@ -1,5 +1,5 @@
 /* What an analysis leaves: arrays under the names of golden/ (golden/README.md), result.json, pictures. */
-#include "plugin/analyze.h"
+#include "plugin/analyze_out.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -12,16 +12,8 @@
 #include "plugin/picture.h"
 #include "stream/disk.h"
 
-struct out {
-    const char *dir;
-    struct fly_session *session;
-    const struct fly_analysis *a;
-    struct fly_engine *engine;
-    int32_t chips, classes;
-};
-
-static int write_npy(const struct out *out, const char *name, enum fly_npy_type type, int32_t dims,
-                     const int64_t *shape, const void *data)
+int fly_analyze_npy(const struct fly_analyze_out *out, const char *name, enum fly_npy_type type, int32_t dims,
+                    const int64_t *shape, const void *data)
 {
     char path[2048];
     size_t items = 1;
@@ -46,7 +38,7 @@ static int write_npy(const struct out *out, const char *name, enum fly_npy_type 
 
 /* ---- chips and input --------------------------------------------------------------------------- */
 
-static int write_input(const struct out *out, struct fly_embedder *embedder)
+static int write_input(const struct fly_analyze_out *out, struct fly_embedder *embedder)
 {
     int32_t side = fly_engine_grid(out->engine)->side_px;
     int32_t px = embedder ? fly_embedder_input_px(embedder) : side;
@@ -63,13 +55,13 @@ static int write_input(const struct out *out, struct fly_embedder *embedder)
                 continue; /* not measured: its picture stays zero */
             fly_map_intensity(mean, mean, (int64_t)chip, lo, hi);
             if (k == 0)
-                rc = write_npy(out, "chip0_255", FLY_NPY_F64, 2, (int64_t[]){side, side}, mean);
+                rc = fly_analyze_npy(out, "chip0_255", FLY_NPY_F64, 2, (int64_t[]){side, side}, mean);
             fly_resize_bilinear(mean, side, resized, px);
             for (size_t i = 0; i < input; i++)
                 grey[(size_t)k * input + i] = (float)resized[i];
         }
     if (rc == FLY_OK)
-        rc = write_npy(out, "input_grey_first4", FLY_NPY_F32, 3, (int64_t[]){n, px, px}, grey);
+        rc = fly_analyze_npy(out, "input_grey_first4", FLY_NPY_F32, 3, (int64_t[]){n, px, px}, grey);
     free(mean);
     free(resized);
     free(grey);
@@ -78,7 +70,7 @@ static int write_input(const struct out *out, struct fly_embedder *embedder)
 
 /* ---- spectra ----------------------------------------------------------------------------------- */
 
-static int write_spectra(const struct out *out)
+static int write_spectra(const struct fly_analyze_out *out)
 {
     int32_t channels;
     const uint32_t *spectra = fly_engine_spectra(out->engine, &channels, NULL);
@@ -113,11 +105,11 @@ static int write_spectra(const struct out *out)
         /* golden keeps these in 16 bits; a scan that needs more gets more */
         for (size_t i = 0; !wide && i < n * 3; i++)
             ((uint16_t *)nnz)[i] = (uint16_t)nnz[i];
-        rc = write_npy(out, "spec_chip_total", FLY_NPY_I64, 1, (int64_t[]){(int64_t)k}, chip_total);
+        rc = fly_analyze_npy(out, "spec_chip_total", FLY_NPY_I64, 1, (int64_t[]){(int64_t)k}, chip_total);
         if (rc == FLY_OK)
-            rc = write_npy(out, "spec_channel_total", FLY_NPY_I64, 1, (int64_t[]){(int64_t)e}, channel_total);
+            rc = fly_analyze_npy(out, "spec_channel_total", FLY_NPY_I64, 1, (int64_t[]){(int64_t)e}, channel_total);
         if (rc == FLY_OK)
-            rc = write_npy(out, "spec_nnz", wide ? FLY_NPY_U32 : FLY_NPY_U16, 2, (int64_t[]){(int64_t)n, 3},
+            rc = fly_analyze_npy(out, "spec_nnz", wide ? FLY_NPY_U32 : FLY_NPY_U16, 2, (int64_t[]){(int64_t)n, 3},
                            nnz);
     }
     free(chip_total);
@@ -129,7 +121,7 @@ static int write_spectra(const struct out *out)
 /* ---- few-shot ---------------------------------------------------------------------------------- */
 
 /* Rows of FLY_CLASSES_MAX become rows of the classes there are. */
-static int write_rows(const struct out *out, const char *name, const double *rows)
+static int write_rows(const struct fly_analyze_out *out, const char *name, const double *rows)
 {
     double *tight = malloc((size_t)out->chips * (size_t)out->classes * sizeof *tight + 1);
     int rc;
@@ -139,12 +131,12 @@ static int write_rows(const struct out *out, const char *name, const double *row
     for (int32_t k = 0; k < out->chips; k++)
         memcpy(tight + (size_t)k * (size_t)out->classes, rows + (size_t)k * FLY_CLASSES_MAX,
                (size_t)out->classes * sizeof *tight);
-    rc = write_npy(out, name, FLY_NPY_F64, 2, (int64_t[]){out->chips, out->classes}, tight);
+    rc = fly_analyze_npy(out, name, FLY_NPY_F64, 2, (int64_t[]){out->chips, out->classes}, tight);
     free(tight);
     return rc;
 }
 
-static int write_fewshot(const struct out *out, enum fly_modality modality, const char *suffix)
+static int write_fewshot(const struct fly_analyze_out *out, enum fly_modality modality, const char *suffix)
 {
     struct fly_map_view view;
     char name[64];
@@ -152,7 +144,7 @@ static int write_fewshot(const struct out *out, enum fly_modality modality, cons
 
     fly_engine_map(out->engine, FLY_FEWSHOT, modality, &view);
     snprintf(name, sizeof name, "fs_label_%s", suffix);
-    rc = write_npy(out, name, FLY_NPY_I32, 1, (int64_t[]){out->chips}, view.labels);
+    rc = fly_analyze_npy(out, name, FLY_NPY_I32, 1, (int64_t[]){out->chips}, view.labels);
     snprintf(name, sizeof name, "fs_score_%s", suffix);
     if (rc == FLY_OK && out->classes)
         rc = write_rows(out, name, fly_engine_scores(out->engine, modality));
@@ -163,9 +155,9 @@ static int write_fewshot(const struct out *out, enum fly_modality modality, cons
 }
 
 /* Every ensemble asked for, one after the other: the engine rescores, the arrays follow. The first is
- * the configured one and is what stands in the engine afterwards. The EDS half is the spectrum here, so
- * the names say so; golden's own ens_* are made with atomic percent. */
-static int write_ensembles(const struct out *out)
+ * the configured one and is what stands in the engine afterwards. With atomic percent as the EDS half the
+ * names are golden's; with the spectrum they say so. */
+static int write_ensembles(const struct fly_analyze_out *out, enum fly_eds_feature feature)
 {
     const struct fly_options *options = fly_session_options(out->session);
     int32_t n = out->a->n_weights ? out->a->n_weights : 1;
@@ -175,12 +167,35 @@ static int write_ensembles(const struct out *out)
         const double *w = i == 0 ? options->fewshot.weights : out->a->weights[i];
         char suffix[64];
 
-        snprintf(suffix, sizeof suffix, "ens_spec_%g_%g", w[0], w[1]);
+        snprintf(suffix, sizeof suffix, "ens_%s%g_%g", feature == FLY_EDS_SPECTRUM ? "spec_" : "", w[0], w[1]);
         rc = fly_engine_set_ensemble(out->engine, w, options->fewshot.temperature);
         if (rc == FLY_OK) {
             fly_session_epoch(out->session);
             rc = write_fewshot(out, FLY_ENSEMBLE, suffix);
         }
+    }
+    return rc;
+}
+
+/* Few-shot on the X-rays, by each feature that the session has; the configured one last, so that it stands. */
+static int write_eds_fewshot(const struct fly_analyze_out *out, int with_image)
+{
+    enum fly_eds_feature mine = fly_engine_fewshot_feature(out->engine);
+    int rc = FLY_OK;
+
+    for (int i = 0; rc == FLY_OK && i < 2; i++) {
+        enum fly_eds_feature feature = i == 0 ? (mine == FLY_EDS_SPECTRUM ? FLY_EDS_COMPOSITION : FLY_EDS_SPECTRUM)
+                                              : mine;
+
+        if (feature == FLY_EDS_COMPOSITION && !fly_engine_quantifier(out->engine))
+            continue;
+        rc = fly_engine_set_fewshot_feature(out->engine, feature);
+        if (rc < 0)
+            break;
+        fly_session_epoch(out->session);
+        rc = write_fewshot(out, FLY_EDS, feature == FLY_EDS_SPECTRUM ? "spec" : "at");
+        if (rc == FLY_OK && with_image)
+            rc = write_ensembles(out, feature);
     }
     return rc;
 }
@@ -211,7 +226,7 @@ static void trace_layer(void *ctx, int32_t layer, const char *name, int32_t chan
 }
 
 /* Mean and L2 of every layer's map of chip 0, as golden has them. */
-static int tell_layers(const struct out *out, struct fly_json *json, struct fly_embedder *embedder)
+static int tell_layers(const struct fly_analyze_out *out, struct fly_json *json, struct fly_embedder *embedder)
 {
     int32_t side = fly_engine_grid(out->engine)->side_px, px = fly_embedder_input_px(embedder);
     double *mean = malloc((size_t)side * (size_t)side * sizeof *mean);
@@ -261,7 +276,7 @@ static void tell_pair(struct fly_json *json, const char *key, const int32_t *a, 
         fly_json_null(json);
 }
 
-static void tell_agreement(const struct out *out, struct fly_json *json, int32_t *scratch)
+static void tell_agreement(const struct fly_analyze_out *out, struct fly_json *json, int32_t *scratch)
 {
     struct fly_map_view v[FLY_MODALITIES];
 
@@ -289,7 +304,7 @@ static int compare_int(const void *a, const void *b)
 }
 
 /* Truth classes sorted are the few-shot classes in order: class index -> position among those present. */
-static void tell_truth(const struct out *out, struct fly_json *json, int32_t *scratch)
+static void tell_truth(const struct fly_analyze_out *out, struct fly_json *json, int32_t *scratch)
 {
     int32_t *truth = scratch + 2 * out->chips, *sorted = scratch + 3 * out->chips, present = 0;
 
@@ -322,7 +337,7 @@ static void tell_truth(const struct out *out, struct fly_json *json, int32_t *sc
     fly_json_end(json);
 }
 
-static void tell_classes(const struct out *out, struct fly_json *json)
+static void tell_classes(const struct fly_analyze_out *out, struct fly_json *json)
 {
     const struct fly_support *support = fly_engine_support(out->engine);
     struct fly_map_view v[FLY_MODALITIES];
@@ -357,7 +372,7 @@ static void tell_classes(const struct out *out, struct fly_json *json)
     fly_json_end(json);
 }
 
-static void tell_session(const struct out *out, struct fly_json *json)
+static void tell_session(const struct fly_analyze_out *out, struct fly_json *json)
 {
     const struct fly_session_info *info = fly_session_facts(out->session);
     const struct fly_options *options = fly_session_options(out->session);
@@ -371,7 +386,7 @@ static void tell_session(const struct out *out, struct fly_json *json)
     fly_json_key(json, "embedder");
     fly_json_str(json, fly_session_embedder_name(out->session));
     fly_json_key(json, "eds_feature_fewshot");
-    fly_json_str(json, fly_options_word(options, "eds.feature.fewshot"));
+    fly_json_str(json, fly_engine_fewshot_feature(out->engine) == FLY_EDS_COMPOSITION ? "composition" : "spectrum");
     fly_json_key(json, "session");
     fly_json_str(json, info->id);
     fly_json_key(json, "scan_shape_px");
@@ -402,7 +417,7 @@ static void tell_session(const struct out *out, struct fly_json *json)
     fly_json_end(json);
 }
 
-static int write_json(const struct out *out, struct fly_embedder *embedder)
+static int write_json(const struct fly_analyze_out *out, struct fly_embedder *embedder)
 {
     struct fly_text text;
     struct fly_json json;
@@ -422,6 +437,8 @@ static int write_json(const struct out *out, struct fly_embedder *embedder)
         tell_agreement(out, &json, scratch);
         if (out->a->truth.bytes && out->a->truth.npy.items == out->chips)
             tell_truth(out, &json, scratch);
+        if (fly_engine_quantifier(out->engine))
+            rc = fly_analyze_post(out, &json);
     }
     fly_json_end(&json);
     fly_json_done(&json);
@@ -440,7 +457,7 @@ static int write_json(const struct out *out, struct fly_embedder *embedder)
 int fly_results_write(struct fly_session *session, const struct fly_analysis *analysis,
                       struct fly_embedder *embedder, const char *dir)
 {
-    struct out out = {.dir = dir, .session = session, .a = analysis, .engine = fly_session_engine(session)};
+    struct fly_analyze_out out = {.dir = dir, .session = session, .a = analysis, .engine = fly_session_engine(session)};
     const struct fly_plan *plan = &fly_session_facts(session)->plan;
     int32_t width;
     const float *emb = fly_engine_embeddings(out.engine, &width, NULL);
@@ -451,17 +468,17 @@ int fly_results_write(struct fly_session *session, const struct fly_analysis *an
     if (plan->image > 0) {
         rc = write_input(&out, analysis->emb.bytes ? NULL : embedder);
         if (rc == FLY_OK)
-            rc = write_npy(&out, "emb", FLY_NPY_F32, 2, (int64_t[]){out.chips, width}, emb);
+            rc = fly_analyze_npy(&out, "emb", FLY_NPY_F32, 2, (int64_t[]){out.chips, width}, emb);
         if (rc == FLY_OK)
             rc = write_fewshot(&out, FLY_HAADF, "emb");
     }
     if (rc == FLY_OK && plan->n_segments) {
         rc = write_spectra(&out);
+        if (rc == FLY_OK && fly_engine_quantifier(out.engine))
+            rc = fly_analyze_quantities(&out);
         if (rc == FLY_OK)
-            rc = write_fewshot(&out, FLY_EDS, "spec");
+            rc = write_eds_fewshot(&out, plan->image > 0);
     }
-    if (rc == FLY_OK && plan->image > 0 && plan->n_segments)
-        rc = write_ensembles(&out);
     if (rc == FLY_OK)
         rc = write_json(&out, embedder);
     return rc;

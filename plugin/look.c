@@ -204,6 +204,36 @@ static void pack_scores(struct fly_pack *pack, struct fly_session *session, int3
     }
 }
 
+/* {element: {value, sigma, limit}}, nil where nothing can be said; and whether neighbours had to help. */
+static void pack_composition(struct fly_pack *pack, struct fly_engine *engine, int32_t chip)
+{
+    static const char *const words[] = {"own", "too_few", "pooled"};
+    struct fly_composition made;
+    int there = fly_engine_composition(engine, chip, &made) == FLY_OK;
+
+    fly_pack_str(pack, "atomic_percent_from");
+    if (there)
+        fly_pack_str(pack, words[made.status]);
+    else
+        fly_pack_nil(pack);
+    fly_pack_str(pack, "atomic_percent");
+    if (!there || made.status == FLY_QUANTIFY_TOO_FEW) {
+        fly_pack_nil(pack);
+        return;
+    }
+    fly_pack_map(pack, (uint32_t)made.n_elements);
+    for (int32_t i = 0; i < made.n_elements; i++) {
+        fly_pack_str(pack, fly_quantifier_line(fly_engine_quantifier(engine), i).symbol);
+        fly_pack_map(pack, 3);
+        fly_pack_str(pack, "value");
+        fly_pack_f64(pack, made.percent[i]);
+        fly_pack_str(pack, "sigma");
+        fly_pack_f64(pack, made.sigma[i]);
+        fly_pack_str(pack, "limit");
+        fly_pack_f64(pack, made.limit[i]); /* NaN goes out as nil: the element was found */
+    }
+}
+
 static int chip_get(struct fly_session *session, struct fly_job *job)
 {
     struct fly_engine *engine = fly_session_engine(session);
@@ -229,7 +259,7 @@ static int chip_get(struct fly_session *session, struct fly_job *job)
     spectra = fly_engine_spectra(engine, &channels, NULL);
     for (int32_t e = 0; spectra && e < channels; e++)
         counts += spectra[(size_t)chip * (size_t)channels + (size_t)e];
-    fly_pack_map(&pack, 6);
+    fly_pack_map(&pack, 7);
     pack_modalities(&pack, "labels", session);
     for (int m = 0; m < FLY_MODALITIES; m++) {
         struct fly_map_view view;
@@ -241,8 +271,7 @@ static int chip_get(struct fly_session *session, struct fly_job *job)
         fly_pack_int(&pack, view.labels[chip]);
     }
     pack_scores(&pack, session, chip);
-    fly_pack_str(&pack, "atomic_percent");
-    fly_pack_nil(&pack); /* not quantified: nothing is said rather than guessed */
+    pack_composition(&pack, engine, chip);
     fly_pack_str(&pack, "counts");
     if (spectra)
         fly_pack_uint(&pack, counts);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "plugin/number.h"
+#include "plugin/quantify_choice.h"
 
 static int32_t row_idx(const struct fly_option *row)
 {
@@ -289,7 +290,7 @@ int fly_options_check(const struct fly_options *options)
         return fly_fail(FLY_ERANGE, "%s: embed.weights: \"%s\" would not be read, embed.model is spectral (%s)",
                         fly_options_origin(options, "embed.weights"), weights,
                         fly_options_origin(options, "embed.model"));
-    return FLY_OK;
+    return fly_quantify_options_check(options);
 }
 
 char *fly_options_get_text(const struct fly_options *options, const char *key, char *out, size_t cap)

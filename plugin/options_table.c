@@ -12,7 +12,10 @@ static const char *const models[] = {"spectral", "squeezenet1_1", "vgg16", NULL}
 static const char *const taps[] = {"pool5_gap", "conv5_3_gap", "conv5_3_gmp", NULL};
 static const char *const precisions[] = {"fp32", NULL};
 static const char *const preprocs[] = {"auto", "caffe", "tv", NULL};
-static const char *const fewshot_features[] = {"spectrum", NULL};
+static const char *const fewshot_features[] = {"composition", "spectrum", NULL};
+static const char *const eds_methods[] = {"auto", "fit", "window", "ml", NULL};
+static const char *const line_tables[] = {"golden", "product", NULL};
+static const char *const k_bases[] = {"weight", "atomic", NULL};
 static const char *const log_levels[] = {"error", "warning", "info", "debug", NULL};
 static const char *const log_formats[] = {"text", "json", NULL};
 
@@ -73,9 +76,28 @@ static const struct fly_option table[] = {
              "else caffe."},
 
     {"eds.feature.fewshot", FLY_OPTION_ENUM, AT(eds.feature_fewshot), .unit = "",
-     .initial = "spectrum", .words = fewshot_features,
-     .help = "What of a chip's X-rays few-shot compares: the raw counts of its spectrum.",
-     .refusal = "spectra are compared as counted"},
+     .initial = "composition", .words = fewshot_features, .flags = FLY_OPTION_LIVE,
+     .help = "What of a chip's X-rays few-shot compares: its atomic percents, or the raw counts of its "
+             "spectrum."},
+    {"eds.method", FLY_OPTION_ENUM, AT(eds.method), .unit = "", .initial = "auto", .words = eds_methods,
+     .help = "How line intensities are found: linear fit, windows less background, or Poisson maximum "
+             "likelihood (ml). auto: fit in the paper profile, ml in robust."},
+    {"eds.elements", FLY_OPTION_STRING, AT(eds.elements), .unit = "", .initial = "",
+     .help = "Elements to quantify, for sessions that name none: Sr,Ti,O or Sr_Ka,Ti,O. Empty: all of "
+             "the line table."},
+    {"eds.k_factors", FLY_OPTION_STRING, AT(eds.k_factors), .unit = "", .initial = "",
+     .help = "Your instrument's Cliff-Lorimer factors, for sessions that bring none: Fe_Ka=1.35,O_Ka=1.9. "
+             "Empty: those of the line table, from one 200 and 300 kV instrument."},
+    {"eds.k_basis", FLY_OPTION_ENUM, AT(eds.k_basis), .unit = "", .initial = "weight", .words = k_bases,
+     .help = "What eds.k_factors turn intensities into: weight or atomic ratios."},
+    {"eds.min_counts", FLY_OPTION_INT, AT(eds.min_counts), .min = 0, .max = 1073741824, .unit = "photons",
+     .initial = "100",
+     .help = "Photons that a composition needs; below, a chip takes its neighbours' with it, or has none. "
+             "The paper profile asks for none."},
+    {"eds.line_table", FLY_OPTION_ENUM, AT(eds.line_table), .unit = "", .initial = "product",
+     .words = line_tables,
+     .help = "product: 18 elements with measured lines and factors. golden: the twelve made-up ones of the "
+             "reference results."},
     {"eds.n_channels", FLY_OPTION_INT, AT(eds.n_channels), .min = 1, .max = 16384,
      .unit = "channels", .initial = "4096",
      .help = "Energy channels, for inputs that do not say."},

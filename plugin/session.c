@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "plugin/quantify_choice.h"
 #include "stream/disk.h"
 
 /* ---- plan -------------------------------------------------------------------------------------- */
@@ -174,7 +175,24 @@ struct fly_session {
     struct fly_embedder *embedder; /* lent */
     struct fly_engine *engine;
     int given;
+    char quantify_note[400];
 };
+
+/* 1: compositions can be made, and how; else the session's note says why not. */
+static int quantify_elements(struct fly_session *session, struct fly_quantify_choice *choice)
+{
+    const struct fly_session_info *info = session->info;
+
+    if (info->plan.n_segments == 0)
+        return 0;
+    return fly_quantify_choose(choice, &info->start, &info->plan, &session->options, session->quantify_note,
+                               sizeof session->quantify_note);
+}
+
+const char *fly_session_quantify_note(const struct fly_session *session)
+{
+    return session->quantify_note;
+}
 
 int fly_session_open(struct fly_session **out, struct fly_session_info *info,
                      struct fly_embedder *embedder, const float *given, int32_t given_width,
@@ -184,6 +202,7 @@ int fly_session_open(struct fly_session **out, struct fly_session_info *info,
     const struct fly_plan *plan = &info->plan;
     struct fly_session *session = calloc(1, sizeof *session);
     int64_t frames = info->start.frames_planned;
+    struct fly_quantify_choice quantify;
     int rc;
 
     if (!session)
@@ -205,6 +224,8 @@ int fly_session_open(struct fly_session **out, struct fly_session_info *info,
                              .n_channels = plan->n_channels,
                              .frames_held = o->engine.frames_held,
                              .frames_max = frames > 0 ? frames : o->engine.frames_max,
+                             .quantify = quantify_elements(session, &quantify) ? &quantify.config : NULL,
+                             .fewshot_feature = (enum fly_eds_feature)o->eds.feature_fewshot,
                              .photons_held = (int64_t)o->engine.photons_held_millions * 1000000,
                              .embedder = given || plan->image < 0 ? NULL : embedder,
                              .embed_width = given ? given_width : 0,

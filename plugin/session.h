@@ -111,6 +111,8 @@ struct fly_engine *fly_session_engine(struct fly_session *session);
 const struct fly_session_info *fly_session_facts(const struct fly_session *session);
 const struct fly_options *fly_session_options(const struct fly_session *session); /* params.set in */
 struct fly_options *fly_session_options_mutable(struct fly_session *session); /* for session_control.c */
+/* Why this session's spectra are not, or not wholly, quantified as asked; "" when they are. */
+const char *fly_session_quantify_note(const struct fly_session *session);
 const char *fly_session_embedder_name(const struct fly_session *session);
 
 #endif

@@ -146,6 +146,10 @@ static int params_set(struct change *change)
         /* fly_options_check has the same rules: this cannot refuse what that took. */
         rc = fly_engine_set_ensemble(fly_session_engine(change->session), options->fewshot.weights,
                                      options->fewshot.temperature);
+    /* Without quantification it is the spectrum, whatever was asked for; the session's start told so. */
+    if (rc == FLY_OK && fly_engine_set_fewshot_feature(fly_session_engine(change->session),
+                                                       (enum fly_eds_feature)options->eds.feature_fewshot) < 0)
+        options->eds.feature_fewshot = FLY_EDS_SPECTRUM;
     return rc;
 }
 

@@ -379,6 +379,9 @@ static void open_session(struct fly_stage_engine *stage, struct fly_input *input
         return;
     }
     post_options(stage);
+    if (fly_session_quantify_note(stage->session)[0])
+        fly_bus_event(stage->config.bus, FLY_INFO, "quantification", NULL, 0, "%s",
+                      fly_session_quantify_note(stage->session));
     if (recorder_of(stage) && !atomic_load(&stage->info->resuming) && journal_support(stage) < 0)
         fly_bus_event(stage->config.bus, FLY_WARNING, "recording", NULL, 0,
                       "the support set of the configuration is not in the recording: %s", fly_fail_text());

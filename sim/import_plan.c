@@ -133,7 +133,7 @@ static int merge_facts(struct fly_import_plan *plan, const struct fly_import *fi
     take_number(&plan->frame_time_us, file->frame_time_us);
     if (!to->sample[0])
         strcpy(to->sample, from->sample);
-    for (int32_t i = 0; i < from->n_elements && to->n_elements < FLY_ELEMENTS_MAX; i++) {
+    for (int32_t i = 0; i < from->n_elements && to->n_elements < FLY_START_ELEMENTS_MAX; i++) {
         int known = 0;
 
         for (int32_t k = 0; k < to->n_elements; k++)

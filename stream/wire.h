@@ -28,7 +28,7 @@ enum {
     FLY_CHANNELS_MAX = 16384,
     FLY_SCAN_SIDE_MAX = 16384,  /* px, height and width */
     FLY_FRAMES_MAX   = 1 << 20, /* frame numbers are 0 .. FLY_FRAMES_MAX - 1 */
-    FLY_ELEMENTS_MAX = 32,
+    FLY_START_ELEMENTS_MAX = 32,
     FLY_K_FACTORS_MAX = 64,
 };
 #define FLY_DWELL_MAX_NS ((uint64_t)1 << 40)
@@ -91,7 +91,7 @@ struct fly_start {
     double rotation_rad, pixel_time_us, flyback_time_us;
     double beam_energy_kev, beam_current_na, convergence_mrad, collection_mrad[2], magnification;
     int32_t n_elements;
-    char elements[FLY_ELEMENTS_MAX][4];
+    char elements[FLY_START_ELEMENTS_MAX][4];
     int32_t n_k_factors;
     struct { char line[12]; double value; } k_factors[FLY_K_FACTORS_MAX];
     char k_basis[8];             /* "weight", "atomic" or "" */

@@ -153,9 +153,9 @@ static enum fly_refusal read_elements(struct fly_start *start, struct fly_value 
     struct fly_value_iter it = {0};
     struct fly_value value;
 
-    if (fly_value_count(list) > FLY_ELEMENTS_MAX)
+    if (fly_value_count(list) > FLY_START_ELEMENTS_MAX)
         return FLY_REFUSE(FLY_REFUSE_OVERSIZE, "%u elements, at most %d are allowed",
-                          (unsigned)fly_value_count(list), FLY_ELEMENTS_MAX);
+                          (unsigned)fly_value_count(list), FLY_START_ELEMENTS_MAX);
     while (fly_value_next(list, &it, NULL, &value)) {
         const char *text = "";
         size_t len = 0;

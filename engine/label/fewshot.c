@@ -16,9 +16,21 @@ size_t fly_prototypes_need(int32_t width)
 void fly_prototypes_init(struct fly_prototypes *prototypes, int32_t width, struct fly_arena *arena)
 {
     memset(prototypes, 0, sizeof *prototypes);
-    prototypes->width = width;
+    prototypes->width = prototypes->width_cap = width;
     prototypes->mean = fly_arena_take(arena, (size_t)width * FLY_CLASSES_MAX, sizeof(double));
     FLY_ASSERT(prototypes->mean);
+}
+
+static double value_at(const struct fly_features *features, size_t at)
+{
+    switch (features->type) {
+    case FLY_FEATURE_F32:
+        return (double)((const float *)features->rows)[at];
+    case FLY_FEATURE_U32:
+        return (double)((const uint32_t *)features->rows)[at];
+    default:
+        return ((const double *)features->rows)[at];
+    }
 }
 
 void fly_prototypes_make(struct fly_prototypes *prototypes, const struct fly_support *support,
@@ -27,7 +39,8 @@ void fly_prototypes_make(struct fly_prototypes *prototypes, const struct fly_sup
     size_t width = (size_t)features->width;
     int32_t members[FLY_CLASSES_MAX] = {0};
 
-    FLY_ASSERT(features->width == prototypes->width);
+    FLY_ASSERT(features->width <= prototypes->width_cap);
+    prototypes->width = features->width;
     prototypes->n_classes = support->n_classes;
     prototypes->n_counting = 0;
     memset(prototypes->mean, 0, (size_t)support->n_classes * width * sizeof(double));
@@ -39,17 +52,8 @@ void fly_prototypes_make(struct fly_prototypes *prototypes, const struct fly_sup
         double *mean = prototypes->mean + (size_t)c * width;
 
         members[c]++;
-        if (features->type == FLY_FEATURE_F32) {
-            const float *x = (const float *)features->rows + (size_t)k * width;
-
-            for (size_t i = 0; i < width; i++)
-                mean[i] += (double)x[i];
-        } else {
-            const uint32_t *x = (const uint32_t *)features->rows + (size_t)k * width;
-
-            for (size_t i = 0; i < width; i++)
-                mean[i] += (double)x[i];
-        }
+        for (size_t i = 0; i < width; i++)
+            mean[i] += value_at(features, (size_t)k * width + i);
     }
     for (int32_t c = 0; c < support->n_classes; c++) {
         double *mean = prototypes->mean + (size_t)c * width;
@@ -67,46 +71,30 @@ static double sum_lanes(const lanes *sum)
            (((*sum)[1] + (*sum)[5]) + ((*sum)[3] + (*sum)[7]));
 }
 
-/* Squared distance of a float row. The tail goes into the first lanes, as if padded with zeros. */
-static double square_f32(const float *x, const double *mean, size_t width)
-{
-    lanes sum = {0};
-    size_t i = 0;
-
-    for (; i + LANES <= width; i += LANES) {
-        lanes d;
-
-        for (int l = 0; l < LANES; l++)
-            d[l] = (double)x[i + (size_t)l] - mean[i + (size_t)l];
-        sum += d * d;
+/* Squared distance of a row. The tail goes into the first lanes, as if padded with zeros. */
+#define SQUARE(name, type)                                                       \
+    static double name(const type *x, const double *mean, size_t width)          \
+    {                                                                            \
+        lanes sum = {0};                                                         \
+        size_t i = 0;                                                            \
+                                                                                 \
+        for (; i + LANES <= width; i += LANES) {                                 \
+            lanes d;                                                             \
+                                                                                 \
+            for (int l = 0; l < LANES; l++)                                      \
+                d[l] = (double)x[i + (size_t)l] - mean[i + (size_t)l];           \
+            sum += d * d;                                                        \
+        }                                                                        \
+        for (int l = 0; i < width; i++, l++) {                                   \
+            double d = (double)x[i] - mean[i];                                   \
+                                                                                 \
+            sum[l] += d * d;                                                     \
+        }                                                                        \
+        return sum_lanes(&sum);                                                  \
     }
-    for (int l = 0; i < width; i++, l++) {
-        double d = (double)x[i] - mean[i];
-
-        sum[l] += d * d;
-    }
-    return sum_lanes(&sum);
-}
-
-static double square_u32(const uint32_t *x, const double *mean, size_t width)
-{
-    lanes sum = {0};
-    size_t i = 0;
-
-    for (; i + LANES <= width; i += LANES) {
-        lanes d;
-
-        for (int l = 0; l < LANES; l++)
-            d[l] = (double)x[i + (size_t)l] - mean[i + (size_t)l];
-        sum += d * d;
-    }
-    for (int l = 0; i < width; i++, l++) {
-        double d = (double)x[i] - mean[i];
-
-        sum[l] += d * d;
-    }
-    return sum_lanes(&sum);
-}
+SQUARE(square_f32, float)
+SQUARE(square_u32, uint32_t)
+SQUARE(square_f64, double)
 
 void fly_fewshot_distances(const struct fly_prototypes *prototypes, const struct fly_features *features,
                            int32_t chip, double *d)
@@ -120,8 +108,10 @@ void fly_fewshot_distances(const struct fly_prototypes *prototypes, const struct
             d[c] = NAN;
         else if (features->type == FLY_FEATURE_F32)
             d[c] = sqrt(square_f32((const float *)features->rows + row, mean, width));
-        else
+        else if (features->type == FLY_FEATURE_U32)
             d[c] = sqrt(square_u32((const uint32_t *)features->rows + row, mean, width));
+        else
+            d[c] = sqrt(square_f64((const double *)features->rows + row, mean, width));
     }
 }
 
@@ -134,10 +124,7 @@ void fly_fewshot_distances_ref(const struct fly_prototypes *prototypes,
         double sum = 0.0;
 
         for (size_t i = 0; i < width; i++) {
-            double x = features->type == FLY_FEATURE_F32
-                           ? (double)((const float *)features->rows)[row + i]
-                           : (double)((const uint32_t *)features->rows)[row + i];
-            double diff = x - prototypes->mean[(size_t)c * width + i];
+            double diff = value_at(features, row + i) - prototypes->mean[(size_t)c * width + i];
 
             sum += diff * diff;
         }

@@ -8,7 +8,7 @@
  * A class counts in a modality once one of its support chips is measured there. A class that does not
  * count has distance NaN and score 0.
  *
- * Shapes   features (K, D) float or uint32; prototypes (C, D); distances and scores (C) for each chip.
+ * Shapes   features (K, D) float, uint32 or double; prototypes (C, D); distances and scores (C) for each chip.
  * Threads  functions of different chips may run at once.
  */
 #ifndef FLY_LABEL_FEWSHOT_H
@@ -27,7 +27,7 @@ enum fly_label {
     FLY_LABEL_MINOR = -4,   /* a community of fewer than 3 chips */
 };
 
-enum fly_feature_type { FLY_FEATURE_F32, FLY_FEATURE_U32 };
+enum fly_feature_type { FLY_FEATURE_F32, FLY_FEATURE_U32, FLY_FEATURE_F64 };
 
 /* Somebody else's rows; valid while they stand. */
 struct fly_features {
@@ -38,7 +38,8 @@ struct fly_features {
 
 struct fly_prototypes {
     double *mean; /* (FLY_CLASSES_MAX, D) */
-    int32_t width;
+    int32_t width;                   /* D of the features they were made of */
+    int32_t width_cap;               /* as initialised: the most that D may be */
     int32_t n_classes;               /* ids 0 .. n_classes-1 are looked at */
     int counts[FLY_CLASSES_MAX];     /* 1: the class has a prototype here */
     int32_t n_counting;

@@ -101,7 +101,8 @@ def vgg16_maps_streamed_in_disorder_equal_analyze_and_golden():
     compare_with_analyze(maps, "vgg16")
     shape = maps["haadf"].shape
     same_map(maps["haadf"], CASE.expected("fs_label_emb").reshape(shape), "haadf: streamed against golden")
-    same_map(maps["eds"], CASE.expected("fs_label_spec").reshape(shape), "eds: streamed against golden")
+    same_map(maps["eds"], CASE.expected("fs_label_at").reshape(shape), "eds: streamed against golden")
+    same_map(maps["ensemble"], CASE.expected("fs_label_ens_1_1").reshape(shape), "ensemble: streamed against golden")
     return said
 
 

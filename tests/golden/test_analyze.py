@@ -1,8 +1,9 @@
-"""The golden cases through `flyback analyze`: chips, input, embeddings, spectra, few-shot on embedding and spectrum.
+"""The golden cases through `flyback analyze`: chips, input, embeddings, spectra, quantification, few-shot.
 
 a_tiny and its SqueezeNet embeddings lie here and are never skipped; the other cases need ../shared. Tolerances
 are those of the golden definitions: mapping and resize 1e-3; embeddings relative L2 1e-4; spectra exact; distances
-1e-5 relative and scores 1e-5 from the golden embeddings, labels exact unless the two best scores are that close.
+1e-5 relative and scores 1e-5 from the golden embeddings, labels exact unless the two best scores are that close;
+windows exact, intensities 1e-9 of the largest of their row, atomic percents 1e-6.
 """
 
 import filecmp
@@ -69,6 +70,18 @@ def compare_fewshot(pair, modality, exact):
         assert (label == got_label).mean() >= 0.998, (label == got_label).mean()
 
 
+def compare_ensembles(pair, case):
+    with open(os.path.join(case, "params.json")) as file:
+        weights = json.load(file)["ens_weights"]
+    for a, b in weights:
+        name = "ens_%g_%g" % (a, b)
+        score, got_score = pair.load("fs_score_" + name)
+        label, got_label = pair.load("fs_label_" + name)
+        assert (np.abs(score - got_score) <= 1e-5).all(), name
+        top = np.sort(score, axis=1)
+        assert (label == got_label)[top[:, -1] - top[:, -2] >= 1e-5].all(), name
+
+
 def compare_spectra(pair):
     for name in ("spec_chip_total", "spec_channel_total"):
         want, got = pair.load(name)
@@ -78,6 +91,39 @@ def compare_spectra(pair):
     assert np.array_equal(want, got)
 
 
+def compare_quantities(pair):
+    """Windows, intensities and atomic percents of every chip, by both methods; returns the worst percent."""
+    want, got = pair.load("eds_windows")
+    assert np.array_equal(want, got)
+    worst = 0.0
+    for method in ("fit", "window"):
+        want, got = pair.load("int_" + method)
+        assert want.shape == got.shape
+        scale = np.abs(want.astype(float)).max(axis=1, keepdims=True)
+        limit = 1e-9 if want.dtype == np.float64 else 1e-6  # large cases are stored in single precision
+        assert (np.abs(want - got) <= limit * np.maximum(scale, 1)).all(), (method, np.abs(want - got).max())
+        want, got = pair.load("at_" + method)
+        limit = 1e-6 if want.dtype == np.float64 else 1e-5
+        worst = max(worst, np.abs(want - got).max())
+        assert worst <= limit, (method, worst)
+    return worst
+
+
+def compare_regions(pair, expected, result, labelling):
+    """Composition of every region of a labelling, and what sets two of them apart."""
+    want, got = expected["post"][labelling], result["post"][labelling]
+    assert want.keys() <= got.keys(), (labelling, want.keys(), got.keys())
+    for label in want:
+        if label == "percent_difference_2_vs_1":
+            for kind in ("relative", "symmetric"):
+                assert np.allclose(want[label][kind], got[label][kind], rtol=1e-6, atol=1e-6)
+            continue
+        assert want[label]["chips"] == got[label]["chips"]
+        for element, percent in want[label]["at_percent"].items():
+            assert abs(percent - got[label]["at_percent"][element]) <= 1e-6, (labelling, label, element)
+        assert np.allclose(want[label]["La_Fe_O_extraneous"], got[label]["La_Fe_O_extraneous"], rtol=0, atol=1e-6)
+
+
 def compare_case(case, exact_labels):
     pair = Pair(case, "expected", analyze("--case", case))
     for name in ("chip0_255", "input_grey_first4"):
@@ -85,7 +131,9 @@ def compare_case(case, exact_labels):
         assert want.shape == got.shape and np.abs(want - got).max() <= 1e-3, name
     compare_spectra(pair)
     worst = compare_embeddings(pair)
+    percent = compare_quantities(pair)
     compare_fewshot(pair, "spec", True)
+    compare_fewshot(pair, "at", True)
     compare_fewshot(pair, "emb", False)
     expected = json.load(open(os.path.join(case, "expected", "expected.json")))
     result = json.load(open(os.path.join(pair.folders[1], "result.json")))
@@ -94,8 +142,13 @@ def compare_case(case, exact_labels):
     assert result["profile"] == "paper" and result["version"]
     if exact_labels:  # the golden embeddings in, golden distances, scores and labels out
         emb = os.path.join(case, "expected", "emb.npy")
-        compare_fewshot(Pair(case, "expected", analyze("--case", case, "--emb", emb)), "emb", True)
-    return "embeddings within %.2g" % worst
+        given = Pair(case, "expected", analyze("--case", case, "--emb", emb))
+        compare_fewshot(given, "emb", True)
+        compare_ensembles(given, case)
+        result = json.load(open(os.path.join(given.folders[1], "result.json")))
+        compare_regions(given, expected, result, "fewshot")
+    compare_regions(pair, expected, result, "truth")
+    return "embeddings within %.2g, atomic percents within %.2g" % (worst, percent)
 
 
 def a_tiny_is_golden():

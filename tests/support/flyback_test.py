@@ -311,6 +311,8 @@ class Case:
             "embed.weights": "",
             "embed.input_px": 0,
             "fewshot.weights": "1,1",
+            "eds.line_table": "golden",
+            "eds.method": p["eds_method"],
         }
         if model == "vgg16":
             made.update(
@@ -370,8 +372,8 @@ class Case:
 def labels_of(out, shape):
     """Few-shot labels that analyze wrote: haadf, eds, ensemble (of the configured weights, 1 and 1)."""
     named = {}
-    for modality, names in (("haadf", ["fs_label_emb"]), ("eds", ["fs_label_spec"]),
-                            ("ensemble", ["fs_label_ens_spec_1_1", "fs_label_ens_1_1"])):
+    for modality, names in (("haadf", ["fs_label_emb"]), ("eds", ["fs_label_at"]),
+                            ("ensemble", ["fs_label_ens_1_1"])):
         for name in names:
             path = os.path.join(out, name + ".npy")
             if modality not in named and os.path.exists(path):

@@ -284,9 +284,9 @@ static void lists_end_at_their_limits(void **state)
         ASSERT_REFUSED(over ? FLY_REFUSE_OVERSIZE : FLY_REFUSE_NONE, decode());
 
         made_start(&made);
-        for (int i = 0; i < FLY_ELEMENTS_MAX + over; i++)
+        for (int i = 0; i < FLY_START_ELEMENTS_MAX + over; i++)
             items[i] = v_str((const char[]){(char)('A' + i % 26), (char)('a' + i / 26), 0});
-        made_set(&made, "elements", v_list(FLY_ELEMENTS_MAX + over, items));
+        made_set(&made, "elements", v_list(FLY_START_ELEMENTS_MAX + over, items));
         ASSERT_REFUSED(over ? FLY_REFUSE_OVERSIZE : FLY_REFUSE_NONE, decode());
     }
     free(items);

@@ -243,13 +243,16 @@ static void fast_distances_match_the_plain_twin(void **state)
         int32_t width = widths[w], chips = 20;
         float *f = malloc((size_t)(chips * width) * sizeof *f);
         uint32_t *u = malloc((size_t)(chips * width) * sizeof *u);
-        struct fly_features features[2] = {{f, width, FLY_FEATURE_F32}, {u, width, FLY_FEATURE_U32}};
+        double *g = malloc((size_t)(chips * width) * sizeof *g);
+        struct fly_features features[3] = {
+            {f, width, FLY_FEATURE_F32}, {u, width, FLY_FEATURE_U32}, {g, width, FLY_FEATURE_F64}};
 
         for (int32_t i = 0; i < chips * width; i++) {
             f[i] = (float)(fly_rng_normal(&rng) * pow(10.0, (double)fly_rng_below(&rng, 9) - 4.0));
             u[i] = (uint32_t)(fly_rng_next(&rng) >> (32 + fly_rng_below(&rng, 32)));
+            g[i] = fly_rng_normal(&rng) * 1e3;
         }
-        for (int t = 0; t < 2; t++) {
+        for (int t = 0; t < 3; t++) {
             struct scene s;
 
             scene_open(&s, chips, width);
@@ -272,6 +275,7 @@ static void fast_distances_match_the_plain_twin(void **state)
         }
         free(f);
         free(u);
+        free(g);
     }
 }
 
