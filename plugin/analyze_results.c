@@ -372,6 +372,30 @@ static void tell_classes(const struct fly_analyze_out *out, struct fly_json *jso
     fly_json_end(json);
 }
 
+/* What each element is quantified by, in the order of the arrays' columns. */
+static void tell_elements(struct fly_json *json, const struct fly_quantifier *quantifier, int32_t n)
+{
+    fly_json_key(json, "elements");
+    fly_json_array(json);
+    for (int32_t i = 0; i < n; i++) {
+        struct fly_quantified_line line = fly_quantifier_line(quantifier, i);
+
+        fly_json_object(json);
+        fly_json_key(json, "symbol");
+        fly_json_str(json, line.symbol);
+        fly_json_key(json, "line");
+        fly_json_str(json, line.line);
+        fly_json_key(json, "kev");
+        fly_json_f64(json, line.kev);
+        fly_json_key(json, "k_weight");
+        fly_json_f64(json, line.k);
+        fly_json_key(json, "k_from");
+        fly_json_str(json, line.users_k ? "user" : "table");
+        fly_json_end(json);
+    }
+    fly_json_end(json);
+}
+
 static void tell_session(const struct fly_analyze_out *out, struct fly_json *json)
 {
     const struct fly_session_info *info = fly_session_facts(out->session);
@@ -387,6 +411,10 @@ static void tell_session(const struct fly_analyze_out *out, struct fly_json *jso
     fly_json_str(json, fly_session_embedder_name(out->session));
     fly_json_key(json, "eds_feature_fewshot");
     fly_json_str(json, fly_engine_fewshot_feature(out->engine) == FLY_EDS_COMPOSITION ? "composition" : "spectrum");
+    int32_t n_elements = 0;
+
+    fly_engine_percent(out->engine, &n_elements, NULL);
+    tell_elements(json, fly_engine_quantifier(out->engine), n_elements);
     fly_json_key(json, "session");
     fly_json_str(json, info->id);
     fly_json_key(json, "scan_shape_px");

@@ -29,7 +29,7 @@ static const struct fly_option table[] = {
      .help = "Size of a scan pixel, for inputs that do not say. 0: not known, and lengths come out "
              "in px."},
 
-    {"chip.size_px", FLY_OPTION_INT, AT(chip.size_px), .min = 4, .max = 1024, .unit = "px",
+    {"chip.size_px", FLY_OPTION_INT, AT(chip.size_px), .min = 1, .max = 1024, .unit = "px",
      .initial = "15", .help = "Side of a square chip: at least one unit cell of the specimen."},
     {"chip.pitch_px", FLY_OPTION_INT, AT(chip.pitch_px), .min = 0, .max = 1024, .unit = "px",
      .initial = "0",
