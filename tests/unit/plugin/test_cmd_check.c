@@ -70,7 +70,7 @@ static void configurations_are_judged_with_the_place_of_the_mistake(void **state
     put("c.yaml", "chip:\n  size_px: 20\n");
     assert_int_equal(check(NULL, words), 0);
     assert_string_equal(words, "");
-    put("c.yaml", "chip:\n  size_px: 2\n");
+    put("c.yaml", "chip:\n  size_px: 0\n");
     assert_int_equal(check(NULL, words), 1);
     assert_non_null(strstr(words, "c.yaml:2:12: chip.size_px: "));
     put("c.yaml", "chip:\n  pitch_px: 20\n"); /* right by itself, wrong beside the default */

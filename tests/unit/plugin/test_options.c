@@ -160,7 +160,7 @@ static void each_bad_file_is_refused_at_its_place_and_changes_nothing(void **sta
         {"<<: {chip: 3}\n", "t.yaml:1:1: ", "no such key"},
         {"chip..size_px: 3\n", "t.yaml:1:1: ", "no such key"},
         /* types */
-        {"chip:\n  size_px: fifteen\n", "t.yaml:2:12: chip.size_px: ", "is not a whole number; allowed: 4 .. 1024 px"},
+        {"chip:\n  size_px: fifteen\n", "t.yaml:2:12: chip.size_px: ", "is not a whole number; allowed: 1 .. 1024 px"},
         {"chip:\n  size_px: 15.5\n", "t.yaml:2:12: chip.size_px: ", "is not a whole number"},
         {"chip:\n  size_px: 1e2\n", "t.yaml:2:12: chip.size_px: ", "is not a whole number"},
         {"chip:\n  size_px: 0x10\n", "t.yaml:2:12: chip.size_px: ", "is not a whole number"},
@@ -190,9 +190,9 @@ static void each_bad_file_is_refused_at_its_place_and_changes_nothing(void **sta
         {"fewshot:\n  weights: [1, [2]]\n", "t.yaml:2:16: fewshot.weights: ", "a list or map inside"},
         {"fewshot:\n  weights: [1, \"2\"]\n", "t.yaml:2:16: fewshot.weights: ", "an item that is no number"},
         /* ranges */
-        {"chip:\n  size_px: 3\n", "t.yaml:2:12: chip.size_px: ", "\"3\" is outside the range; allowed: 4 .. 1024 px"},
-        {"chip:\n  size_px: 1025\n", "t.yaml:2:12: chip.size_px: ", "4 .. 1024 px"},
-        {"chip:\n  size_px: 99999999999999999999\n", "t.yaml:2:12: chip.size_px: ", "4 .. 1024 px"},
+        {"chip:\n  size_px: 0\n", "t.yaml:2:12: chip.size_px: ", "\"0\" is outside the range; allowed: 1 .. 1024 px"},
+        {"chip:\n  size_px: 1025\n", "t.yaml:2:12: chip.size_px: ", "1 .. 1024 px"},
+        {"chip:\n  size_px: 99999999999999999999\n", "t.yaml:2:12: chip.size_px: ", "1 .. 1024 px"},
         {"chip:\n  rows: -1\n", "t.yaml:2:9: chip.rows: ", "0 .. 4096 chips"},
         {"fewshot:\n  temperature: 0\n", "t.yaml:2:16: fewshot.temperature: ", "is outside the range"},
         {"fewshot:\n  temperature: .nan\n", "t.yaml:2:16: fewshot.temperature: ", "is not a number"},
@@ -368,7 +368,7 @@ static void help_lists_the_sections_asked_for(void **state)
     fly_text_init(&text);
     fly_options_help(&text, (const char *const[]){"chip", "profile", NULL});
     assert_non_null(strstr(text.bytes, "  --chip.size_px\n"));
-    assert_non_null(strstr(text.bytes, "4 .. 1024 px; default 15"));
+    assert_non_null(strstr(text.bytes, "1 .. 1024 px; default 15"));
     assert_non_null(strstr(text.bytes, "  --profile\n"));
     assert_null(strstr(text.bytes, "--embed"));
     fly_text_clear(&text);
