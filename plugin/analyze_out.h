@@ -24,4 +24,8 @@ FLY_MUST_USE int fly_analyze_quantities(const struct fly_analyze_out *out);
 /* The "post" object: what the regions of the few-shot ensemble, and of the truth where it is there, are made of. */
 FLY_MUST_USE int fly_analyze_post(const struct fly_analyze_out *out, struct fly_json *json);
 
+/* With --case: similarities, histograms, thresholds and communities of the four graphs, by every rule; the
+ * "graph" object. Needs image, spectra and compositions. */
+FLY_MUST_USE int fly_analyze_graphs(const struct fly_analyze_out *out, struct fly_json *json);
+
 #endif

@@ -467,6 +467,9 @@ static int write_json(const struct fly_analyze_out *out, struct fly_embedder *em
             tell_truth(out, &json, scratch);
         if (fly_engine_quantifier(out->engine))
             rc = fly_analyze_post(out, &json);
+        if (rc == FLY_OK && out->a->is_case && fly_engine_quantifier(out->engine) &&
+            fly_session_facts(out->session)->plan.image > 0)
+            rc = fly_analyze_graphs(out, &json);
     }
     fly_json_end(&json);
     fly_json_done(&json);

@@ -124,6 +124,66 @@ def compare_regions(pair, expected, result, labelling):
         assert np.allclose(want[label]["La_Fe_O_extraneous"], got[label]["La_Fe_O_extraneous"], rtol=0, atol=1e-6)
 
 
+def modularity(i, j, w, labels):
+    """Weighted, resolution 1, in double: by its definition."""
+    m2 = 2 * w.sum()
+    if m2 == 0:
+        return 0.0
+    degree = np.bincount(i, w, len(labels)) + np.bincount(j, w, len(labels))
+    inside = 2 * w[labels[i] == labels[j]].sum() / m2
+    return inside - ((np.bincount(labels, degree) / m2) ** 2).sum()
+
+
+def compare_graphs(pair, expected, result, p100):
+    """The four affinity graphs from the golden embeddings: similarities, histograms, thresholds, edges, communities.
+    Returns the worst that a modularity falls short of the best known, recomputed on the golden graph."""
+    worst = 1.0
+    for m in ("emb", "spec", "at", "mix"):
+        want, got = expected["graph"][m], result["graph"][m]
+        sums, our_sums = pair.load("affinity_rowsum_" + m)
+        n = len(sums)
+        ours = np.load(os.path.join(pair.folders[1], "affinity_upper_%s.npy" % m))
+        pairs = len(ours)
+        assert pairs == n * (n - 1) // 2
+        if pair.has("affinity_upper_" + m):
+            s, _ = pair.load("affinity_upper_" + m)
+            assert np.abs(s - ours).max() <= 1e-5, m
+        else:  # a sample of pairs is stored; ours, held to it, stand for the rest
+            a, b = np.load(os.path.join(pair.folders[0], "affinity_pairs_ij_%s.npy" % m)).astype(int).T
+            a, b = np.minimum(a, b), np.maximum(a, b)
+            sample = np.load(os.path.join(pair.folders[0], "affinity_pairs_%s.npy" % m))
+            at = a * (2 * n - a - 1) // 2 + b - a - 1
+            assert len(a) > 1000 and np.abs(sample - ours[at]).max() <= 1e-5, m
+            s = ours
+        assert np.abs(sums - our_sums).max() <= 1e-5 * n, m
+        for kind in ("m1", "m2", "p100"):
+            hist, our_hist = pair.load("hist_%s_%s" % (kind, m))
+            assert hist.sum() == our_hist.sum() and np.abs(hist - our_hist).sum() <= max(2, 1e-3 * pairs), (kind, m)
+        assert abs(want["mode_m1"] - got["mode_m1"]) <= want["bin_width_m1"], m
+        assert abs(want["mode_m2"] - got["mode_m2"]) <= 2 / 2048, m
+        assert (p100[m]["code"], p100[m]["threshold"], p100[m]["edges"]) == (
+            got["p100"]["code"], got["p100"]["threshold"], got["p100"]["edges"]), m
+        i, j = np.triu_indices(n, 1)
+        s = s.astype(float)
+        if abs(want["mode_m1"] - got["mode_m1"]) <= 1e-9:
+            assert abs(want["edges_m1"] - got["edges_m1"]) <= 1e-3 * max(want["edges_m1"], 1000), m
+            strength, our_strength = pair.load("strength_m1_" + m)
+            # an edge more or less where a similarity and the mode are equal to single precision
+            assert (np.abs(strength - our_strength) <= 1e-3 * strength + 1.001).all(), m
+        for key, ours, mode, binary in (("louvain_m1", "louvain_" + m, want["mode_m1"], False),
+                                        ("louvain_m2", "louvain_m2_" + m, want["mode_m2"], False),
+                                        ("weight", "louvain_p100_weight_" + m, p100[m]["threshold"], False),
+                                        ("binary", "louvain_p100_binary_" + m, p100[m]["threshold"], True)):
+            best = (want if key in want else p100[m])[key]["q_best"]
+            labels = np.load(os.path.join(pair.folders[1], ours + ".npy"))
+            assert labels.shape == (n,) and (labels[np.unique(labels, return_index=True)[1]] == np.arange(labels.max() + 1)).all()
+            keep = (s >= mode) & (s > 0)
+            q = modularity(i[keep], j[keep], np.ones(keep.sum()) if binary else s[keep], labels)
+            assert q >= best - 0.002, (m, key, q, best)
+            worst = min(worst, q - best)
+    return worst
+
+
 def compare_case(case, exact_labels):
     pair = Pair(case, "expected", analyze("--case", case))
     for name in ("chip0_255", "input_grey_first4"):
@@ -147,8 +207,17 @@ def compare_case(case, exact_labels):
         compare_ensembles(given, case)
         result = json.load(open(os.path.join(given.folders[1], "result.json")))
         compare_regions(given, expected, result, "fewshot")
+        with open(os.path.join(case, "expected", "p100.json")) as file:
+            short = compare_graphs(given, expected, result, json.load(file))
+    else:
+        short = min(result["graph"][m][k]["q_best"] - expected["graph"][m][k]["q_best"]
+                    for m in ("emb", "spec", "at", "mix") for k in ("louvain_m1", "louvain_m2") if k in expected["graph"][m])
+        assert short >= -0.005, short
+        for m in ("emb", "spec", "at", "mix"):
+            want, got = expected["graph"][m], result["graph"][m]
+            assert abs(want["mode_m1"] - got["mode_m1"]) <= want["bin_width_m1"], m
     compare_regions(pair, expected, result, "truth")
-    return "embeddings within %.2g, atomic percents within %.2g" % (worst, percent)
+    return "embeddings within %.2g, atomic percents within %.2g, modularity %+.2g" % (worst, percent, short)
 
 
 def a_tiny_is_golden():
