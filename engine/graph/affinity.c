@@ -476,6 +476,25 @@ void fly_affinity_settle(struct fly_affinity *const *graphs, int32_t n_graphs, i
     exec->run(exec->ctx, n_graphs, settle_graph, &s);
 }
 
+void fly_affinity_look(struct fly_affinity *graph, struct fly_affinity_stand *stand)
+{
+    struct fly_cut cut;
+
+    *stand = (struct fly_affinity_stand){graph->bin, graph->cut, graph->hysteresis};
+    graph->bin = -1;
+    cut = cut_by_rule(graph, 1);
+    fly_affinity_retarget(graph, &cut);
+    if (graph->members < 2)
+        graph->bin = -1;
+}
+
+void fly_affinity_return(struct fly_affinity *graph, const struct fly_affinity_stand *stand)
+{
+    fly_affinity_retarget(graph, &stand->cut);
+    graph->bin = stand->bin;
+    graph->hysteresis = stand->hysteresis;
+}
+
 int fly_affinity_rule(struct fly_affinity *graph, enum fly_threshold_rule rule, double fixed)
 {
     if (!isfinite(fixed))

@@ -55,6 +55,16 @@ void fly_affinity_update(struct fly_affinity *const *graphs, int32_t n_graphs, c
 void fly_affinity_settle(struct fly_affinity *const *graphs, int32_t n_graphs, int exact,
                          const struct fly_exec *exec);
 
+/* Look at the graph by its rule alone, as an exact settling would leave it, and go back: to the byte, as if
+ * nothing had been. No jump is told of. Nothing else may be done to the graph in between. */
+struct fly_affinity_stand {
+    int32_t bin;
+    struct fly_cut cut;
+    struct fly_hysteresis hysteresis;
+};
+void fly_affinity_look(struct fly_affinity *graph, struct fly_affinity_stand *stand);
+void fly_affinity_return(struct fly_affinity *graph, const struct fly_affinity_stand *stand);
+
 /* Another rule from the next settling on. FLY_ERANGE: fixed is not finite. */
 FLY_MUST_USE int fly_affinity_rule(struct fly_affinity *graph, enum fly_threshold_rule rule, double fixed);
 

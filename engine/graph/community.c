@@ -28,7 +28,11 @@ void fly_communities_fill(struct fly_communities *c, const int32_t *ids, int32_t
     for (int32_t i = 0; i < n; i++)
         c->number[i] = -1;
     for (int32_t i = 0; i < n; i++) {
-        FLY_ASSERT(ids[i] >= 0 && ids[i] < n);
+        FLY_ASSERT(ids[i] < n);
+        if (ids[i] < 0) {
+            c->label[i] = c->wire[i] = FLY_COMMUNITY_NONE;
+            continue;
+        }
         if (c->number[ids[i]] < 0) {
             c->size[c->count] = 0;
             c->number[ids[i]] = c->count++;
@@ -37,7 +41,8 @@ void fly_communities_fill(struct fly_communities *c, const int32_t *ids, int32_t
         c->size[c->label[i]]++;
     }
     for (int32_t i = 0; i < n; i++)
-        c->wire[i] = c->size[c->label[i]] < FLY_COMMUNITY_SMALLEST ? FLY_COMMUNITY_MINOR : c->label[i];
+        if (ids[i] >= 0)
+            c->wire[i] = c->size[c->label[i]] < FLY_COMMUNITY_SMALLEST ? FLY_COMMUNITY_MINOR : c->label[i];
     for (int32_t k = 0; k < c->count; k++)
         if (c->size[k] < FLY_COMMUNITY_SMALLEST) {
             c->minor_count++;

@@ -13,7 +13,7 @@
 
 #include "engine/base/arena.h"
 
-enum { FLY_COMMUNITY_SMALLEST = 3, FLY_COMMUNITY_MINOR = -4 };
+enum { FLY_COMMUNITY_SMALLEST = 3, FLY_COMMUNITY_NONE = -1, FLY_COMMUNITY_MINOR = -4 };
 
 struct fly_communities {
     int32_t n;            /* chips */
@@ -21,7 +21,7 @@ struct fly_communities {
     int32_t minor_count;  /* those of them with fewer than FLY_COMMUNITY_SMALLEST chips */
     int32_t minor_chips;  /* chips in those */
     int32_t alone_chips;  /* chips that are a community of their own */
-    int32_t *label;       /* (N) 0 .. count-1 by first appearance (golden definition 10) */
+    int32_t *label;       /* (N) 0 .. count-1 by first appearance (golden definition 10); FLY_COMMUNITY_NONE: in none */
     int32_t *wire;        /* (N) the same, FLY_COMMUNITY_MINOR for chips of minor communities */
     int32_t *size;        /* (count) */
     int32_t *number;      /* (N) by id: community.c's own */
@@ -30,7 +30,7 @@ struct fly_communities {
 size_t fly_communities_need(int32_t n_cap);
 void fly_communities_init(struct fly_communities *communities, int32_t n_cap, struct fly_arena *arena);
 
-/* From ids 0 .. n-1 as Louvain gives them; n up to n_cap. */
+/* From ids 0 .. n-1 as Louvain gives them, or below 0 for chips that are not in the graph; n up to n_cap. */
 void fly_communities_fill(struct fly_communities *communities, const int32_t *ids, int32_t n);
 
 #endif

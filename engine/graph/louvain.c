@@ -1,5 +1,6 @@
 #include "engine/graph/louvain.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "engine/base/rng.h"
@@ -341,4 +342,19 @@ void fly_louvain_finish(struct fly_louvain *l)
 {
     while (fly_louvain_step(l, INT64_MAX / 2) == FLY_EAGAIN)
         ;
+}
+
+double fly_louvain_share(const struct fly_louvain *l, int32_t i)
+{
+    const struct fly_dense *g = l->parting.graph;
+    int64_t inside = 0;
+
+    if (g->degree[i] == 0)
+        return NAN;
+    if (fly_louvain_can_follow(l))
+        return (double)fly_parting_strength(&l->parting, i) / (double)g->degree[i];
+    for (int32_t j = 0; j < g->n; j++)
+        if (l->label[j] == l->label[i])
+            inside += fly_row_weight(g, i, j);
+    return (double)inside / (double)g->degree[i];
 }

@@ -118,6 +118,10 @@ FLY_MUST_USE int fly_louvain_step(struct fly_louvain *l, int64_t visits);
 /* Until done. */
 void fly_louvain_finish(struct fly_louvain *l);
 
+/* Of the weight of node i's edges, the part that stays within its community in the answer; NaN without
+ * edges. The graph as it was for the answer. O(1) where fly_louvain_can_follow, else a row. */
+double fly_louvain_share(const struct fly_louvain *l, int32_t i);
+
 /* The plain twin, louvain_ref.c: the same answer from a matrix and simple loops, O(N^2) a sweep and
  * O(N^2) memory of the system's. labels in: warm, NULL: cold. Columns never run out here. */
 fly_score fly_louvain_ref(const struct fly_dense *graph, const struct fly_louvain_config *config,

@@ -437,6 +437,13 @@ void fly_parting_renew(struct fly_parting *p, const struct fly_dense *graph, int
     alone_collect(p);
 }
 
+int64_t fly_parting_strength(const struct fly_parting *p, int32_t i)
+{
+    int32_t c = p->column_of[p->label[i]];
+
+    return c == NONE ? 0 : (int64_t)column(p, c)[i];
+}
+
 /* ---- the score ----------------------------------------------------------------------------------- */
 
 fly_score fly_parting_score(struct fly_parting *p)

@@ -92,6 +92,9 @@ void fly_parting_forget(struct fly_parting *p, int32_t i);
 void fly_parting_renew(struct fly_parting *p, const struct fly_dense *graph, int32_t resolution,
                        const int32_t *fresh, int32_t count);
 
+/* The weight between node i and its own community. Needs the columns. */
+int64_t fly_parting_strength(const struct fly_parting *p, int32_t i);
+
 /* Let node i go where it is best; 1 when it moved. */
 int fly_parting_visit(struct fly_parting *p, int32_t i);
 

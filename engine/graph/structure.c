@@ -19,6 +19,7 @@ struct null_room {
     int64_t *degree;        /* (nodes) */
     uint8_t *ends;          /* (edges, 2) */
     int32_t *drawn;         /* (n) */
+    int32_t linked;         /* nodes of the graph that have edges */
     int32_t nodes, edges;
     struct fly_louvain louvain;
 };
@@ -45,15 +46,17 @@ static void room_take(struct null_room *room, int32_t n, struct fly_arena *arena
     fly_louvain_init(&room->louvain, FLY_NULL_NODES, FLY_NULL_NODES, arena);
 }
 
-/* The graph among nodes drawn at random: weights and the list of edges. */
+/* The graph among nodes drawn at random, of those that have edges: weights and the list of edges. */
 static void draw(struct null_room *room, const struct fly_dense *graph, struct fly_rng *rng)
 {
-    int32_t n = graph->n;
+    int32_t n = 0;
 
+    for (int32_t i = 0; i < graph->n; i++)
+        if (graph->degree[i] > 0)
+            room->drawn[n++] = i;
+    room->linked = n;
     room->nodes = n < FLY_NULL_NODES ? n : FLY_NULL_NODES;
     room->edges = 0;
-    for (int32_t i = 0; i < n; i++)
-        room->drawn[i] = i;
     for (int32_t i = 0; i < room->nodes && room->nodes < n; i++) {
         int32_t j = i + (int32_t)fly_rng_below(rng, (uint64_t)(n - i)), other = room->drawn[j];
 
@@ -142,7 +145,7 @@ void fly_null_fill(struct fly_null *null, const struct fly_dense *graph, int32_t
     room_take(&room, graph->n, arena);
     draw(&room, graph, &rng);
     if (room.nodes > 2 && room.edges > 0) {
-        scale = sqrt((double)room.nodes / (double)graph->n);
+        scale = sqrt((double)room.nodes / (double)room.linked);
         for (int32_t t = 0; t < FLY_NULL_GRAPHS; t++) {
             trade(&room, &rng);
             q[t] = scale * modularity(&room, graph->weight != NULL, resolution, seed + (uint64_t)t);
@@ -150,7 +153,7 @@ void fly_null_fill(struct fly_null *null, const struct fly_dense *graph, int32_t
         }
         for (int32_t t = 0; t < FLY_NULL_GRAPHS; t++)
             null->sd += (q[t] - null->mean) * (q[t] - null->mean) / (FLY_NULL_GRAPHS - 1);
-        if (graph->n > room.nodes)
+        if (room.linked > room.nodes)
             null->sd += LAW_SD * LAW_SD * null->mean * null->mean;
         null->sd = sqrt(null->sd);
     }

@@ -7,7 +7,7 @@
  * (Maslov and Sneppen 2002, doi:10.1126/science.1065103). Shuffling the labels of the partition instead
  * would say yes to everything: no shuffled partition is anywhere near an optimised one.
  *
- * At most FLY_NULL_NODES nodes, drawn by the seed, stand for the graph. The modularity of a random graph
+ * At most FLY_NULL_NODES nodes, drawn by the seed from those that have edges, stand for the graph. The modularity of a random graph
  * falls with the root of its size (0.97 sqrt((1 - p) / (p N)), Reichardt and Bornholdt 2006,
  * doi:10.1016/j.physd.2006.09.009), and mean and deviation are carried to N by that law; the deviation
  * then holds 3 % of the mean for the law itself.

@@ -1,0 +1,448 @@
+#include "engine/graph/live.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ORDER_SEEDS = 16, PONDER_SEED = 1000, WARM_PROBES = 2 };
+
+/* Chance is asked again when the chips with edges are a quarter more or fewer, or the share of pairs that are
+ * edges, or of those that are not, has changed by this part of it; in between its answer is carried by the
+ * law of structure.h, which serves small changes. */
+static const double DENSITY_MOVED = 0.2;
+
+/* Chips that a community of the answer shares with one told before. */
+struct fly_overlap {
+    int32_t chips, slot, label;
+};
+
+size_t fly_live_need(int32_t n)
+{
+    size_t chips = (size_t)n, sum = fly_louvain_need(n, fly_louvain_columns(n));
+
+    sum = fly_size_add(sum, 6 * fly_arena_need(chips, sizeof(int32_t)));
+    sum = fly_size_add(sum, fly_arena_need(chips + 1, sizeof(int32_t)));
+    sum = fly_size_add(sum, fly_arena_need(chips, sizeof(float)));
+    sum = fly_size_add(sum, fly_arena_need(chips, sizeof(uint8_t)));
+    return fly_size_add(sum, fly_arena_need(chips, sizeof(struct fly_overlap)));
+}
+
+static void *take(struct fly_arena *arena, size_t count, size_t size)
+{
+    void *at = fly_arena_take(arena, count, size);
+
+    FLY_ASSERT(at);
+    return at;
+}
+
+void fly_live_init(struct fly_live *live, const struct fly_live_config *config, struct fly_arena *arena)
+{
+    struct fly_dense dense = fly_affinity_dense(config->graph);
+    size_t chips = (size_t)dense.n;
+
+    memset(live, 0, sizeof *live);
+    live->config = *config;
+    live->dense = dense;
+    live->n = dense.n;
+    fly_louvain_init(&live->louvain, live->n, fly_louvain_columns(live->n), arena);
+    live->id = take(arena, chips, sizeof *live->id);
+    live->scratch = take(arena, chips, sizeof *live->scratch);
+    live->slot = take(arena, chips, sizeof *live->slot);
+    live->id_of = take(arena, chips, sizeof *live->id_of);
+    live->slot_of = take(arena, chips, sizeof *live->slot_of);
+    live->member = take(arena, chips, sizeof *live->member);
+    live->size = take(arena, chips + 1, sizeof *live->size);
+    live->share = take(arena, chips, sizeof *live->share);
+    live->fresh = take(arena, chips, sizeof *live->fresh);
+    live->overlap = take(arena, chips, sizeof *live->overlap);
+    memset(live->fresh, 0, chips);
+    for (int32_t i = 0; i < live->n; i++) {
+        live->id[i] = FLY_COMMUNITY_NONE;
+        live->share[i] = NAN;
+        live->slot[i] = live->id_of[i] = -1;
+    }
+}
+
+/* ---- the answer ---------------------------------------------------------------------------------- */
+
+static struct fly_louvain_config quick(const struct fly_live *live)
+{
+    return (struct fly_louvain_config){.resolution = live->config.resolution, .seed = 1};
+}
+
+void fly_live_forget(struct fly_live *live, const int32_t *chips, int32_t count)
+{
+    /* Small graphs can afford more than to follow, and need it: fly_louvain_warm_orders. */
+    if (live->way == FLY_LIVE_STILL && count > 0)
+        live->way = live->started && fly_louvain_can_follow(&live->louvain) &&
+                            fly_louvain_warm_orders(fly_affinity_count(live->config.graph)) == 0
+                        ? FLY_LIVE_FOLLOWS
+                        : FLY_LIVE_STARTS;
+    for (int32_t c = 0; c < count; c++) {
+        if (live->way == FLY_LIVE_FOLLOWS && !live->fresh[chips[c]])
+            fly_louvain_forget(&live->louvain, chips[c]);
+        live->fresh[chips[c]] = 1;
+    }
+}
+
+void fly_live_resolution(struct fly_live *live, int32_t resolution)
+{
+    if (resolution == live->config.resolution)
+        return;
+    live->config.resolution = resolution;
+    live->way = FLY_LIVE_STARTS;
+}
+
+static void add_work(struct fly_graph_work *sum, const struct fly_graph_work *before,
+                     const struct fly_graph_work *after)
+{
+    sum->visits += after->visits - before->visits;
+    sum->rows += after->rows - before->rows;
+    sum->moves += after->moves - before->moves;
+    sum->sweeps += after->sweeps - before->sweeps;
+    sum->aggregations += after->aggregations - before->aggregations;
+    sum->probes += after->probes - before->probes;
+}
+
+/* The columns of the answer, so that the next one can follow and shares are known. */
+static int stand_on_answer(struct fly_live *live, const int32_t *labels, const struct fly_exec *exec)
+{
+    struct fly_louvain_config config = quick(live);
+    int rc = fly_louvain_warm(&live->louvain, &live->dense, &config, labels, exec);
+
+    if (rc == FLY_OK)
+        fly_louvain_finish(&live->louvain);
+    return rc;
+}
+
+static void count_linked(struct fly_live *live)
+{
+    live->linked = 0;
+    for (int32_t i = 0; i < live->n; i++)
+        live->linked += live->dense.degree[i] > 0;
+}
+
+static int start_anew(struct fly_live *live, const struct fly_exec *exec)
+{
+    struct fly_louvain *l = &live->louvain;
+    struct fly_louvain_config config = quick(live);
+    int rc;
+
+    config.orders = fly_louvain_warm_orders(fly_affinity_count(live->config.graph));
+    config.probes = config.orders ? WARM_PROBES : 0;
+    for (int32_t i = 0; i < live->n; i++)
+        if (!live->started || live->fresh[i])
+            l->label[i] = -1;
+    rc = fly_louvain_warm(l, &live->dense, &config, l->label, exec);
+    if (rc < 0)
+        return rc;
+    fly_louvain_finish(l);
+    return fly_louvain_can_follow(l) ? FLY_OK : stand_on_answer(live, l->label, exec);
+}
+
+int fly_live_renew(struct fly_live *live, const struct fly_exec *exec)
+{
+    double threshold = fly_affinity_threshold(live->config.graph);
+    struct fly_graph_work before = live->louvain.work;
+    struct fly_louvain_config config = quick(live);
+    int moved = !live->started || threshold != live->threshold;
+    int rc = FLY_OK;
+
+    if (live->way == FLY_LIVE_STILL && !moved)
+        return FLY_OK;
+    live->dense = fly_affinity_dense(live->config.graph);
+    if (live->way == FLY_LIVE_FOLLOWS && !moved) {
+        rc = fly_louvain_follow(&live->louvain, &live->dense, &config);
+        if (rc == FLY_OK)
+            fly_louvain_finish(&live->louvain);
+    } else {
+        rc = start_anew(live, exec);
+    }
+    if (rc < 0)
+        return rc;
+    add_work(&live->work, &before, &live->louvain.work);
+    memset(live->fresh, 0, (size_t)live->n);
+    live->way = FLY_LIVE_STILL;
+    live->threshold = threshold;
+    live->started = 1;
+    live->pondered = 0;
+    live->changed = 1;
+    live->q = live->louvain.q;
+    count_linked(live);
+    return FLY_OK;
+}
+
+int fly_live_ponders(const struct fly_live *live)
+{
+    return live->started && live->way == FLY_LIVE_STILL && live->dense.m2 > 0 &&
+           live->pondered < fly_louvain_orders(live->linked);
+}
+
+int fly_live_ponder(struct fly_live *live, struct fly_louvain *cold, const struct fly_exec *exec)
+{
+    struct fly_louvain_config config = {.resolution = live->config.resolution, .orders = 1, .probes = 1,
+                                        .seed = PONDER_SEED + ORDER_SEEDS * (uint64_t)live->orders};
+    struct fly_graph_work before = cold->work, own = live->louvain.work;
+    int rc = fly_louvain_cold(cold, &live->dense, &config);
+
+    FLY_ASSERT(live->way == FLY_LIVE_STILL);
+    if (rc < 0)
+        return rc;
+    fly_louvain_finish(cold);
+    add_work(&live->work, &before, &cold->work);
+    live->orders++;
+    live->pondered++;
+    if (cold->score <= live->louvain.score)
+        return FLY_OK;
+    rc = stand_on_answer(live, cold->label, exec);
+    add_work(&live->work, &own, &live->louvain.work);
+    live->changed = 1;
+    live->q = live->louvain.q;
+    return rc;
+}
+
+/* ---- chance -------------------------------------------------------------------------------------- */
+
+static double density(const struct fly_live *live)
+{
+    double pairs = 0.5 * live->linked * (live->linked - 1.0);
+
+    return pairs > 0.0 ? (double)fly_affinity_edges(live->config.graph) / pairs : 0.0;
+}
+
+int fly_live_doubts(const struct fly_live *live)
+{
+    double p = density(live);
+
+    if (!live->config.want_structure || live->linked < 3)
+        return 0;
+    return live->null_linked == 0 || 4 * live->linked >= 5 * live->null_linked ||
+           5 * live->linked <= 4 * live->null_linked || live->null_resolution != live->config.resolution ||
+           fabs(p - live->null_density) > DENSITY_MOVED * fmin(live->null_density, 1.0 - live->null_density);
+}
+
+void fly_live_doubt(struct fly_live *live, struct fly_arena *arena)
+{
+    fly_null_fill(&live->null, &live->dense, live->config.resolution, 1, arena);
+    live->null_linked = live->linked;
+    live->null_density = density(live);
+    live->null_resolution = live->config.resolution;
+    live->changed = 1;
+}
+
+/* Modularity of graphs without structure goes as sqrt((1 - p) / (p N)). */
+static int structured(const struct fly_live *live)
+{
+    double p = density(live), was = live->null_density, scale;
+    struct fly_null null = live->null;
+
+    if (live->dense.m2 == 0)
+        return 0;
+    if (!live->config.want_structure)
+        return 1;
+    if (live->null_linked == 0)
+        return 0;
+    scale = (double)live->null_linked / (double)live->linked;
+    if (p > 0.0 && p < 1.0 && was > 0.0 && was < 1.0)
+        scale *= (1.0 - p) / p * was / (1.0 - was);
+    null.mean *= sqrt(scale);
+    null.sd *= sqrt(scale);
+    return fly_structure_enough(live->q, &null);
+}
+
+/* ---- telling ------------------------------------------------------------------------------------- */
+
+static int by_chips(const void *a, const void *b)
+{
+    const struct fly_overlap *x = a, *y = b;
+
+    if (x->chips != y->chips)
+        return x->chips > y->chips ? -1 : 1;
+    if (x->slot != y->slot)
+        return x->slot < y->slot ? -1 : 1;
+    return x->label < y->label ? -1 : x->label > y->label;
+}
+
+/* Chips by the answer's ids, those in the graph alone: `member` from size[id] to size[id + 1]. */
+static void sort_members(struct fly_live *live)
+{
+    const uint8_t *in = fly_affinity_members(live->config.graph);
+    const int32_t *label = live->louvain.label;
+    int32_t *start = live->size;
+
+    memset(start, 0, ((size_t)live->n + 1) * sizeof *start);
+    for (int32_t i = 0; i < live->n; i++)
+        if (in[i])
+            start[label[i] + 1]++;
+    for (int32_t id = 0; id < live->n; id++) {
+        start[id + 1] += start[id];
+        live->scratch[id] = start[id];
+    }
+    for (int32_t i = 0; i < live->n; i++)
+        if (in[i])
+            live->member[live->scratch[label[i]]++] = i;
+}
+
+static int32_t size_of(const struct fly_live *live, int32_t label)
+{
+    return live->size[label + 1] - live->size[label];
+}
+
+/* What each community of the answer that is worth an id shares with those told before. */
+static int32_t find_overlaps(struct fly_live *live)
+{
+    int32_t *chips = live->scratch, n = 0;
+
+    memset(chips, 0, (size_t)live->n * sizeof *chips);
+    for (int32_t label = 0; label < live->n; label++) {
+        if (size_of(live, label) < FLY_COMMUNITY_SMALLEST)
+            continue;
+        for (int32_t at = live->size[label]; at < live->size[label + 1]; at++)
+            if (live->slot[live->member[at]] >= 0)
+                chips[live->slot[live->member[at]]]++;
+        for (int32_t at = live->size[label]; at < live->size[label + 1]; at++) {
+            int32_t slot = live->slot[live->member[at]];
+
+            if (slot < 0 || chips[slot] == 0)
+                continue;
+            live->overlap[n++] = (struct fly_overlap){chips[slot], slot, label};
+            chips[slot] = 0;
+        }
+    }
+    return n;
+}
+
+/* Slots for the communities of the answer: of most shared chips first, then new ones in the order of their
+ * first chips. */
+static void give_slots(struct fly_live *live)
+{
+    int32_t n = find_overlaps(live), *taken = live->scratch, free = 0;
+
+    qsort(live->overlap, (size_t)n, sizeof *live->overlap, by_chips);
+    memset(taken, 0, (size_t)live->n * sizeof *taken);
+    for (int32_t label = 0; label < live->n; label++)
+        live->slot_of[label] = -1;
+    for (int32_t at = 0; at < n; at++) {
+        struct fly_overlap o = live->overlap[at];
+
+        if (live->slot_of[o.label] >= 0 || taken[o.slot])
+            continue;
+        live->slot_of[o.label] = o.slot;
+        taken[o.slot] = 1;
+    }
+    for (int32_t slot = 0; slot < live->n; slot++)
+        if (!taken[slot])
+            live->id_of[slot] = -1;
+    for (int32_t i = 0; i < live->n; i++) {
+        int32_t label = live->louvain.label[i];
+
+        if (size_of(live, label) < FLY_COMMUNITY_SMALLEST || live->slot_of[label] >= 0)
+            continue;
+        while (live->id_of[free] >= 0)
+            free++;
+        live->slot_of[label] = free;
+        live->id_of[free] = live->next_id++;
+    }
+}
+
+int fly_live_tell(struct fly_live *live)
+{
+    const uint8_t *in = fly_affinity_members(live->config.graph);
+    const int32_t *label = live->louvain.label;
+
+    if (!live->changed)
+        return 0;
+    FLY_ASSERT(live->way == FLY_LIVE_STILL);
+    live->changed = 0;
+    live->told = structured(live);
+    live->count = 0;
+    if (live->told) {
+        sort_members(live);
+        give_slots(live);
+    }
+    for (int32_t i = 0; i < live->n; i++) {
+        live->id[i] = FLY_COMMUNITY_NONE;
+        live->share[i] = NAN;
+        if (!in[i] || !live->told)
+            continue;
+        live->slot[i] = live->slot_of[label[i]];
+        live->id[i] = live->slot[i] >= 0 ? live->id_of[live->slot[i]] : FLY_COMMUNITY_MINOR;
+        live->share[i] = (float)fly_louvain_share(&live->louvain, i);
+    }
+    for (int32_t id = 0; live->told && id < live->n; id++)
+        live->count += size_of(live, id) >= FLY_COMMUNITY_SMALLEST;
+    return 1;
+}
+
+/* ---- exact --------------------------------------------------------------------------------------- */
+
+static int find_exact(struct fly_live *live, const struct fly_dense *dense, struct fly_louvain *cold,
+                      struct fly_communities *out, float *share, struct fly_live_exact *told,
+                      const struct fly_exec *exec, struct fly_arena *arena)
+{
+    struct fly_louvain_config config = fly_louvain_config_default();
+    const uint8_t *in = fly_affinity_members(live->config.graph);
+    struct fly_null null;
+    int rc;
+
+    config.resolution = live->config.resolution;
+    rc = fly_louvain_cold(cold, dense, &config);
+    if (rc < 0)
+        return rc;
+    fly_louvain_finish(cold);
+    for (int32_t i = 0; i < live->n; i++)
+        live->scratch[i] = in[i] ? cold->label[i] : FLY_COMMUNITY_NONE;
+    fly_communities_fill(out, live->scratch, live->n);
+    *told = (struct fly_live_exact){.threshold = fly_affinity_threshold(live->config.graph),
+                                    .bin = fly_affinity_bin(live->config.graph),
+                                    .q = cold->q,
+                                    .enough = dense->m2 > 0};
+    if (live->config.want_structure) {
+        fly_null_fill(&null, dense, live->config.resolution, 1, arena);
+        told->enough = told->enough && fly_structure_enough(cold->q, &null);
+    }
+    if (!share)
+        return FLY_OK;
+    config.orders = config.probes = 0;
+    rc = fly_louvain_warm(cold, dense, &config, cold->label, exec);
+    if (rc < 0)
+        return rc;
+    fly_louvain_finish(cold);
+    for (int32_t i = 0; i < live->n; i++)
+        share[i] = in[i] ? (float)fly_louvain_share(cold, i) : NAN;
+    return FLY_OK;
+}
+
+int fly_live_exact(struct fly_live *live, struct fly_louvain *cold, struct fly_communities *out, float *share,
+                   struct fly_live_exact *told, int adopt, const struct fly_exec *exec,
+                   struct fly_arena *arena)
+{
+    struct fly_affinity *graph = live->config.graph;
+    struct fly_affinity_stand stand;
+    struct fly_dense dense;
+    int rc;
+
+    FLY_ASSERT(live->way == FLY_LIVE_STILL);
+    if (adopt)
+        fly_affinity_settle(&graph, 1, 1, exec);
+    else
+        fly_affinity_look(graph, &stand);
+    dense = fly_affinity_dense(graph);
+    rc = find_exact(live, &dense, cold, out, share, told, exec, arena);
+    if (!adopt) {
+        fly_affinity_return(graph, &stand);
+        return rc;
+    }
+    if (rc < 0)
+        return rc;
+    live->dense = dense;
+    rc = stand_on_answer(live, cold->label, exec);
+    live->started = 1;
+    live->threshold = fly_affinity_threshold(graph);
+    live->q = live->louvain.q;
+    live->changed = 1;
+    count_linked(live);
+    if (live->config.want_structure)
+        fly_live_doubt(live, arena);
+    return rc;
+}
