@@ -3,8 +3,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "engine/chip/prepare.h"
-
 const char *fly_modality_name(enum fly_modality modality)
 {
     static const char *const names[FLY_MODALITIES] = {"haadf", "eds", "ensemble"};
@@ -14,7 +12,7 @@ const char *fly_modality_name(enum fly_modality modality)
 
 const char *fly_method_name(enum fly_method method)
 {
-    static const char *const names[FLY_METHODS] = {"fewshot"};
+    static const char *const names[FLY_METHODS] = {"fewshot", "community"};
 
     return names[method];
 }
@@ -92,8 +90,9 @@ static size_t lay_out(struct fly_engine *e, struct fly_arena *arena, int32_t exe
 
         e->embeddings = take(arena, &need, k * (size_t)embed_width(config), sizeof(float));
         e->image_stamp = take(arena, &need, k, sizeof(int64_t));
-        e->next = take(arena, &need, k, sizeof(int32_t));
-        e->queued = take(arena, &need, k, sizeof(int8_t));
+        need = fly_size_add(need, fly_queue_need((int32_t)k));
+        if (arena)
+            fly_queue_init(&e->to_embed, (int32_t)k, arena);
         e->pictures = take(arena, &need, (size_t)unit * px * px, sizeof(double));
         e->mean = take(arena, &need, (size_t)exec_width * side * side, sizeof(double));
         e->fresh = take(arena, &need, (size_t)unit * (size_t)embed_width(config), sizeof(float));
@@ -104,7 +103,13 @@ static size_t lay_out(struct fly_engine *e, struct fly_arena *arena, int32_t exe
     if (e->quantifier) {
         e->percent = take(arena, &need, k * (size_t)e->n_elements, sizeof(double));
         e->status = take(arena, &need, k, sizeof(uint8_t));
-        e->requantify = take(arena, &need, k, sizeof(uint8_t));
+        e->made = take(arena, &need, k, sizeof(uint8_t));
+        e->made_version = take(arena, &need, k, sizeof(uint32_t));
+        e->eds_stamp = take(arena, &need, k, sizeof(int64_t));
+        e->sum = take(arena, &need, (size_t)config->n_channels, sizeof(uint64_t));
+        need = fly_size_add(need, fly_queue_need((int32_t)k));
+        if (arena)
+            fly_queue_init(&e->to_quantify, (int32_t)k, arena);
         e->quantify_work = take(arena, &need, (size_t)exec_width, sizeof *e->quantify_work);
         for (int32_t w = 0; w < exec_width; w++) {
             need = fly_size_add(need, fly_quantify_work_need(e->quantifier));
@@ -192,6 +197,7 @@ int fly_engine_open(struct fly_engine **out, const struct fly_engine_config *con
     e->config = *config;
     e->config.quantify = NULL; /* lent for this call */
     e->exec = *exec;
+    e->config.graph = NULL;
     if (config->segments && config->quantify)
         rc = fly_engine_open_quantifier(e, config->quantify, &from);
     if (rc < 0) {
@@ -200,6 +206,8 @@ int fly_engine_open(struct fly_engine **out, const struct fly_engine_config *con
     }
     need = total_need(e, exec->width);
     whole = fly_size_add(need, e->quantify_arena.cap);
+    if (config->graph)
+        whole = fly_size_add(whole, fly_engine_graphs_need(e, config->graph));
     if (whole > config->memory_limit) {
         fly_engine_close(&e);
         return fly_fail(FLY_ENOMEM,
@@ -224,14 +232,12 @@ int fly_engine_open(struct fly_engine **out, const struct fly_engine_config *con
         rc = fly_assembly_open(&e->assembly, &image, &e->arena);
     if (rc == FLY_OK && config->segments)
         rc = fly_spectra_open(&e->spectra, &eds, &e->arena);
+    if (rc == FLY_OK && config->graph)
+        rc = fly_engine_open_graphs(e, config->graph, &from);
     if (rc < 0) {
         fly_engine_close(&e);
         return rc;
     }
-    if (config->has_image)
-        memset(e->queued, NOT_QUEUED, (size_t)e->n_chips);
-    for (int q = 0; q < QUEUES; q++)
-        e->queues[q] = (struct fly_engine_queue){.head = -1, .tail = -1};
     for (int m = 0; m < FLY_MODALITIES; m++)
         for (int32_t k = 0; k < e->n_chips; k++) {
             e->modality[m].labels[k] = FLY_LABEL_PENDING;
@@ -253,6 +259,7 @@ void fly_engine_close(struct fly_engine **engine)
         return;
     struct fly_alloc alloc = e->arena.alloc;
 
+    fly_arena_fini(&e->graphs_arena);
     fly_arena_fini(&e->quantify_arena);
     fly_arena_fini(&e->arena);
     alloc.put(alloc.ctx, e, sizeof *e);
@@ -260,116 +267,6 @@ void fly_engine_close(struct fly_engine **engine)
 }
 
 /* ---- data in ----------------------------------------------------------------------------------- */
-
-static void queue_push(struct fly_engine *e, int which, int32_t chip)
-{
-    struct fly_engine_queue *q = &e->queues[which];
-
-    e->next[chip] = -1;
-    e->queued[chip] = (int8_t)which;
-    if (q->tail >= 0)
-        e->next[q->tail] = chip;
-    else
-        q->head = chip;
-    q->tail = chip;
-    q->len++;
-}
-
-static int32_t queue_pop(struct fly_engine *e, int which)
-{
-    struct fly_engine_queue *q = &e->queues[which];
-    int32_t chip = q->head;
-
-    q->head = e->next[chip];
-    if (q->head < 0)
-        q->tail = -1;
-    q->len--;
-    e->queued[chip] = NOT_QUEUED;
-    return chip;
-}
-
-static void image_changed(struct fly_engine *e, int64_t stamp)
-{
-    int32_t n;
-
-    while ((n = fly_assembly_drain_dirty(e->assembly, e->dirty, e->n_chips)) > 0)
-        for (int32_t i = 0; i < n; i++) {
-            int32_t k = e->dirty[i];
-
-            if (!fly_assembly_complete(e->assembly, k))
-                continue;
-            e->image_stamp[k] = stamp;
-            if (e->queued[k] == NOT_QUEUED)
-                queue_push(e, e->modality[FLY_HAADF].measured[k] ? QUEUE_AGAIN : QUEUE_FIRST, k);
-        }
-}
-
-static void eds_changed(struct fly_engine *e, int64_t stamp)
-{
-    struct fly_modality_state *eds = &e->modality[FLY_EDS];
-    int32_t n;
-
-    while ((n = fly_spectra_drain_dirty(e->spectra, e->dirty, e->n_chips)) > 0)
-        for (int32_t i = 0; i < n; i++) {
-            int32_t k = e->dirty[i];
-
-            eds->measured[k] = fly_spectra_complete(e->spectra, k) != 0;
-            eds->version[k] = fly_spectra_version(e->spectra, k);
-            eds->arrived[k] = stamp;
-            eds->changed[k] = 1;
-        }
-}
-
-/* The pixels that the range is taken from: the topmost chip rows, as wide as the grid. */
-static struct fly_rect range_rect(const struct fly_engine *e)
-{
-    const struct fly_grid *grid = &e->config.grid;
-    int32_t rows = e->config.range_rows < grid->rows ? e->config.range_rows : grid->rows;
-
-    return (struct fly_rect){0, 0, (rows - 1) * grid->pitch_px + grid->side_px,
-                             (grid->cols - 1) * grid->pitch_px + grid->side_px};
-}
-
-/* Are they all there in frame 0? Each row is asked until it is, and never again. */
-static int range_rows_there(struct fly_engine *e)
-{
-    struct fly_rect rect = range_rect(e);
-    uint8_t *there = e->row + (size_t)rect.w * fly_dtype_size(e->config.dtype);
-
-    while (e->range_row < rect.h &&
-           fly_assembly_frame(e->assembly, 0, (struct fly_rect){e->range_row, 0, 1, rect.w}, e->row, there) ==
-               FLY_OK)
-        e->range_row++;
-    return e->range_row == rect.h;
-}
-
-/* The 0.1 and 99.9 percentiles of what is there of those rows (D5): settled once, so that no later pixel
- * can revise every embedding. */
-static void settle_range(struct fly_engine *e, int64_t frame)
-{
-    struct fly_rect rect = range_rect(e);
-    size_t count = (size_t)rect.h * (size_t)rect.w, size = fly_dtype_size(e->config.dtype);
-    struct fly_alloc alloc = e->arena.alloc;
-    double *values = alloc.get(alloc.ctx, count * sizeof *values);
-    uint8_t *there = e->row + (size_t)rect.w * size;
-    int64_t n = 0;
-
-    if (!values)
-        return; /* tried again with the next rectangle */
-    for (int32_t y = 0; y < rect.h; y++) {
-        int rc = fly_assembly_frame(e->assembly, frame, (struct fly_rect){y, 0, 1, rect.w}, e->row, there);
-
-        for (int32_t x = 0; (rc == FLY_OK || rc == FLY_EAGAIN) && x < rect.w; x++)
-            if (there[x])
-                values[n++] = fly_dtype_value(e->config.dtype, e->row, (size_t)x);
-    }
-    if (n > 0) {
-        e->lo = fly_percentile(values, n, 0.1);
-        e->hi = fly_percentile(values, n, 99.9);
-        e->range_known = 1;
-    }
-    alloc.put(alloc.ctx, values, count * sizeof *values);
-}
 
 int fly_engine_lines(struct fly_engine *engine, int64_t frame, struct fly_rect rect, const void *pixels,
                      uint64_t dwell_ns, int64_t stamp, struct fly_taken *taken)
@@ -379,9 +276,9 @@ int fly_engine_lines(struct fly_engine *engine, int64_t frame, struct fly_rect r
 
     if (rc < 0)
         return rc;
-    image_changed(engine, stamp);
-    if (!engine->range_known && frame == 0 && range_rows_there(engine))
-        settle_range(engine, 0);
+    fly_engine_image_changed(engine, stamp);
+    if (!engine->range_known && frame == 0 && fly_engine_range_there(engine))
+        fly_engine_settle_range(engine, 0);
     return FLY_OK;
 }
 
@@ -392,7 +289,7 @@ int fly_engine_photons(struct fly_engine *engine, const struct fly_photons *phot
     int rc = fly_spectra_put(engine->spectra, photons, taken);
 
     if (rc == FLY_OK)
-        eds_changed(engine, stamp);
+        fly_engine_eds_changed(engine, stamp);
     return rc;
 }
 
@@ -403,12 +300,12 @@ int fly_engine_shift(struct fly_engine *engine, int64_t frame, int32_t dy_px, in
     if (engine->assembly) {
         rc = fly_assembly_shift(engine->assembly, frame, dy_px, dx_px);
         if (rc == FLY_OK)
-            image_changed(engine, 0);
+            fly_engine_image_changed(engine, 0);
     }
     if (rc == FLY_OK && engine->spectra) {
         rc = fly_spectra_shift(engine->spectra, frame, dy_px, dx_px);
         if (rc == FLY_OK)
-            eds_changed(engine, 0);
+            fly_engine_eds_changed(engine, 0);
     }
     return rc;
 }
@@ -419,14 +316,15 @@ void fly_engine_finish(struct fly_engine *engine)
         int64_t lowest = fly_assembly_lowest_frame(engine->assembly);
 
         if (!engine->range_known && lowest >= 0)
-            settle_range(engine, lowest);
+            fly_engine_settle_range(engine, lowest);
         fly_assembly_finish(engine->assembly);
-        image_changed(engine, 0);
+        fly_engine_image_changed(engine, 0);
     }
     if (engine->spectra) {
         fly_spectra_finish(engine->spectra);
-        eds_changed(engine, 0);
+        fly_engine_eds_changed(engine, 0);
     }
+    engine->finished = 1;
 }
 
 void fly_engine_give_embeddings(struct fly_engine *engine, const float *embeddings)
@@ -463,9 +361,11 @@ int fly_engine_set_fewshot_feature(struct fly_engine *engine, enum fly_eds_featu
 {
     if (feature == FLY_EDS_COMPOSITION && !engine->quantifier)
         return fly_fail(FLY_ERANGE, "eds.feature.fewshot: composition needs an EDS stream whose axis can be quantified");
-    if (engine->config.fewshot_feature != feature)
-        engine->support_changed = 1;
+    if (fly_engine_fewshot_feature(engine) == feature)
+        return FLY_OK;
     engine->config.fewshot_feature = feature;
+    engine->support_changed = 1;
+    fly_engine_feature_changed(engine);
     return FLY_OK;
 }
 
@@ -476,48 +376,33 @@ enum fly_eds_feature fly_engine_fewshot_feature(const struct fly_engine *engine)
 
 /* ---- thinking ----------------------------------------------------------------------------------- */
 
-static void prepare_job(void *arg, int32_t i, int32_t worker)
-{
-    struct fly_engine *e = arg;
-    int32_t side = e->config.grid.side_px, px = fly_embedder_input_px(e->config.embedder);
-    double *mean = e->mean + (size_t)worker * (size_t)side * (size_t)side;
-
-    fly_assembly_mean(e->assembly, e->picked[i], mean);
-    fly_map_intensity(mean, mean, (int64_t)side * side, e->lo, e->hi);
-    fly_resize_bilinear(mean, side, e->pictures + (size_t)i * (size_t)px * (size_t)px, px);
-}
-
+/* What is done next follows from what was put in and how often this was called, from nothing else: a journal
+ * tells the steps by their number. */
 int fly_engine_step(struct fly_engine *engine)
 {
     struct fly_engine *e = engine;
-    struct fly_modality_state *image = &e->modality[FLY_HAADF];
-    int32_t n = 0;
+    const int32_t none[FLY_QUEUE_LEVELS] = {0};
+    const int32_t *embed = fly_engine_can_embed(e) ? e->to_embed.len : none;
+    const int32_t *quantify = e->to_quantify.len; /* zeros without a quantifier */
+    int first = embed[FLY_QUEUE_FIRST] || quantify[FLY_QUEUE_FIRST];
+    int again = embed[FLY_QUEUE_AGAIN] || quantify[FLY_QUEUE_AGAIN];
 
-    if (!e->assembly || (!e->range_known && e->config.embedder))
+    if (fly_engine_think(e, first ? FLY_NEED_FIRST : again ? FLY_NEED_AGAIN : FLY_NEED_NONE))
+        return FLY_OK;
+    /* One kind a step: what comes first never waits for a revision in its batch. */
+    if (embed[FLY_QUEUE_FIRST]) {
+        fly_engine_embed(e, FLY_QUEUE_FIRST);
+    } else if (quantify[FLY_QUEUE_FIRST]) {
+        fly_engine_quantify(e, FLY_QUEUE_FIRST);
+    } else if (embed[FLY_QUEUE_AGAIN] && !(e->quantify_next && quantify[FLY_QUEUE_AGAIN])) {
+        /* The turn passes only where both wait: a lone kind does not use up the other's. */
+        e->quantify_next = quantify[FLY_QUEUE_AGAIN] > 0;
+        fly_engine_embed(e, FLY_QUEUE_AGAIN);
+    } else if (quantify[FLY_QUEUE_AGAIN]) {
+        e->quantify_next = 0;
+        fly_engine_quantify(e, FLY_QUEUE_AGAIN);
+    } else {
         return FLY_EAGAIN;
-    /* One kind a step: a first embedding never waits for a revision in its batch. */
-    int which = e->queues[QUEUE_FIRST].len ? QUEUE_FIRST : QUEUE_AGAIN;
-
-    while (n < e->unit && e->queues[which].len)
-        e->picked[n++] = queue_pop(e, which);
-    if (!n)
-        return FLY_EAGAIN;
-    if (e->config.embedder) {
-        e->exec.run(e->exec.ctx, n, prepare_job, e);
-        fly_embedder_run(e->config.embedder, e->pictures, n, e->fresh, &e->exec);
-    }
-    for (int32_t i = 0; i < n; i++) {
-        int32_t k = e->picked[i];
-        const float *from = e->config.embedder ? e->fresh + (size_t)i * (size_t)e->width
-                                               : e->given + (size_t)k * (size_t)e->width;
-
-        memcpy(e->embeddings + (size_t)k * (size_t)e->width, from, (size_t)e->width * sizeof(float));
-        e->counts.embedded_again += image->measured[k];
-        e->counts.embedded_first += !image->measured[k];
-        image->measured[k] = 1;
-        image->changed[k] = 1;
-        image->version[k] = fly_assembly_version(e->assembly, k);
-        image->arrived[k] = e->image_stamp[k];
     }
     return FLY_OK;
 }
@@ -529,20 +414,22 @@ int32_t fly_engine_step_chips(const struct fly_engine *engine)
 
 int32_t fly_engine_backlog(const struct fly_engine *engine, int32_t *first, int32_t *revisions)
 {
+    const int32_t *embed = engine->to_embed.len, *quantify = engine->to_quantify.len;
+    int32_t n_first = embed[FLY_QUEUE_FIRST] + quantify[FLY_QUEUE_FIRST];
+    int32_t n_again = embed[FLY_QUEUE_AGAIN] + quantify[FLY_QUEUE_AGAIN];
+
     if (first)
-        *first = engine->queues[QUEUE_FIRST].len;
+        *first = n_first;
     if (revisions)
-        *revisions = engine->queues[QUEUE_AGAIN].len;
-    return engine->queues[QUEUE_FIRST].len + engine->queues[QUEUE_AGAIN].len;
+        *revisions = n_again;
+    return n_first + n_again;
 }
 
 int fly_engine_epoch(struct fly_engine *engine)
 {
-    int anything;
+    int anything = fly_engine_score(engine);
 
-    fly_engine_quantify(engine);
-    anything = fly_engine_score(engine);
-
+    anything |= fly_engine_tell_graphs(engine);
     for (int m = 0; m < FLY_ENSEMBLE; m++)
         memset(engine->modality[m].changed, 0, (size_t)engine->n_chips);
     engine->counts.epochs++;
@@ -556,6 +443,12 @@ void fly_engine_map(const struct fly_engine *engine, enum fly_method method, enu
 {
     const struct fly_modality_state *mod = &engine->modality[modality];
 
+    if (method == FLY_COMMUNITY) {
+        *view = (struct fly_map_view){NULL, NULL, NULL, NULL};
+        if (fly_engine_has_graph(engine, modality))
+            fly_graphs_map(engine->graphs, modality, view);
+        return;
+    }
     *view = (struct fly_map_view){mod->labels, mod->confidence, mod->age, mod->stamp};
 }
 
@@ -626,5 +519,18 @@ const struct fly_grid *fly_engine_grid(const struct fly_engine *engine)
 
 void fly_engine_count(const struct fly_engine *engine, struct fly_engine_counts *counts)
 {
+    struct fly_graphs_work work;
+
     *counts = engine->counts;
+    if (!engine->graphs)
+        return;
+    fly_graphs_work(engine->graphs, &work);
+    counts->graph_updates = work.updates;
+    counts->pairs_compared = (uint64_t)work.affinity.pairs;
+    counts->codes_changed = (uint64_t)work.affinity.codes_changed;
+    counts->edges_flipped = (uint64_t)work.affinity.edges_flipped;
+    counts->nodes_visited = (uint64_t)work.communities.visits;
+    counts->nodes_moved = (uint64_t)work.communities.moves;
+    counts->rows_read = (uint64_t)work.communities.rows;
+    counts->not_compared = work.refused;
 }

@@ -2,10 +2,14 @@
  *
  * The engine is a function of its inputs. It has no clock, socket, thread or file; it works in small
  * resumable steps through the executor it is handed, and never blocks. Putting data in is cheap
- * (assembly alone); thinking is done by fly_engine_step, one unit a call, first embeddings before
- * revisions; fly_engine_epoch then scores what changed and makes it the published state.
+ * (assembly alone); thinking is done by fly_engine_step, one unit of embedding or of quantification a
+ * call, what chips need for the first time before revisions; fly_engine_epoch then scores what changed
+ * and makes it the published state.
  *
- *   lines, photons ──▶ assemble ──▶ chips dirty ──step──▶ embed ──epoch──▶ scores ──▶ maps
+ *   lines ────▶ assemble ──▶ chips dirty ──step──▶ embed ─────┐
+ *                                                             ├─epoch─▶ scores ──▶ maps
+ *   photons ──▶ assemble ──▶ chips dirty ──step──▶ quantify ──┘
+ *                                └─────── few-shot by spectrum ───────┘
  *
  * Prefix-exact: with nothing left to step, the state after an epoch equals the batch computation on
  * the same inputs, whatever their order, subdivision or repeats (promise 1 of the house).
@@ -28,6 +32,8 @@
 #include "engine/eds/quantify.h"
 #include "engine/eds/spectra.h"
 #include "engine/embed/embed.h"
+#include "engine/graph/affinity.h"
+#include "engine/graph/modularity.h"
 #include "engine/label/fewshot.h"
 #include "engine/label/support.h"
 
@@ -38,8 +44,8 @@ enum fly_modality { FLY_HAADF = 0, FLY_EDS, FLY_ENSEMBLE, FLY_MODALITIES };
 const char *fly_modality_name(enum fly_modality modality); /* "haadf", "eds", "ensemble" */
 
 /* Every method labels every modality: a map is one pair of the two. */
-enum fly_method { FLY_FEWSHOT = 0, FLY_METHODS };
-const char *fly_method_name(enum fly_method method); /* "fewshot" */
+enum fly_method { FLY_FEWSHOT = 0, FLY_COMMUNITY, FLY_METHODS };
+const char *fly_method_name(enum fly_method method); /* "fewshot", "community" */
 enum { FLY_MAPS = FLY_METHODS * FLY_MODALITIES };
 static inline int fly_map_index(enum fly_method method, enum fly_modality modality)
 {
@@ -59,6 +65,18 @@ const char *fly_profile_name(enum fly_profile profile);    /* "robust", "paper" 
 /* What of a chip's X-rays is compared. */
 enum fly_eds_feature { FLY_EDS_COMPOSITION = 0, FLY_EDS_SPECTRUM };
 
+/* How chips are grouped by likeness: their affinity graphs (engine/graph) and the communities in them. */
+struct fly_graph_config {
+    enum fly_threshold_rule rule; /* which pairs are edges */
+    double fixed;                 /* FLY_THRESHOLD_FIXED: those at least this alike */
+    int binary;                   /* 1: an edge weighs 1, 0: its similarity */
+    int32_t resolution;           /* 1 .. FLY_RESOLUTION_MAX; FLY_RESOLUTION_ONE is 1, more makes smaller
+                                   * communities */
+    double weights[2];            /* of haadf and eds in the ensemble's similarity: >= 0, not both 0 */
+    enum fly_eds_feature feature; /* of eds; without quantification it is the spectrum */
+    int64_t min_counts;           /* robust: a spectrum of fewer photons is too little to be compared */
+};
+
 struct fly_engine_config {
     struct fly_grid grid;
     enum fly_profile profile;
@@ -75,6 +93,10 @@ struct fly_engine_config {
      * profile a chip with too few counts takes those of its eight neighbours with it, and says so. */
     const struct fly_quantify_config *quantify;
     enum fly_eds_feature fewshot_feature; /* without quantify it is the spectrum */
+
+    const struct fly_graph_config *graph; /* NULL: no communities. Lent for the call of open. In the robust profile
+                                           * cosines of spectra are freed of the dose, the threshold has
+                                           * hysteresis, and nothing is told of noise */
 
     int32_t frames_held;      /* engine/chip/assemble.h */
     int64_t frames_max;
@@ -101,7 +123,8 @@ void fly_engine_close(struct fly_engine **engine);
 /* ---- data in ----------------------------------------------------------------------------------- */
 
 /* As fly_assembly_put and fly_spectra_put: same arguments, same refusals. stamp is the caller's (the
- * arrival time): a chip that takes a frame by this carries it until its label is published. */
+ * arrival time, > 0; 0: none): a chip that takes a frame by this carries it until its label is published, the
+ * newest where several wait. */
 FLY_MUST_USE int fly_engine_lines(struct fly_engine *engine, int64_t frame, struct fly_rect rect,
                                   const void *pixels, uint64_t dwell_ns, int64_t stamp,
                                   struct fly_taken *taken);
@@ -128,22 +151,40 @@ void fly_engine_support_changed(struct fly_engine *engine);
 FLY_MUST_USE int fly_engine_set_ensemble(struct fly_engine *engine, const double weights[2],
                                          double temperature);
 
-/* What few-shot compares from here on; all of it is scored again. FLY_ERANGE: composition, in a session
- * without quantification: nothing changed. */
+/* What few-shot compares from here on; all of it is scored again, by what there is: a complete chip whose first
+ * composition waits is pending until it is made. FLY_ERANGE: composition, in a session without quantification:
+ * nothing changed. */
 FLY_MUST_USE int fly_engine_set_fewshot_feature(struct fly_engine *engine, enum fly_eds_feature feature);
 enum fly_eds_feature fly_engine_fewshot_feature(const struct fly_engine *engine);
 
+/* Another threshold, resolution or weights of the graphs, in force at once. FLY_ERANGE: a number outside its
+ * range, another feature or other weights of edges than at open, or no graphs: nothing changed. */
+FLY_MUST_USE int fly_engine_set_graph(struct fly_engine *engine, const struct fly_graph_config *config);
+
 /* ---- thinking ----------------------------------------------------------------------------------- */
 
-/* One unit of work: at most step_chips embeddings. FLY_OK: did some; FLY_EAGAIN: nothing is left. */
+/* One unit of work: at most step_chips embeddings, or at most 64 compositions. First embeddings come first, then
+ * first compositions, then revisions of both in turn. A composition is made again when the chip's photons
+ * changed, and in the robust profile when those of a neighbour did that it borrows from or might. Embeddings wait
+ * for the intensity range, compositions do not. Which unit is done follows from the calls before alone, never
+ * from the executor. FLY_OK: did some; FLY_EAGAIN: nothing is left that can be done. */
 int fly_engine_step(struct fly_engine *engine);
 int32_t fly_engine_step_chips(const struct fly_engine *engine); /* as in force */
 
-/* Chips whose embedding waits: first ones and revisions. */
+/* Chips that wait for an embedding and chips that wait for a composition, together: one that waits for both
+ * counts twice. first: those that have none yet; revisions: the others; either may be NULL. While the range is
+ * unknown it is not 0 though nothing can be stepped. */
 int32_t fly_engine_backlog(const struct fly_engine *engine, int32_t *first, int32_t *revisions);
 
-/* Score what changed since the last epoch and make it the state that the views show. Returns 1 when
- * anything in a map may differ from the last epoch, else 0. */
+/* 1: chips wait for embedding, composition or the graphs; 0: what steps are left only seek better answers. */
+int fly_engine_busy(const struct fly_engine *engine);
+
+/* 1: an epoch may show other communities than the last one. */
+int fly_engine_regrouped(const struct fly_engine *engine);
+
+/* Score what changed since the last epoch, by the embeddings and compositions that steps have made and the spectra
+ * as they are, and make it the state that the views show. Returns 1 when anything in a map may differ from the
+ * last epoch, else 0. */
 int fly_engine_epoch(struct fly_engine *engine);
 
 /* ---- looking ------------------------------------------------------------------------------------ */
@@ -155,8 +196,54 @@ struct fly_map_view {
     const uint32_t *age;     /* revisions of the chip so far: 0 when labelled for the first time */
     const int64_t *stamp;    /* of the newest data in the label that the last epoch made; 0: unchanged by it */
 };
+/* FLY_COMMUNITY where there is no graph: all NULL. */
 void fly_engine_map(const struct fly_engine *engine, enum fly_method method, enum fly_modality modality,
                     struct fly_map_view *view);
+
+/* A modality's affinity graph as of the last epoch. */
+struct fly_graph_view {
+    double modularity; /* of the communities, told or not; NaN with fewer than two chips in the graph */
+    double threshold;  /* NaN the same */
+    int32_t bin;       /* of the mode, -1 for other rules */
+    int32_t chips;     /* in the graph */
+    int64_t edges;
+    int32_t communities; /* of three chips or more, told; 0 where nothing is */
+    int told;          /* 0: no more structure than chance gives */
+};
+
+/* Communities are labels of the method FLY_COMMUNITY: ids that stay, never given twice; FLY_LABEL_TOO_LITTLE
+ * where a chip has too few counts to be compared or nothing is told, -4 in communities of fewer than three
+ * chips. Confidence is the share of the weight of its edges that a chip has within its community. age counts
+ * revisions as few-shot's does, stamp is 0. Before fly_engine_finish they are the answer in hand, by which way
+ * it was come to; in the epoch that follows it with nothing left to step, the exact ones. */
+void fly_engine_graph(const struct fly_engine *engine, enum fly_modality modality, struct fly_graph_view *view);
+int fly_engine_has_graph(const struct fly_engine *engine, enum fly_modality modality);
+
+/* The exact communities of all that was stepped, ids by first appearance: a function of embeddings and spectra
+ * alone, whatever was asked before or since. Not while fly_engine_busy. labels and confidence (K).
+ * FLY_ERANGE: no graph of that modality. */
+FLY_MUST_USE int fly_engine_exact(struct fly_engine *engine, enum fly_modality modality, int32_t *labels,
+                                  float *confidence, struct fly_graph_view *view);
+
+/* What other thresholds would give: fills all but `threshold` of each point. About 15 ms a point at 2601
+ * chips; leaves everything as it is. FLY_ERANGE as above. */
+struct fly_graph_point {
+    double threshold;    /* 0 .. 1.9 */
+    double modularity;   /* best of 4 orders */
+    int64_t edges;
+    int32_t communities; /* of three chips or more */
+    int32_t minor_chips; /* in smaller ones */
+    double ami_now;      /* with the communities as of the last epoch; NaN without any */
+    double ami_fewshot;  /* with the few-shot labels of the modality; NaN without any */
+};
+FLY_MUST_USE int fly_engine_curve(struct fly_engine *engine, enum fly_modality modality,
+                                  struct fly_graph_point *points, int32_t count);
+
+/* The graph itself (engine/graph/affinity.h), NULL where there is none; for `analyze`. */
+const struct fly_affinity *fly_engine_affinity(const struct fly_engine *engine, enum fly_modality modality);
+
+/* 1: the oldest jump of a threshold not told yet (affinity.h). */
+int fly_engine_jump(struct fly_engine *engine, enum fly_modality *modality, struct fly_threshold_jump *jump);
 
 /* Scores (K, FLY_CLASSES_MAX) and distances of a modality as of the last epoch; distances are NULL for the
  * ensemble. */
@@ -166,20 +253,25 @@ const double *fly_engine_distances(const struct fly_engine *engine, enum fly_mod
 /* (K, D), rows of chips never embedded are zero. measured: (K) 1 where embedded. */
 const float *fly_engine_embeddings(const struct fly_engine *engine, int32_t *width,
                                    const uint8_t **measured);
-/* (K, E), as taken so far; measured: (K) 1 where complete. NULL without EDS. */
+/* (K, E), as taken so far; measured: (K) 1 where complete, its composition made or not. NULL without EDS. */
 const uint32_t *fly_engine_spectra(const struct fly_engine *engine, int32_t *channels,
                                    const uint8_t **measured);
 
 /* The quantifier in use, NULL without one, and atomic percents (K, n) in the order of its elements as of the last
- * epoch; status (K) enum fly_quantify_status. Rows of chips not complete are zero, of those with too few counts
- * NaN. */
+ * step; status (K) enum fly_quantify_status. Rows of chips not complete, or whose first composition waits, are
+ * zero (and FLY_QUANTIFY_OK), of those with too few counts NaN. */
 const struct fly_quantifier *fly_engine_quantifier(const struct fly_engine *engine);
 const double *fly_engine_percent(const struct fly_engine *engine, int32_t *n_elements, const uint8_t **status);
 
-/* All that is known of one chip's composition, made anew from its spectrum. FLY_EAGAIN: not complete, or no
- * quantifier. */
+/* All that is known of one chip's composition, made anew from the spectra as they are, ahead of steps. FLY_EAGAIN:
+ * not complete, or no quantifier. */
 FLY_MUST_USE int fly_engine_composition(struct fly_engine *engine, int32_t chip,
                                         struct fly_composition *composition);
+
+/* The composition of the summed spectra of the complete chips with this label, labels (K). Returns how many
+ * those are; 0, and nothing is filled, also without a quantifier. O(chips of the label * E). */
+int32_t fly_engine_region(struct fly_engine *engine, const int32_t *labels, int32_t label,
+                          struct fly_composition *composition);
 
 /* The chip's mean image, (S, S). FLY_EAGAIN: not complete. */
 FLY_MUST_USE int fly_engine_chip_mean(const struct fly_engine *engine, int32_t chip, double *mean);
@@ -198,7 +290,16 @@ struct fly_engine_counts {
     uint64_t embedded_first, embedded_again; /* chips */
     uint64_t chips_scored;                   /* chip x modality scorings */
     uint64_t prototypes_made;
-    uint64_t chips_quantified;
+    uint64_t chips_quantified;               /* compositions made by steps, first ones and revisions */
+    uint64_t features_changed;               /* chip x modality: an embedding, and what few-shot compares of the
+                                              * X-rays, that data or a step made new or took back: how much the
+                                              * next epoch has to show is the difference to the last one */
+    uint64_t graph_updates;                  /* blocks of chips taken into the graphs */
+    uint64_t pairs_compared;                 /* similarities made, graph by graph */
+    uint64_t codes_changed, edges_flipped;   /* of pairs */
+    uint64_t nodes_visited, nodes_moved;     /* chips, looking for the community that suits them best */
+    uint64_t rows_read;                      /* of a graph, by that */
+    uint64_t not_compared;                   /* spectra too large to be: a channel of 2^26 counts */
     uint64_t epochs;
     size_t bytes_reserved;
 };

@@ -4,24 +4,38 @@
 #include <math.h>
 #include <string.h>
 
+static int by_composition(const struct fly_engine *e, int m)
+{
+    return m == FLY_EDS && fly_engine_fewshot_feature(e) == FLY_EDS_COMPOSITION;
+}
+
 static struct fly_features features_of(const struct fly_engine *e, int m)
 {
     if (m == FLY_HAADF)
         return (struct fly_features){e->embeddings, e->width, FLY_FEATURE_F32};
-    if (fly_engine_fewshot_feature(e) == FLY_EDS_COMPOSITION)
+    if (by_composition(e, m))
         return (struct fly_features){e->percent, e->n_elements, FLY_FEATURE_F64};
     return (struct fly_features){fly_spectra_of(e->spectra, 0), e->config.n_channels, FLY_FEATURE_U32};
 }
 
+/* Does the chip have what is compared? A complete chip may still wait for its composition. */
+static int is_ready(const struct fly_engine *e, int m, int32_t k)
+{
+    return by_composition(e, m) ? e->made[k] != FLY_MADE_NOT : e->modality[m].measured[k];
+}
+
 /* In the robust profile a spectrum without a single photon says nothing; the paper gives it the class of
- * the smallest norm. Neither does a composition that too few counts were there to make. */
+ * the smallest norm. Neither does a composition that too few counts were there to make. What a composition
+ * lacked is told as of its making: photons may have come since. */
 static int says_nothing(const struct fly_engine *e, int m, int32_t k)
 {
+    int robust = e->config.profile == FLY_PROFILE_ROBUST;
+
     if (m != FLY_EDS)
         return 0;
-    if (fly_engine_fewshot_feature(e) == FLY_EDS_COMPOSITION && e->status[k] == FLY_QUANTIFY_TOO_FEW)
-        return 1;
-    return e->config.profile == FLY_PROFILE_ROBUST && fly_spectra_total(e->spectra, k) == 0;
+    if (by_composition(e, m))
+        return e->status[k] == FLY_QUANTIFY_TOO_FEW || (robust && e->made[k] == FLY_MADE_EMPTY);
+    return robust && fly_spectra_total(e->spectra, k) == 0;
 }
 
 struct score_work {
@@ -29,6 +43,18 @@ struct score_work {
     int m;
     const int32_t *chips;
 };
+
+/* As if it had never been scored. */
+static void set_pending(struct fly_modality_state *mod, int32_t k)
+{
+    size_t row = (size_t)k * FLY_CLASSES_MAX;
+
+    memset(mod->scores + row, 0, FLY_CLASSES_MAX * sizeof *mod->scores);
+    if (mod->distances)
+        memset(mod->distances + row, 0, FLY_CLASSES_MAX * sizeof *mod->distances);
+    mod->labels[k] = FLY_LABEL_PENDING;
+    mod->confidence[k] = NAN;
+}
 
 static void set_label(struct fly_modality_state *mod, int32_t k, int32_t label)
 {
@@ -47,9 +73,11 @@ static void score_job(void *arg, int32_t i, int32_t worker)
     double *score = mod->scores + (size_t)k * FLY_CLASSES_MAX;
 
     (void)worker;
-    mod->age[k] = mod->version[k] ? mod->version[k] - 1 : 0;
-    if (!mod->measured[k]) {
-        set_label(mod, k, FLY_LABEL_PENDING);
+    uint32_t version = by_composition(e, work->m) ? e->made_version[k] : mod->version[k];
+
+    mod->age[k] = version ? version - 1 : 0;
+    if (!is_ready(e, work->m, k)) {
+        set_pending(mod, k);
         return;
     }
     if (says_nothing(e, work->m, k)) {
@@ -77,8 +105,8 @@ static void ensemble_job(void *arg, int32_t i, int32_t worker)
 
     (void)worker;
     ens->age[k] = a->age[k] + b->age[k];
-    if (!a->measured[k] || !b->measured[k]) {
-        set_label(ens, k, FLY_LABEL_PENDING);
+    if (!is_ready(e, FLY_HAADF, k) || !is_ready(e, FLY_EDS, k)) {
+        set_pending(ens, k);
         return;
     }
     /* A spectrum that says nothing of this chip leaves the word to the image. */
@@ -107,7 +135,7 @@ static int32_t pick_changed(struct fly_engine *e, int m, int all)
 
     for (int32_t k = 0; k < e->n_chips; k++) {
         mod->stamp[k] = mod->changed[k] ? mod->arrived[k] : 0;
-        if (mod->changed[k] || (all && mod->measured[k]))
+        if (mod->changed[k] || (all && is_ready(e, m, k)))
             e->dirty[n++] = k;
     }
     return n;
@@ -132,8 +160,8 @@ int fly_engine_score(struct fly_engine *engine)
 
         if (remake) {
             for (int32_t k = 0; k < e->n_chips; k++)
-                e->speaks[k] = mod->measured[k] && !(m == FLY_EDS && features.type == FLY_FEATURE_F64 &&
-                                                     e->status[k] == FLY_QUANTIFY_TOO_FEW);
+                e->speaks[k] = (uint8_t)(is_ready(e, m, k) && !(by_composition(e, m) &&
+                                                                e->status[k] == FLY_QUANTIFY_TOO_FEW));
             fly_prototypes_make(&mod->prototypes, &e->support, &features, e->speaks);
             e->counts.prototypes_made++;
         }
@@ -157,6 +185,10 @@ int fly_engine_score(struct fly_engine *engine)
 
     e->exec.run(e->exec.ctx, n, ensemble_job, &work);
     e->counts.chips_scored += (uint64_t)n;
+    /* While the other modality is awaited, the newest data of the first wait with it. */
+    for (int32_t i = 0; i < n; i++)
+        if (ens->labels[e->dirty[i]] != FLY_LABEL_PENDING)
+            ens->arrived[e->dirty[i]] = 0;
     anything |= all_ensemble;
     e->support_changed = e->ensemble_changed = 0;
     return anything;

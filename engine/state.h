@@ -3,13 +3,18 @@
 #define FLY_ENGINE_STATE_H
 
 #include "engine/engine.h"
+#include "engine/graphs.h"
+#include "engine/queue.h"
 
-enum { QUEUE_FIRST = 0, QUEUE_AGAIN, QUEUES, NOT_QUEUED = -1 };
+/* Chips of one step of quantification: a constant, because whoever follows a journal takes the same steps with
+ * another number of threads. A step of it is then a few ms for one thread (ml). */
+enum { FLY_QUANTIFY_UNIT = 64 };
 
-/* Chips in the order they became dirty; a chip stands in at most one queue, at most once, so newest
- * content wins and the backlog is bounded by the number of chips. */
-struct fly_engine_queue {
-    int32_t head, tail, len;
+/* What of a chip's composition there is. */
+enum fly_made {
+    FLY_MADE_NOT = 0, /* none: the chip is not complete, or its first waits */
+    FLY_MADE,
+    FLY_MADE_EMPTY,   /* without a photon of its own: at most borrowed */
 };
 
 struct fly_modality_state {
@@ -19,10 +24,10 @@ struct fly_modality_state {
     float *confidence;
     uint32_t *age;
     int64_t *stamp;
-    uint8_t *measured;  /* (K) 1: the chip has features here; unused by the ensemble */
-    uint8_t *changed;   /* (K) 1: features changed since the last epoch */
-    uint32_t *version;  /* (K) of the content that the features stand for */
-    int64_t *arrived;   /* (K) stamp of the newest data in the features */
+    uint8_t *measured;  /* (K) haadf: embedded; eds: complete; ensemble: scored ever */
+    uint8_t *changed;   /* (K) 1: the features compared changed since the last epoch */
+    uint32_t *version;  /* (K) haadf: of the pixels embedded; eds: of the photons so far */
+    int64_t *arrived;   /* (K) where changed, stamp of the newest data that no label has shown; 0: none */
     struct fly_prototypes prototypes;
 };
 
@@ -46,10 +51,8 @@ struct fly_engine {
     int32_t width;       /* D */
     float *embeddings;   /* (K, D) */
     const float *given;  /* (K, D) or NULL */
-    int64_t *image_stamp; /* (K) of the put that completed the chip */
-    int32_t *next;       /* (K) links of the queues */
-    int8_t *queued;      /* (K) which queue, or NOT_QUEUED */
-    struct fly_engine_queue queues[QUEUES];
+    int64_t *image_stamp; /* (K) of the newest pixels that no embedding has; 0: none */
+    struct fly_queue to_embed; /* complete chips alone */
     int32_t unit;        /* chips of one step */
     double *pictures;    /* (unit, P, P) */
     double *mean;        /* (width of executor, S, S) */
@@ -62,20 +65,81 @@ struct fly_engine {
     struct fly_quantifier *quantifier; /* NULL: no compositions */
     int32_t n_elements;
     struct fly_quantify_work *quantify_work; /* (width of executor) */
+    struct fly_queue to_quantify;      /* complete chips alone */
+    int32_t quantifying[FLY_QUANTIFY_UNIT];
     double *percent;                   /* (K, n) */
     uint8_t *status;                   /* (K) enum fly_quantify_status */
-    uint8_t *requantify;               /* (K) scratch */
+    uint8_t *made;                     /* (K) enum fly_made */
+    uint32_t *made_version;            /* (K) of the photons in the composition */
+    int64_t *eds_stamp;                /* (K) of the newest photons that no composition has; 0: none */
+    uint64_t *sum;                     /* (E) scratch */
+    int quantify_next;                 /* 1: of revisions of both kinds, quantification has the next step */
+
+    /* communities.c */
+    struct fly_arena graphs_arena;
+    struct fly_graphs *graphs;         /* NULL: no communities */
+    int finished;                      /* 1: no more data will come */
+    int32_t update_waited, spare_waited; /* steps of other kinds since an update was due, since spare work */
+    uint64_t exact_updates;            /* of the graphs, when their exact partitions were adopted */
+    int is_exact;
+
     uint8_t *speaks;                   /* (K) scratch: the chip has features that say something */
 
     struct fly_modality_state modality[FLY_MODALITIES];
     struct fly_engine_counts counts;
 };
 
-/* engine/quantities.c: open a quantifier in an arena of its own; make the compositions of chips whose spectra
- * changed, and mark in `changed` those that changed with them. */
+/* The features of a chip that a modality compares are new, for the epoch to score. arrived: stamp of the newest
+ * data that came with them, 0 for none of its own. */
+static inline void fly_engine_mark(struct fly_engine *engine, int modality, int32_t chip, int64_t arrived)
+{
+    struct fly_modality_state *mod = &engine->modality[modality];
+
+    if (!mod->changed[chip] || arrived > mod->arrived[chip])
+        mod->arrived[chip] = arrived;
+    mod->changed[chip] = 1;
+    engine->counts.features_changed++;
+}
+
+/* What the graphs compare of the X-rays. */
+static inline enum fly_eds_feature fly_engine_compares(const struct fly_engine *engine)
+{
+    return engine->graphs ? fly_graphs_config(engine->graphs)->feature : FLY_EDS_SPECTRUM;
+}
+
+/* The chip's features came, changed or went: the graphs are to know. */
+static inline void fly_engine_touch(struct fly_engine *engine, int32_t chip, enum fly_graph_source source)
+{
+    if (engine->graphs)
+        fly_graphs_touch(engine->graphs, chip, source);
+}
+
+/* engine/communities.c: graphs in an arena of their own (after the quantifier); the one piece of work on them
+ * whose turn it is, given what else waits: 1 when it was done; what the maps show of them, 1 when it may differ;
+ * does anything wait, spare work apart? */
+enum fly_need { FLY_NEED_NONE, FLY_NEED_AGAIN, FLY_NEED_FIRST };
+FLY_MUST_USE int fly_engine_open_graphs(struct fly_engine *engine, const struct fly_graph_config *graph,
+                                        const struct fly_alloc *alloc);
+size_t fly_engine_graphs_need(const struct fly_engine *engine, const struct fly_graph_config *graph);
+int fly_engine_think(struct fly_engine *engine, enum fly_need need);
+int fly_engine_tell_graphs(struct fly_engine *engine);
+
+/* engine/embedding.c: the intensity range from frame 0 (are its rows there?) or another; chips whose pixels
+ * changed join the queue or leave it; embed the next of a level. */
+int fly_engine_range_there(struct fly_engine *engine);
+void fly_engine_settle_range(struct fly_engine *engine, int64_t frame);
+void fly_engine_image_changed(struct fly_engine *engine, int64_t stamp);
+int fly_engine_can_embed(const struct fly_engine *engine);
+void fly_engine_embed(struct fly_engine *engine, enum fly_queue_level level);
+
+/* engine/quantities.c: open a quantifier in an arena of its own; chips whose photons changed, and those that may
+ * borrow from them, join the queue or leave it; make the next compositions of a level; another feature is
+ * compared from here on: every label may differ, those of chips without it are taken back. */
 FLY_MUST_USE int fly_engine_open_quantifier(struct fly_engine *engine, const struct fly_quantify_config *config,
                                             const struct fly_alloc *alloc);
-void fly_engine_quantify(struct fly_engine *engine);
+void fly_engine_eds_changed(struct fly_engine *engine, int64_t stamp);
+void fly_engine_quantify(struct fly_engine *engine, enum fly_queue_level level);
+void fly_engine_feature_changed(struct fly_engine *engine);
 
 /* engine/scoring.c: few-shot scores of what changed since the last epoch, in every modality; consumes
  * support_changed and ensemble_changed, leaves `changed` to its caller. 1: a map may differ. */

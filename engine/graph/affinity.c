@@ -24,9 +24,8 @@ static size_t wider(const struct fly_affinity_config *config)
     return (size_t)(a > b ? a : b);
 }
 
-size_t fly_affinity_need(const struct fly_affinity_config *config)
+size_t fly_affinity_need_of(int32_t n, int32_t width_a, int32_t width_b)
 {
-    int32_t n = chips_of(config);
     size_t chips = (size_t)n, ld = row_len(n), words = (chips + 63) / 64;
     size_t tiles = (size_t)fly_tile_count(n), bytes;
 
@@ -43,7 +42,13 @@ size_t fly_affinity_need(const struct fly_affinity_config *config)
     bytes = fly_size_add(bytes, fly_arena_need(ld + 64, sizeof(uint32_t)));
     bytes = fly_size_add(bytes, fly_arena_need(tiles, sizeof(int64_t)));
     bytes = fly_size_add(bytes, fly_arena_need(tiles, sizeof(int64_t)));
-    return fly_size_add(bytes, fly_arena_need(wider(config), sizeof(double)));
+    return fly_size_add(bytes, fly_arena_need((size_t)(width_a > width_b ? width_a : width_b), sizeof(double)));
+}
+
+size_t fly_affinity_need(const struct fly_affinity_config *config)
+{
+    return fly_affinity_need_of(chips_of(config), fly_vectors_config(config->a)->width,
+                                config->b ? fly_vectors_config(config->b)->width : 0);
 }
 
 static int check(const struct fly_affinity_config *config)
@@ -486,6 +491,14 @@ void fly_affinity_look(struct fly_affinity *graph, struct fly_affinity_stand *st
     fly_affinity_retarget(graph, &cut);
     if (graph->members < 2)
         graph->bin = -1;
+}
+
+void fly_affinity_look_at(struct fly_affinity *graph, double threshold, struct fly_affinity_stand *stand)
+{
+    struct fly_cut cut = fly_cut_at(threshold, graph->doubt);
+
+    *stand = (struct fly_affinity_stand){graph->bin, graph->cut, graph->hysteresis};
+    fly_affinity_retarget(graph, &cut);
 }
 
 void fly_affinity_return(struct fly_affinity *graph, const struct fly_affinity_stand *stand)

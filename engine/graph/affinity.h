@@ -40,6 +40,8 @@ struct fly_affinity_config {
 };
 
 size_t fly_affinity_need(const struct fly_affinity_config *config);
+/* The same from the shape of its vectors, D of a and of b, 0 for one that there is not. */
+size_t fly_affinity_need_of(int32_t n_chips, int32_t width_a, int32_t width_b);
 
 /* FLY_ERANGE  a number outside its range, or two sets of vectors of different chips (named) */
 FLY_MUST_USE int fly_affinity_open(struct fly_affinity **out, const struct fly_affinity_config *config,
@@ -55,7 +57,7 @@ void fly_affinity_update(struct fly_affinity *const *graphs, int32_t n_graphs, c
 void fly_affinity_settle(struct fly_affinity *const *graphs, int32_t n_graphs, int exact,
                          const struct fly_exec *exec);
 
-/* Look at the graph by its rule alone, as an exact settling would leave it, and go back: to the byte, as if
+/* Look at the graph by its rule alone, as an exact settling would leave it, or at another threshold, and go back: to the byte, as if
  * nothing had been. No jump is told of. Nothing else may be done to the graph in between. */
 struct fly_affinity_stand {
     int32_t bin;
@@ -63,6 +65,7 @@ struct fly_affinity_stand {
     struct fly_hysteresis hysteresis;
 };
 void fly_affinity_look(struct fly_affinity *graph, struct fly_affinity_stand *stand);
+void fly_affinity_look_at(struct fly_affinity *graph, double threshold, struct fly_affinity_stand *stand);
 void fly_affinity_return(struct fly_affinity *graph, const struct fly_affinity_stand *stand);
 
 /* Another rule from the next settling on. FLY_ERANGE: fixed is not finite. */

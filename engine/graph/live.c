@@ -93,15 +93,9 @@ void fly_live_resolution(struct fly_live *live, int32_t resolution)
     live->way = FLY_LIVE_STARTS;
 }
 
-static void add_work(struct fly_graph_work *sum, const struct fly_graph_work *before,
-                     const struct fly_graph_work *after)
+void fly_live_start(struct fly_live *live)
 {
-    sum->visits += after->visits - before->visits;
-    sum->rows += after->rows - before->rows;
-    sum->moves += after->moves - before->moves;
-    sum->sweeps += after->sweeps - before->sweeps;
-    sum->aggregations += after->aggregations - before->aggregations;
-    sum->probes += after->probes - before->probes;
+    live->way = FLY_LIVE_STARTS;
 }
 
 /* The columns of the answer, so that the next one can follow and shares are known. */
@@ -160,7 +154,7 @@ int fly_live_renew(struct fly_live *live, const struct fly_exec *exec)
     }
     if (rc < 0)
         return rc;
-    add_work(&live->work, &before, &live->louvain.work);
+    fly_graph_work_add(&live->work, &before, &live->louvain.work);
     memset(live->fresh, 0, (size_t)live->n);
     live->way = FLY_LIVE_STILL;
     live->threshold = threshold;
@@ -189,13 +183,13 @@ int fly_live_ponder(struct fly_live *live, struct fly_louvain *cold, const struc
     if (rc < 0)
         return rc;
     fly_louvain_finish(cold);
-    add_work(&live->work, &before, &cold->work);
+    fly_graph_work_add(&live->work, &before, &cold->work);
     live->orders++;
     live->pondered++;
     if (cold->score <= live->louvain.score)
         return FLY_OK;
     rc = stand_on_answer(live, cold->label, exec);
-    add_work(&live->work, &own, &live->louvain.work);
+    fly_graph_work_add(&live->work, &own, &live->louvain.work);
     live->changed = 1;
     live->q = live->louvain.q;
     return rc;

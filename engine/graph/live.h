@@ -85,6 +85,9 @@ FLY_MUST_USE int fly_live_renew(struct fly_live *live, const struct fly_exec *ex
 /* Another resolution from the next renewal on. */
 void fly_live_resolution(struct fly_live *live, int32_t resolution);
 
+/* Every row is about to change. */
+void fly_live_start(struct fly_live *live);
+
 /* Ask chance again if the graph has changed much since it was last asked: about 10 ms. 1: it was asked.
  * The arena lends fly_null_need(N) bytes. */
 int fly_live_doubts(const struct fly_live *live);

@@ -53,6 +53,17 @@ void fly_parting_init(struct fly_parting *p, int32_t n_cap, int32_t column_cap, 
     p->gain = take(arena, columns, sizeof *p->gain);
 }
 
+void fly_graph_work_add(struct fly_graph_work *sum, const struct fly_graph_work *before,
+                        const struct fly_graph_work *after)
+{
+    sum->visits += after->visits - before->visits;
+    sum->rows += after->rows - before->rows;
+    sum->moves += after->moves - before->moves;
+    sum->sweeps += after->sweeps - before->sweeps;
+    sum->aggregations += after->aggregations - before->aggregations;
+    sum->probes += after->probes - before->probes;
+}
+
 /* ---- nodes that stand alone --------------------------------------------------------------------- */
 
 static void alone_add(struct fly_parting *p, int32_t i)

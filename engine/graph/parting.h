@@ -38,6 +38,10 @@ struct fly_graph_work {
     int64_t probes;       /* split probes */
 };
 
+/* sum += after - before */
+void fly_graph_work_add(struct fly_graph_work *sum, const struct fly_graph_work *before,
+                        const struct fly_graph_work *after);
+
 struct fly_parting {
     const struct fly_dense *graph;
     int32_t n;
