@@ -1,5 +1,6 @@
 #include "stream/publish.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "stream/wire_keys.h"
@@ -218,6 +219,117 @@ int fly_pub_map(struct fly_pub_message *out, struct fly_pack *pack, const struct
     fly_pub_map_payloads(out->parts + 2, map);
     out->n_parts = 5;
     return FLY_OK;
+}
+
+/* ---- clusters -----------------------------------------------------------------------------------
+ */
+
+/* Indices of the largest clusters, largest first, equal ones as they were given. Returns how many. */
+static int32_t sort_clusters(int32_t order[FLY_PUB_CLUSTERS_MAX], const struct fly_pub_cluster *clusters,
+                             int32_t n_clusters)
+{
+    int32_t n = 0;
+
+    for (int32_t i = 0; i < n_clusters; i++) {
+        int32_t lo = 0, hi = n, last;
+
+        while (lo < hi) { /* behind all that are as large */
+            int32_t mid = lo + (hi - lo) / 2;
+
+            if (clusters[order[mid]].chips >= clusters[i].chips)
+                lo = mid + 1;
+            else
+                hi = mid;
+        }
+        if (lo == FLY_PUB_CLUSTERS_MAX)
+            continue;
+        last = n < FLY_PUB_CLUSTERS_MAX ? n++ : FLY_PUB_CLUSTERS_MAX - 1;
+        memmove(order + lo + 1, order + lo, (size_t)(last - lo) * sizeof *order);
+        order[lo] = i;
+    }
+    return n;
+}
+
+static void pack_estimate(struct fly_pack *pack, double value, double sigma)
+{
+    fly_pack_map(pack, 2);
+    pack_number(pack, "value", value);
+    pack_number(pack, "sigma", sigma);
+}
+
+static void pack_cluster(struct fly_pack *pack, const struct fly_pub_clusters *all,
+                         const struct fly_pub_cluster *cluster)
+{
+    fly_pack_map(pack, 8);
+    fly_pack_str(pack, "id");
+    fly_pack_int(pack, cluster->id);
+    pack_pair(pack, "name", cluster->name);
+    fly_pack_str(pack, "chips");
+    fly_pack_int(pack, cluster->chips);
+    pack_ints(pack, "parents", cluster->parents, (uint32_t)cluster->n_parents);
+    fly_pack_str(pack, "event");
+    if (cluster->event)
+        fly_pack_str(pack, cluster->event);
+    else
+        fly_pack_nil(pack);
+    fly_pack_str(pack, "atomic_percent");
+    if (cluster->percent && cluster->sigma) {
+        fly_pack_map(pack, (uint32_t)all->n_elements);
+        for (int32_t e = 0; e < all->n_elements; e++) {
+            fly_pack_str(pack, all->elements[e]);
+            pack_estimate(pack, cluster->percent[e], cluster->sigma[e]);
+        }
+    } else {
+        fly_pack_nil(pack);
+    }
+    fly_pack_str(pack, "d_spacing_nm");
+    if (isfinite(cluster->d_spacing_nm[0]))
+        pack_estimate(pack, cluster->d_spacing_nm[0], cluster->d_spacing_nm[1]);
+    else
+        fly_pack_nil(pack);
+    pack_number(pack, "crystallinity", cluster->crystallinity);
+}
+
+/* The header with the first n of order; returns how many of them fit. */
+static int32_t pack_clusters(struct fly_pack *pack, const struct fly_pub_id *id,
+                             const struct fly_pub_clusters *all, const int32_t *order, int32_t n,
+                             int32_t omitted)
+{
+    open_header(pack, "clusters", id, 7);
+    pack_pair(pack, "method", all->method);
+    pack_pair(pack, "modality", all->modality);
+    fly_pack_str(pack, "as_of");
+    fly_pub_pack_streams(pack, &all->as_of);
+    fly_pack_str(pack, "final");
+    fly_pack_bool(pack, all->final);
+    fly_pack_str(pack, "elements");
+    fly_pack_array(pack, (uint32_t)all->n_elements);
+    for (int32_t e = 0; e < all->n_elements; e++)
+        fly_pack_str(pack, all->elements[e]);
+    fly_pack_str(pack, "omitted");
+    fly_pack_int(pack, omitted);
+    fly_pack_str(pack, "clusters");
+    fly_pack_array(pack, (uint32_t)n);
+    for (int32_t i = 0; i < n; i++) {
+        pack_cluster(pack, all, &all->clusters[order[i]]);
+        if (pack->full || pack->len > FLY_HEADER_MAX)
+            return i;
+    }
+    return n;
+}
+
+int fly_pub_clusters(struct fly_pub_message *out, struct fly_pack *pack, const struct fly_pub_id *id,
+                     const struct fly_pub_clusters *clusters)
+{
+    int32_t order[FLY_PUB_CLUSTERS_MAX];
+    int32_t n = sort_clusters(order, clusters->clusters, clusters->n_clusters);
+    /* The count stands before what it counts. No number of the first try is shorter than that of the
+     * second, so what fitted then fits again. */
+    int32_t fit = pack_clusters(pack, id, clusters, order, n, clusters->n_clusters);
+
+    fly_pack_init(pack, pack->bytes, pack->cap);
+    (void)pack_clusters(pack, id, clusters, order, fit, clusters->n_clusters - fit);
+    return close_header(out, pack, "clusters");
 }
 
 /* ---- metrics, event, heartbeat, stop ------------------------------------------------------------

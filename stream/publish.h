@@ -100,6 +100,38 @@ void fly_pub_map_header(struct fly_pack *pack, const struct fly_pub_id *id,
                         const struct fly_pub_map *map);
 void fly_pub_map_payloads(struct fly_part payloads[3], const struct fly_pub_map *map);
 
+/* ---- clusters ----------------------------------------------------------------------------------- */
+
+enum { FLY_PUB_CLUSTERS_MAX = 1024 }; /* in one message: more than a header has room for */
+
+/* A community or cluster of a map and what is known of it. */
+struct fly_pub_cluster {
+    int32_t id; /* its label in the map */
+    const char *name;
+    int32_t chips;          /* how many */
+    const int32_t *parents; /* (n_parents), ids of the map before; may be NULL when there are none */
+    int32_t n_parents;
+    const char *event; /* "born", "merged", "split", "gone"; NULL: nil */
+    const double *percent, *sigma; /* (n_elements), of fly_pub_clusters.elements; NULL: nil */
+    double d_spacing_nm[2]; /* value, sigma; without a value the whole is nil */
+    double crystallinity;
+};
+
+struct fly_pub_clusters {
+    const char *method, *modality;
+    struct fly_pub_streams as_of;
+    int final;
+    const char *const *elements; /* (n_elements), symbols, each once */
+    int32_t n_elements;
+    const struct fly_pub_cluster *clusters; /* (n_clusters), in any order */
+    int32_t n_clusters;
+};
+
+/* They go out by chips, largest first, equal ones as they were given. What the header has no room for is
+ * left out, the smallest first, and counted in `omitted`: nothing left out is larger than what is said. */
+FLY_MUST_USE int fly_pub_clusters(struct fly_pub_message *out, struct fly_pack *pack,
+                                  const struct fly_pub_id *id, const struct fly_pub_clusters *clusters);
+
 /* ---- metrics, event, heartbeat, stop ------------------------------------------------------------ */
 
 enum { FLY_PUB_METHODS_MAX = 4, FLY_PUB_MODALITIES_MAX = 4 };
@@ -197,5 +229,36 @@ FLY_MUST_USE int fly_map_decode(struct fly_map_read *out, struct fly_value heade
 /* One entry of classes: 1 when it has an id and a name (lent). */
 int fly_map_class(struct fly_value entry, int64_t *id, const char **name, size_t *name_len,
                   char color[8]);
+
+/* The clusters of one method and modality, largest first. Views. */
+struct fly_clusters_read {
+    char method[32], modality[32];
+    int final;
+    int64_t omitted;           /* clusters that had no room; 0 when it does not say */
+    struct fly_value as_of;    /* {stream: seq} */
+    struct fly_value elements; /* list of strings */
+    struct fly_value clusters; /* walk it with fly_value_next and fly_cluster_decode */
+};
+
+/* header is scanned. FLY_EWIRE: a key is missing or wrong. */
+FLY_MUST_USE int fly_clusters_decode(struct fly_clusters_read *out, struct fly_value header);
+
+/* NaN and NULL stand for nil. */
+struct fly_cluster_read {
+    int64_t id, chips;
+    const char *name, *event; /* lent, without a NUL */
+    size_t name_len, event_len;
+    struct fly_value parents; /* list of integers */
+    struct fly_value percent; /* {element: {value, sigma}} or nil: ask fly_cluster_percent */
+    double d_spacing_nm[2];   /* value, sigma */
+    double crystallinity;
+};
+
+/* One entry of clusters. FLY_EWIRE: a key is missing or wrong. */
+FLY_MUST_USE int fly_cluster_decode(struct fly_cluster_read *out, struct fly_value entry);
+
+/* 1 when the cluster has a percent of that element; the sigma may be NaN then. */
+int fly_cluster_percent(const struct fly_cluster_read *cluster, const char *element, double *value,
+                        double *sigma);
 
 #endif

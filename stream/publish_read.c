@@ -1,5 +1,6 @@
 #include "stream/publish.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "stream/wire_keys.h"
@@ -14,6 +15,14 @@ static int get_text(struct fly_value map, const char *key, const char **text, si
     struct fly_value value;
 
     return fly_value_get(map, key, &value) && fly_value_str(value, text, len);
+}
+
+/* Absent and nil say the same. */
+static int is_nil(struct fly_value map, const char *key)
+{
+    struct fly_value value;
+
+    return !fly_value_get(map, key, &value) || fly_value_kind(value) == FLY_KIND_NIL;
 }
 
 int fly_published_decode(struct fly_published *out, const struct fly_part *parts, int32_t n_parts)
@@ -138,4 +147,126 @@ int fly_map_class(struct fly_value entry, int64_t *id, const char **name, size_t
     if (get_text(entry, "color", &text, &len) && len == 7)
         fly_text_copy(color, 8, text, len);
     return 1;
+}
+
+/* ---- clusters ----------------------------------------------------------------------------------- */
+
+int fly_clusters_decode(struct fly_clusters_read *out, struct fly_value header)
+{
+    struct fly_value value;
+    const char *text = NULL;
+    size_t len = 0;
+
+    memset(out, 0, sizeof *out);
+    if (fly_value_kind(header) != FLY_KIND_MAP)
+        return fly_fail(FLY_EWIRE, "clusters: the header is no map");
+    if (!get_text(header, "method", &text, &len) || len == 0 || len >= sizeof out->method)
+        return missing("clusters", "method", "a short string");
+    fly_text_copy(out->method, sizeof out->method, text, len);
+    if (!get_text(header, "modality", &text, &len) || len == 0 || len >= sizeof out->modality)
+        return missing("clusters", "modality", "a short string");
+    fly_text_copy(out->modality, sizeof out->modality, text, len);
+    if (!fly_value_get(header, "as_of", &out->as_of) || fly_value_kind(out->as_of) != FLY_KIND_MAP)
+        return missing("clusters", "as_of", "a map");
+    if (!fly_value_get(header, "final", &value) || !fly_value_bool(value, &out->final))
+        return missing("clusters", "final", "a bool");
+    if (!fly_value_get(header, "elements", &out->elements) ||
+        fly_value_kind(out->elements) != FLY_KIND_ARRAY)
+        return missing("clusters", "elements", "a list");
+    if (!is_nil(header, "omitted") &&
+        (!fly_value_get(header, "omitted", &value) || !fly_value_int(value, &out->omitted) ||
+         out->omitted < 0))
+        return missing("clusters", "omitted", "an integer >= 0");
+    if (!fly_value_get(header, "clusters", &out->clusters) ||
+        fly_value_kind(out->clusters) != FLY_KIND_ARRAY)
+        return missing("clusters", "clusters", "a list");
+    return FLY_OK;
+}
+
+/* A number, or NaN where it is absent or nil. 0 when something else stands there. */
+static int get_number(struct fly_value map, const char *key, double *out)
+{
+    struct fly_value value;
+
+    *out = NAN;
+    return is_nil(map, key) || (fly_value_get(map, key, &value) && fly_value_f64(value, out));
+}
+
+static int get_estimate(struct fly_value map, double *value, double *sigma)
+{
+    return fly_value_kind(map) == FLY_KIND_MAP && get_number(map, "value", value) &&
+           get_number(map, "sigma", sigma);
+}
+
+static int percents_are_right(struct fly_value percent)
+{
+    struct fly_value_iter it = {0};
+    struct fly_value key, estimate;
+    double value, sigma;
+
+    if (fly_value_kind(percent) == FLY_KIND_NIL)
+        return 1;
+    if (fly_value_kind(percent) != FLY_KIND_MAP)
+        return 0;
+    while (fly_value_next(percent, &it, &key, &estimate))
+        if (!get_estimate(estimate, &value, &sigma))
+            return 0;
+    return 1;
+}
+
+static int parents_are_right(struct fly_value parents)
+{
+    struct fly_value_iter it = {0};
+    struct fly_value value;
+    int64_t id;
+
+    if (fly_value_kind(parents) != FLY_KIND_ARRAY)
+        return 0;
+    while (fly_value_next(parents, &it, NULL, &value))
+        if (!fly_value_int(value, &id))
+            return 0;
+    return 1;
+}
+
+int fly_cluster_decode(struct fly_cluster_read *out, struct fly_value entry)
+{
+    static const unsigned char nil = 0xC0;
+    struct fly_value value;
+
+    memset(out, 0, sizeof *out);
+    out->d_spacing_nm[0] = out->d_spacing_nm[1] = out->crystallinity = NAN;
+    if (fly_value_kind(entry) != FLY_KIND_MAP)
+        return fly_fail(FLY_EWIRE, "clusters: an entry is no map");
+    if (!fly_value_get(entry, "id", &value) || !fly_value_int(value, &out->id))
+        return missing("cluster", "id", "an integer");
+    if (!get_text(entry, "name", &out->name, &out->name_len))
+        return missing("cluster", "name", "a string");
+    if (!fly_value_get(entry, "chips", &value) || !fly_value_int(value, &out->chips) || out->chips < 0)
+        return missing("cluster", "chips", "an integer >= 0");
+    if (!fly_value_get(entry, "parents", &out->parents) || !parents_are_right(out->parents))
+        return missing("cluster", "parents", "a list of integers");
+    if (!is_nil(entry, "event") && !get_text(entry, "event", &out->event, &out->event_len))
+        return missing("cluster", "event", "a string or nil");
+    if (!fly_value_get(entry, "atomic_percent", &out->percent))
+        out->percent = fly_value_root(&nil, 1);
+    if (!percents_are_right(out->percent))
+        return missing("cluster", "atomic_percent", "{element: {value, sigma}} or nil");
+    if (!is_nil(entry, "d_spacing_nm") &&
+        (!fly_value_get(entry, "d_spacing_nm", &value) ||
+         !get_estimate(value, &out->d_spacing_nm[0], &out->d_spacing_nm[1])))
+        return missing("cluster", "d_spacing_nm", "{value, sigma} or nil");
+    if (!get_number(entry, "crystallinity", &out->crystallinity))
+        return missing("cluster", "crystallinity", "a number or nil");
+    return FLY_OK;
+}
+
+int fly_cluster_percent(const struct fly_cluster_read *cluster, const char *element, double *value,
+                        double *sigma)
+{
+    struct fly_value estimate;
+
+    *value = *sigma = NAN;
+    return fly_value_kind(cluster->percent) == FLY_KIND_MAP &&
+           fly_value_get(cluster->percent, element, &estimate) && get_estimate(estimate, value, sigma) &&
+           isfinite(*value);
 }
