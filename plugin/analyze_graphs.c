@@ -1,7 +1,6 @@
 /* The affinity graphs of a case, by every rule of the golden definitions (11 to 13), and their communities. */
 #include "plugin/analyze_out.h"
 
-#include <cblas.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -301,8 +300,6 @@ int fly_analyze_graphs(const struct fly_analyze_out *out, struct fly_json *json)
     double mode_m2;
     int rc = FLY_OK;
 
-    /* One thread a call: its own would fight with ours, and bits may depend on their number. */
-    openblas_set_num_threads(1);
     g.all = malloc((size_t)out->chips * sizeof *g.all);
     if (!g.all || !m1)
         rc = fly_fail(FLY_ENOMEM, "no memory for the graphs");

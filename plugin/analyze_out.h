@@ -11,6 +11,9 @@ struct fly_analyze_out {
     const struct fly_analysis *a;
     struct fly_engine *engine;
     int32_t chips, classes;
+    /* By fly_analyze_communities: exact ones, NULL where there is no graph. (K) */
+    int32_t *community[FLY_MODALITIES];
+    struct fly_graph_view graph[FLY_MODALITIES];
 };
 
 /* DIR/name.npy. FLY_EIO, FLY_ENOMEM. */
@@ -21,8 +24,20 @@ FLY_MUST_USE int fly_analyze_npy(const struct fly_analyze_out *out, const char *
  * force, with their uncertainties. */
 FLY_MUST_USE int fly_analyze_quantities(const struct fly_analyze_out *out);
 
-/* The "post" object: what the regions of the few-shot ensemble, and of the truth where it is there, are made of. */
+/* The "post" object: what the regions of the ensemble, by few-shot and by community, and of the truth where it is
+ * there, are made of. */
 FLY_MUST_USE int fly_analyze_post(const struct fly_analyze_out *out, struct fly_json *json);
+
+/* The exact communities of each modality by the configured graph, as they would be on the wire:
+ * community_<modality>.npy and community_<modality>_confidence.npy; filled in `out`. _free afterwards. */
+FLY_MUST_USE int fly_analyze_communities(struct fly_analyze_out *out);
+void fly_analyze_communities_free(struct fly_analyze_out *out);
+/* The "communities" object: what they were found by. */
+void fly_analyze_tell_communities(const struct fly_analyze_out *out, struct fly_json *json);
+
+/* Labels of a modality by a method, NULL where there are none. */
+const int32_t *fly_analyze_labels(const struct fly_analyze_out *out, enum fly_method method,
+                                  enum fly_modality modality);
 
 /* With --case: similarities, histograms, thresholds and communities of the four graphs, by every rule; the
  * "graph" object. Needs image, spectra and compositions. */

@@ -268,6 +268,9 @@ int fly_analyze_post(const struct fly_analyze_out *out, struct fly_json *json)
         fly_json_object(json);
         fly_engine_map(out->engine, FLY_FEWSHOT, plan->image > 0 ? FLY_ENSEMBLE : FLY_EDS, &view);
         tell_labelling(out, json, own, "fewshot", view.labels, sum);
+        if (out->community[plan->image > 0 ? FLY_ENSEMBLE : FLY_EDS])
+            tell_labelling(out, json, own, "community", out->community[plan->image > 0 ? FLY_ENSEMBLE : FLY_EDS],
+                           sum);
         if (out->a->truth.bytes && out->a->truth.npy.items == out->chips) {
             for (int32_t k = 0; k < out->chips; k++)
                 truth[k] = (int32_t)fly_array_int(&out->a->truth, k);

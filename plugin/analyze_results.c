@@ -1,5 +1,6 @@
 /* What an analysis leaves: arrays under the names of golden/ (golden/README.md), result.json, pictures. */
 #include "plugin/analyze_out.h"
+#include "plugin/maps.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -278,20 +279,27 @@ static void tell_pair(struct fly_json *json, const char *key, const int32_t *a, 
 
 static void tell_agreement(const struct fly_analyze_out *out, struct fly_json *json, int32_t *scratch)
 {
-    struct fly_map_view v[FLY_MODALITIES];
+    static const struct {
+        const char *key;
+        enum fly_modality a, b;
+    } pairs[] = {{"haadf_eds", FLY_HAADF, FLY_EDS},
+                 {"haadf_ens", FLY_HAADF, FLY_ENSEMBLE},
+                 {"eds_ens", FLY_EDS, FLY_ENSEMBLE}};
 
-    for (int m = 0; m < FLY_MODALITIES; m++)
-        fly_engine_map(out->engine, FLY_FEWSHOT, (enum fly_modality)m, &v[m]);
     for (int use_ari = 0; use_ari < 2; use_ari++) {
         fly_json_key(json, use_ari ? "ari" : "ami");
         fly_json_object(json);
-        fly_json_key(json, "fewshot");
-        fly_json_object(json);
-        tell_pair(json, "haadf_eds", v[FLY_HAADF].labels, v[FLY_EDS].labels, out->chips, scratch, use_ari);
-        tell_pair(json, "haadf_ens", v[FLY_HAADF].labels, v[FLY_ENSEMBLE].labels, out->chips, scratch,
-                  use_ari);
-        tell_pair(json, "eds_ens", v[FLY_EDS].labels, v[FLY_ENSEMBLE].labels, out->chips, scratch, use_ari);
-        fly_json_end(json);
+        for (int method = 0; method < FLY_METHODS; method++) {
+            if (!fly_analyze_labels(out, (enum fly_method)method, FLY_ENSEMBLE))
+                continue;
+            fly_json_key(json, fly_method_name((enum fly_method)method));
+            fly_json_object(json);
+            for (size_t p = 0; p < sizeof pairs / sizeof *pairs; p++)
+                tell_pair(json, pairs[p].key, fly_analyze_labels(out, (enum fly_method)method, pairs[p].a),
+                          fly_analyze_labels(out, (enum fly_method)method, pairs[p].b), out->chips, scratch,
+                          use_ari);
+            fly_json_end(json);
+        }
         fly_json_end(json);
     }
 }
@@ -316,24 +324,29 @@ static void tell_truth(const struct fly_analyze_out *out, struct fly_json *json,
             sorted[present++] = sorted[k];
     fly_json_key(json, "vs_truth");
     fly_json_object(json);
-    fly_json_key(json, "fewshot");
-    fly_json_object(json);
-    for (int m = 0; m < FLY_MODALITIES; m++) {
-        struct fly_map_view view;
-        int32_t right = 0;
-
-        fly_engine_map(out->engine, FLY_FEWSHOT, (enum fly_modality)m, &view);
-        for (int32_t k = 0; k < out->chips; k++)
-            right += view.labels[k] >= 0 && view.labels[k] < present && sorted[view.labels[k]] == truth[k];
-        fly_json_key(json, fly_modality_name((enum fly_modality)m));
+    for (int method = 0; method < FLY_METHODS; method++) {
+        fly_json_key(json, fly_method_name((enum fly_method)method));
         fly_json_object(json);
-        tell_pair(json, "ami", truth, view.labels, out->chips, scratch, 0);
-        tell_pair(json, "ari", truth, view.labels, out->chips, scratch, 1);
-        fly_json_key(json, "acc");
-        fly_json_f64(json, (double)right / (double)out->chips);
+        for (int m = 0; m < FLY_MODALITIES; m++) {
+            const int32_t *labels = fly_analyze_labels(out, (enum fly_method)method, (enum fly_modality)m);
+            int32_t right = 0;
+
+            if (!labels)
+                continue;
+            for (int32_t k = 0; k < out->chips; k++)
+                right += labels[k] >= 0 && labels[k] < present && sorted[labels[k]] == truth[k];
+            fly_json_key(json, fly_modality_name((enum fly_modality)m));
+            fly_json_object(json);
+            tell_pair(json, "ami", truth, labels, out->chips, scratch, 0);
+            tell_pair(json, "ari", truth, labels, out->chips, scratch, 1);
+            if (method == FLY_FEWSHOT) { /* communities have no names to be right about */
+                fly_json_key(json, "acc");
+                fly_json_f64(json, (double)right / (double)out->chips);
+            }
+            fly_json_end(json);
+        }
         fly_json_end(json);
     }
-    fly_json_end(json);
     fly_json_end(json);
 }
 
@@ -462,6 +475,8 @@ static int write_json(const struct fly_analyze_out *out, struct fly_embedder *em
         rc = tell_layers(out, &json, embedder);
     if (rc == FLY_OK) {
         tell_classes(out, &json);
+        if (out->community[FLY_HAADF] || out->community[FLY_EDS])
+            fly_analyze_tell_communities(out, &json);
         tell_agreement(out, &json, scratch);
         if (out->a->truth.bytes && out->a->truth.npy.items == out->chips)
             tell_truth(out, &json, scratch);
@@ -511,17 +526,22 @@ int fly_results_write(struct fly_session *session, const struct fly_analysis *an
             rc = write_eds_fewshot(&out, plan->image > 0);
     }
     if (rc == FLY_OK)
+        rc = fly_analyze_communities(&out);
+    if (rc == FLY_OK)
         rc = write_json(&out, embedder);
+    fly_analyze_communities_free(&out);
     return rc;
 }
 
-int fly_results_picture(struct fly_session *session, enum fly_modality modality, const char *path)
+int fly_results_picture(struct fly_session *session, int map, const char *path)
 {
     struct fly_engine *engine = fly_session_engine(session);
     const struct fly_session_info *info = fly_session_facts(session);
     const struct fly_grid *grid = fly_engine_grid(engine);
     const struct fly_support *support = fly_engine_support(engine);
-    struct fly_picture_class classes[FLY_CLASSES_MAX];
+    struct fly_picture_class classes[FLY_MAP_CLASSES_MAX];
+    char names[FLY_MAP_CLASSES_MAX][24];
+    int32_t ids[FLY_MAP_CLASSES_MAX], chips[FLY_MAP_CLASSES_MAX];
     struct fly_map_view view;
     struct fly_text png;
     char title[160], note[200];
@@ -529,17 +549,25 @@ int fly_results_picture(struct fly_session *session, enum fly_modality modality,
     int32_t n = 0;
     int rc = FLY_OK;
 
-    for (int32_t c = 0; c < support->n_classes; c++)
+    fly_engine_map(engine, fly_map_method(map), fly_map_modality(map), &view);
+    for (int32_t c = 0; fly_map_method(map) == FLY_FEWSHOT && c < support->n_classes; c++)
         if (support->classes[c].alive)
             classes[n++] = (struct fly_picture_class){c, support->classes[c].name};
+    if (fly_map_method(map) == FLY_COMMUNITY)
+        n = fly_label_ids(view.labels, fly_grid_chips(grid), ids, chips, FLY_MAP_CLASSES_MAX);
+    for (int32_t c = 0; fly_map_method(map) == FLY_COMMUNITY && c < n; c++) {
+        snprintf(names[c], sizeof names[c], "community %d", (int)ids[c]);
+        classes[c] = (struct fly_picture_class){ids[c], names[c]};
+    }
     if (info->plan.image > 0) {
         image = malloc((size_t)grid->height_px * (size_t)grid->width_px * sizeof *image);
         if (!image)
             return fly_fail(FLY_ENOMEM, "%s: no memory for the image", path);
         fly_engine_peek(engine, (struct fly_rect){0, 0, grid->height_px, grid->width_px}, image);
     }
-    fly_engine_map(engine, FLY_FEWSHOT, modality, &view);
-    snprintf(title, sizeof title, "%s: few-shot, %s", info->id, fly_modality_name(modality));
+    snprintf(title, sizeof title, "%s: %s, %s", info->id,
+             fly_map_method(map) == FLY_FEWSHOT ? "few-shot" : "communities",
+             fly_modality_name(fly_map_modality(map)));
     snprintf(note, sizeof note, "%s, profile %s, %d x %d chips of %d px", fly_session_embedder_name(session),
              fly_options_word(fly_session_options(session), "profile"), grid->rows, grid->cols, grid->side_px);
     fly_text_init(&png);

@@ -8,6 +8,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "plugin/clusters.h"
 #include "plugin/options.h"
 #include "plugin/ring.h"
 
@@ -32,7 +33,16 @@ const char *fly_counter_name(enum fly_counter counter)
         [FLY_COUNT_UNRECORDED] = "unrecorded",
         [FLY_COUNT_EMBEDDED_FIRST] = "embedded_first",
         [FLY_COUNT_EMBEDDED_AGAIN] = "embedded_again",
+        [FLY_COUNT_QUANTIFIED] = "quantified",
         [FLY_COUNT_SCORED] = "scored",
+        [FLY_COUNT_GRAPH_UPDATES] = "graph_updates",
+        [FLY_COUNT_PAIRS] = "pairs_compared",
+        [FLY_COUNT_CODES] = "codes_changed",
+        [FLY_COUNT_EDGES] = "edges_flipped",
+        [FLY_COUNT_VISITED] = "nodes_visited",
+        [FLY_COUNT_MOVED] = "nodes_moved",
+        [FLY_COUNT_ROWS_READ] = "graph_rows_read",
+        [FLY_COUNT_NOT_COMPARED] = "not_compared",
         [FLY_COUNT_EPOCHS] = "epochs",
         [FLY_COUNT_MAPS_PUBLISHED] = "maps_published",
         [FLY_COUNT_MAPS_SKIPPED] = "maps_skipped",
@@ -94,6 +104,7 @@ void fly_map_set_copy(struct fly_map_set *to, const struct fly_map_set *from)
     to->n_classes = from->n_classes;
     to->final = from->final;
     memcpy(to->classes, from->classes, sizeof to->classes);
+    memcpy(to->graph, from->graph, sizeof to->graph);
     memcpy(to->as_of, from->as_of, sizeof to->as_of);
     for (int m = 0; m < FLY_MAPS; m++) {
         memcpy(to->labels[m], from->labels[m], k * sizeof(int32_t));
@@ -128,6 +139,8 @@ void fly_bus_fini(struct fly_bus *bus)
 {
     fly_map_set_fini(&bus->mail);
     free(bus->in_force);
+    for (int m = 0; m < FLY_MAPS; m++)
+        free(bus->clusters[m]);
     if (bus->publish_wake_fd >= 0)
         close(bus->publish_wake_fd);
     pthread_cond_destroy(&bus->moved);
@@ -232,6 +245,37 @@ int fly_bus_take_maps(struct fly_bus *bus, struct fly_map_set *set, uint64_t ser
         for (int m = 0; m < FLY_MAPS; m++)
             memcpy(set->stamp[m], bus->mail.stamp[m], (size_t)set->n_chips * sizeof(int64_t));
         bus->mail_full = 0;
+    }
+    pthread_mutex_unlock(&bus->lock);
+    return there;
+}
+
+void fly_bus_post_clusters(struct fly_bus *bus, const struct fly_clusters *clusters)
+{
+    struct fly_clusters **slot = &bus->clusters[clusters->map];
+
+    pthread_mutex_lock(&bus->lock);
+    if (!*slot)
+        *slot = malloc(sizeof **slot);
+    if (*slot)
+        **slot = *clusters;
+    pthread_mutex_unlock(&bus->lock);
+    fly_bus_wake_publisher(bus);
+}
+
+int fly_bus_take_clusters(struct fly_bus *bus, uint64_t serial, struct fly_clusters *into)
+{
+    int there = 0;
+
+    pthread_mutex_lock(&bus->lock);
+    for (int m = 0; m < FLY_MAPS && !there; m++) {
+        struct fly_clusters *waits = bus->clusters[m];
+
+        there = waits && waits->serial == serial;
+        if (there)
+            *into = *waits;
+        if (waits && waits->serial <= serial)
+            waits->serial = 0;
     }
     pthread_mutex_unlock(&bus->lock);
     return there;

@@ -37,7 +37,16 @@ enum fly_counter {
     FLY_COUNT_UNRECORDED,      /* messages that went by the recording */
     FLY_COUNT_EMBEDDED_FIRST,
     FLY_COUNT_EMBEDDED_AGAIN,
+    FLY_COUNT_QUANTIFIED,
     FLY_COUNT_SCORED,
+    FLY_COUNT_GRAPH_UPDATES,   /* blocks of chips taken into the affinity graphs */
+    FLY_COUNT_PAIRS,           /* similarities made */
+    FLY_COUNT_CODES,           /* of pairs, changed */
+    FLY_COUNT_EDGES,           /* that came or went */
+    FLY_COUNT_VISITED,         /* chips visited by the search for communities */
+    FLY_COUNT_MOVED,           /* chips that it moved */
+    FLY_COUNT_ROWS_READ,       /* rows of a graph that it read */
+    FLY_COUNT_NOT_COMPARED,    /* spectra too large to be compared */
     FLY_COUNT_EPOCHS,
     FLY_COUNT_MAPS_PUBLISHED,
     FLY_COUNT_MAPS_SKIPPED,    /* map sets that a newer one overtook before they were published */
@@ -72,6 +81,7 @@ struct fly_map_set {
     int64_t *stamp[FLY_MAPS]; /* newest arrival behind a label not published yet; 0: none */
     struct fly_class classes[FLY_CLASSES_MAX];
     int32_t n_classes;
+    struct fly_graph_view graph[FLY_MODALITIES];
     uint64_t as_of[FLY_STREAMS_MAX];
     int final;
 };
@@ -83,6 +93,7 @@ void fly_map_set_copy(struct fly_map_set *to, const struct fly_map_set *from);
 
 struct fly_session_info; /* plugin/session.h */
 struct fly_options;      /* plugin/options.h */
+struct fly_clusters;     /* plugin/clusters.h */
 
 struct fly_status {
     enum fly_state state;
@@ -126,6 +137,7 @@ struct fly_bus {
     uint64_t durable_serial, durable_ticket; /* tickets of that session's recording on disk */
     struct fly_map_set mail;
     int mail_full;
+    struct fly_clusters *clusters[FLY_MAPS]; /* the newest of each map; serial 0: none waits */
     struct fly_session_info *opened; /* the newest session, not yet taken by the publisher; owned by producer */
     struct fly_session_end end;      /* serial 0: none waits */
     struct fly_options *in_force;    /* of the session with this serial, NULL before the first */
@@ -157,6 +169,11 @@ void fly_bus_post_maps(struct fly_bus *bus, const struct fly_map_set *set);
 /* 1: the newest set was there and is copied into set (which is made to fit). Sets of a session later than
  * serial are left where they are, those of an earlier one dropped. */
 int fly_bus_take_maps(struct fly_bus *bus, struct fly_map_set *set, uint64_t serial);
+
+/* Post what the groups of a map are made of; take: 1 when some of this session waited, of any map, and *into is
+ * filled. Those of an earlier session are dropped, of a later one left. */
+void fly_bus_post_clusters(struct fly_bus *bus, const struct fly_clusters *clusters);
+int fly_bus_take_clusters(struct fly_bus *bus, uint64_t serial, struct fly_clusters *into);
 
 /* Options as they are now in force in a session: requests change some while it runs. take: 1 when there are newer
  * ones than *version, which is moved on. */

@@ -12,6 +12,8 @@
 #include "plugin/analyze.h"
 #include "plugin/follow.h"
 #include "plugin/json.h"
+#include "plugin/k_factor_file.h"
+#include "plugin/maps.h"
 #include "plugin/pool.h"
 #include "stream/disk.h"
 
@@ -356,8 +358,9 @@ static int follow_open(void *ctx, const char *id, const struct fly_start *start,
     return rc;
 }
 
-/* One array of an interim map, (R, C): OUT/epoch_<number>_<modality><suffix>.npy. */
-static int write_interim(const struct run *run, const struct fly_grid *grid, uint64_t epoch, int m,
+/* One array of an interim map, (R, C): OUT/epoch_<number>_<modality><suffix>.npy, of communities
+ * OUT/epoch_<number>_community_<modality><suffix>.npy. */
+static int write_interim(const struct run *run, const struct fly_grid *grid, uint64_t epoch, int map,
                          const char *suffix, enum fly_npy_type type, const void *data)
 {
     unsigned char head[FLY_NPY_HEADER_CAP], *bytes;
@@ -371,8 +374,9 @@ static int write_interim(const struct run *run, const struct fly_grid *grid, uin
         return fly_fail(FLY_ENOMEM, "epoch %" PRIu64 ": no memory", epoch);
     memcpy(bytes, head, len);
     memcpy(bytes + len, data, body);
-    snprintf(path, sizeof path, "%s/epoch_%06" PRIu64 "_%s%s.npy", run->out, epoch,
-             fly_modality_name((enum fly_modality)m), suffix);
+    snprintf(path, sizeof path, "%s/epoch_%06" PRIu64 "_%s%s%s.npy", run->out, epoch,
+             fly_map_method(map) == FLY_COMMUNITY ? "community_" : "", fly_modality_name(fly_map_modality(map)),
+             suffix);
     rc = fly_file_write(path, bytes, len + body);
     free(bytes);
     return rc;
@@ -385,10 +389,12 @@ static int follow_epoch(void *ctx, struct fly_session *session, uint64_t epoch)
     const struct fly_grid *grid = fly_engine_grid(engine);
     int rc = FLY_OK;
 
-    for (int m = 0; rc == FLY_OK && m < FLY_MODALITIES; m++) {
+    for (int m = 0; rc == FLY_OK && m < FLY_MAPS; m++) {
         struct fly_map_view view;
 
-        fly_engine_map(engine, FLY_FEWSHOT, (enum fly_modality)m, &view);
+        fly_engine_map(engine, fly_map_method(m), fly_map_modality(m), &view);
+        if (!view.labels)
+            continue;
         rc = write_interim(run, grid, epoch, m, "", FLY_NPY_I32, view.labels);
         if (rc == FLY_OK)
             rc = write_interim(run, grid, epoch, m, "_confidence", FLY_NPY_F32, view.confidence);
@@ -462,14 +468,14 @@ static int write_all(struct run *run)
     double t = now_s();
     int rc = fly_results_write(run->session, &run->analysis, run->embedder, run->out);
 
-    for (int m = 0; rc == FLY_OK && run->pictures && m < FLY_MODALITIES; m++) {
-        const struct fly_plan *plan = &fly_session_facts(run->session)->plan;
+    for (int m = 0; rc == FLY_OK && run->pictures && m < FLY_MAPS; m++) {
         char path[2048];
 
-        if ((m != FLY_EDS && plan->image < 0) || (m != FLY_HAADF && !plan->n_segments))
+        if (!fly_maps_has_map(fly_session_facts(run->session), m))
             continue;
-        snprintf(path, sizeof path, "%s/map_fewshot_%s.png", run->out, fly_modality_name((enum fly_modality)m));
-        rc = fly_results_picture(run->session, (enum fly_modality)m, path);
+        snprintf(path, sizeof path, "%s/map_%s_%s.png", run->out, fly_method_name(fly_map_method(m)),
+                 fly_modality_name(fly_map_modality(m)));
+        rc = fly_results_picture(run->session, m, path);
     }
     run->write_s = now_s() - t;
     return rc;
@@ -493,6 +499,8 @@ static int load_options(struct run *run, int argc, char **argv)
         rc = fly_options_set(&run->options, "embed.weights", "", "--case");
     if (rc == FLY_OK)
         rc = fly_options_check(&run->options);
+    if (rc == FLY_OK)
+        rc = fly_k_factor_file_resolve(&run->options);
     return rc;
 }
 

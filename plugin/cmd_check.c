@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "plugin/k_factor_file.h"
 #include "plugin/options.h"
 #include "plugin/support_file.h"
 #include "stream/disk.h"
@@ -18,7 +19,8 @@ static void print_help(void)
            "\n"
            "Reads each file as Flyback would and says what is wrong where.\n"
            "\n"
-           "  FILE.yaml, FILE.yml   a configuration: keys, types, ranges, and what keys ask of each other\n"
+           "  FILE.yaml, FILE.yml   a configuration: keys, types, ranges, what keys ask of each other, and the\n"
+           "                        file of eds.k_factor_file\n"
            "  FILE.json             a support set {class: [[row, col], ...]}\n"
            "  FILE.fly              a recording: every record and checksum\n"
            "  --grid ROWSxCOLS      for support sets: the chip grid they must lie in\n"
@@ -45,6 +47,8 @@ static int check_configuration(const char *path)
         rc = fly_options_check(options);
     for (int32_t i = 0; rc == FLY_OK && i < count; i++)
         set += strcmp(fly_options_origin(options, table[i].key), "default") != 0;
+    if (rc == FLY_OK)
+        rc = fly_k_factor_file_resolve(options);
     if (rc == FLY_OK)
         printf("%s: a configuration of %d of %d keys\n", path, (int)set, (int)count);
     free(options);

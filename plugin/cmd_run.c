@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "plugin/input.h"
+#include "plugin/k_factor_file.h"
 #include "plugin/log.h"
 #include "plugin/pool.h"
 #include "plugin/stage_engine.h"
@@ -274,6 +275,8 @@ static int parse(struct plugin *p, int argc, char **argv)
         rc = fly_fail(FLY_ERANGE, "%s: settings are given with --set or --config (see --help)", argv[optind]);
     if (rc == FLY_OK)
         rc = fly_options_check(&p->options);
+    if (rc == FLY_OK)
+        rc = fly_k_factor_file_resolve(&p->options);
     if (rc == FLY_OK && print) {
         struct fly_text text;
 

@@ -62,6 +62,7 @@ static int add_mark(struct fly_journal *journal, struct fly_value root, uint64_t
     struct fly_value_iter it = {0};
     struct fly_journal_item *item;
     uint64_t pair[2] = {0, 0};
+    int epoch;
 
     if (!fly_value_get(root, "steps", &steps) || fly_value_kind(steps) != FLY_KIND_ARRAY) {
         item = add_item(journal);
@@ -85,10 +86,13 @@ static int add_mark(struct fly_journal *journal, struct fly_value root, uint64_t
         item->after = pair[0];
         item->number = pair[1];
     }
+    epoch = fly_value_get(root, "epoch", &value);
+    if (!epoch && !fly_value_get(root, "finish", &value))
+        return FLY_OK; /* steps before a request */
     item = add_item(journal);
     if (!item)
         return fly_fail(FLY_ENOMEM, "journal: no memory for a mark");
-    item->kind = FLY_JOURNAL_EPOCH;
+    item->kind = epoch ? FLY_JOURNAL_EPOCH : FLY_JOURNAL_FINISH;
     item->at = at;
     item->after = number_of(root, "after");
     item->number = number_of(root, "epoch");
@@ -170,6 +174,9 @@ static int run_item(struct follow *f, const struct fly_journal_item *item)
         fly_session_epoch(f->session);
         f->epoch_last = f->epoch_base + item->number;
         return f->calls->epoch(f->calls->ctx, f->session, f->epoch_last);
+    case FLY_JOURNAL_FINISH:
+        fly_session_finish(f->session);
+        return FLY_OK;
     case FLY_JOURNAL_LOST:
         return fly_fail(FLY_EWIRE, "epoch %" PRIu64 " took more turns than its mark holds: interim maps "
                                    "cannot be followed past it", item->number);
@@ -338,6 +345,9 @@ int fly_follow_options(const char *path, struct fly_options *options)
     /* What that file held stands in the journal, as requests; the file itself may be another by now. */
     if (rc == FLY_OK)
         rc = fly_options_set(options, "fewshot.support", "", FLY_FOLLOW_ORIGIN);
+    /* Of this one it stands in eds.k_factors. */
+    if (rc == FLY_OK)
+        rc = fly_options_set(options, "eds.k_factor_file", "", FLY_FOLLOW_ORIGIN);
     fly_recording_close(&recording);
     return rc;
 }

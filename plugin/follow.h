@@ -36,7 +36,7 @@ FLY_MUST_USE int fly_follow_options(const char *path, struct fly_options *option
 
 /* One thing the engine stage wrote into the journal. */
 struct fly_journal_item {
-    enum { FLY_JOURNAL_CONTROL, FLY_JOURNAL_STEPS, FLY_JOURNAL_EPOCH, FLY_JOURNAL_LOST } kind;
+    enum { FLY_JOURNAL_CONTROL, FLY_JOURNAL_STEPS, FLY_JOURNAL_EPOCH, FLY_JOURNAL_FINISH, FLY_JOURNAL_LOST } kind;
     uint64_t at;         /* its own ticket */
     uint64_t after;      /* ticket of the input it came after */
     uint64_t number;     /* steps, or the epoch */

@@ -40,7 +40,7 @@ double fly_look_complete(struct fly_session *session)
 
 enum fly_refusal fly_map_args(struct fly_value args, const struct fly_session_info *info, int *map)
 {
-    static const char *const methods[] = {"fewshot"};
+    static const char *const methods[] = {"fewshot", "community"};
     static const char *const modalities[] = {"haadf", "eds", "ensemble"};
     int32_t method, m;
     enum fly_refusal why = fly_arg_word(args, "method", methods, FLY_METHODS, &method);
@@ -52,6 +52,11 @@ enum fly_refusal fly_map_args(struct fly_value args, const struct fly_session_in
     *map = fly_map_index((enum fly_method)method, (enum fly_modality)m);
     if (!fly_maps_has(info, (enum fly_modality)m)) {
         fly_fail(FLY_ERANGE, "args.modality: this session has no %s map", modalities[m]);
+        return FLY_REFUSE_BAD_VALUE;
+    }
+    if (!fly_maps_has_map(info, *map)) {
+        fly_fail(FLY_ERANGE, "args.method: this session has no communities: it has more chips than "
+                             "graph.chips_max, %d", (int)info->options.graph.chips_max);
         return FLY_REFUSE_BAD_VALUE;
     }
     return FLY_REFUSE_NONE;
@@ -81,8 +86,8 @@ int fly_look_give_map(struct fly_job *job, const struct fly_pub_id *id, struct f
     return FLY_OK;
 }
 
-/* The epoch was cut with nothing left to embed: what the views show is the batch result. Few-shot ids
- * are the classes' own; partitions of other methods would be numbered anew here. */
+/* The epoch was cut with nothing left to embed: what the views show of few-shot is the batch result, and its ids
+ * are the classes' own. Communities are the cold partition, numbered anew. */
 static int exact_map(struct fly_session *session, struct fly_job *job, int map,
                      const uint64_t as_of[FLY_STREAMS_MAX], int final)
 {
@@ -100,8 +105,16 @@ static int exact_map(struct fly_session *session, struct fly_job *job, int map,
     rc = fly_map_out_init(&out, chips);
     if (rc == FLY_OK) {
         fly_engine_map(engine, fly_map_method(map), fly_map_modality(map), &view);
-        memcpy(set.labels[map], view.labels, (size_t)chips * sizeof *view.labels);
-        memcpy(set.confidence[map], view.confidence, (size_t)chips * sizeof *view.confidence);
+        if (fly_map_method(map) == FLY_COMMUNITY) {
+            struct fly_graph_view graph;
+
+            rc = fly_engine_exact(engine, fly_map_modality(map), set.labels[map], set.confidence[map], &graph);
+        } else {
+            memcpy(set.labels[map], view.labels, (size_t)chips * sizeof *view.labels);
+            memcpy(set.confidence[map], view.confidence, (size_t)chips * sizeof *view.confidence);
+        }
+    }
+    if (rc == FLY_OK) {
         memcpy(set.age[map], view.age, (size_t)chips * sizeof *view.age);
         memcpy(set.classes, support->classes, sizeof set.classes);
         set.n_classes = support->n_classes;

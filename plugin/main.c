@@ -1,4 +1,5 @@
 /* flyback: one program, its subcommands in one table. The one file that sees both sides of the wire. */
+#include <cblas.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,9 +48,9 @@ static void help(FILE *out)
 
 int main(int argc, char **argv)
 {
-    /* Products run one at a time on each of our workers; a library's own threads would fight them. Set
-     * before any library looks. */
-    setenv("OPENBLAS_NUM_THREADS", "1", 0);
+    /* Products run one at a time on each of our workers: a library's own threads would fight them, and bits may
+     * hang on their number. */
+    openblas_set_num_threads(1);
     if (argc < 2) {
         help(stderr);
         return 2;

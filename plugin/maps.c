@@ -1,5 +1,6 @@
 #include "plugin/maps.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,6 +41,48 @@ void fly_streams_of(struct fly_pub_streams *out, const struct fly_session_info *
     }
 }
 
+int32_t fly_label_ids(const int32_t *labels, int32_t n, int32_t *ids, int32_t *chips, int32_t cap)
+{
+    int32_t count = 0, at = 0;
+
+    for (int32_t k = 0; k < n; k++) {
+        if (labels[k] < 0)
+            continue;
+        if (at < count && ids[at] == labels[k]) { /* chips beside each other are mostly alike */
+            chips[at]++;
+            continue;
+        }
+        for (at = 0; at < count && ids[at] < labels[k]; at++)
+            ;
+        if (at < count && ids[at] == labels[k]) {
+            chips[at]++;
+        } else if (at < cap) {
+            int32_t last = count < cap ? count++ : count - 1; /* the highest goes, where there is no room */
+
+            memmove(ids + at + 1, ids + at, (size_t)(last - at) * sizeof *ids);
+            memmove(chips + at + 1, chips + at, (size_t)(last - at) * sizeof *chips);
+            ids[at] = labels[k];
+            chips[at] = 1;
+        }
+    }
+    return count;
+}
+
+/* Communities have no names of their own: the number serves. */
+static void fill_communities(struct fly_map_out *out, const struct fly_map_set *set, int map)
+{
+    int32_t ids[FLY_MAP_CLASSES_MAX], chips[FLY_MAP_CLASSES_MAX];
+    int32_t n = fly_label_ids(set->labels[map], set->n_chips, ids, chips, FLY_MAP_CLASSES_MAX);
+
+    for (int32_t c = 0; c < n; c++) {
+        snprintf(out->name[c], sizeof out->name[c], "community %d", (int)ids[c]);
+        out->classes[c] = (struct fly_pub_class){
+            ids[c], out->name[c], fly_colour_text(out->colour[c], fly_palette_colour(ids[c]))};
+    }
+    out->map.classes = out->classes;
+    out->map.n_classes = n;
+}
+
 static void fill_classes(struct fly_map_out *out, const struct fly_map_set *set)
 {
     int32_t n = 0;
@@ -71,7 +114,10 @@ void fly_map_out_fill(struct fly_map_out *out, const struct fly_session_info *in
                                     .bbox = {box[0], box[1], box[2], box[3]},
                                     .final = set->final};
     fly_streams_of(&out->map.as_of, info, set->as_of);
-    fill_classes(out, set);
+    if (fly_map_method(map) == FLY_COMMUNITY)
+        fill_communities(out, set, map);
+    else
+        fill_classes(out, set);
     for (int32_t r = box[0]; r < box[0] + box[2]; r++) {
         size_t from = (size_t)r * (size_t)cols + (size_t)box[1], n = (size_t)box[3];
 
@@ -131,4 +177,10 @@ int fly_maps_has(const struct fly_session_info *info, enum fly_modality modality
     default:
         return info->plan.image > 0 && info->plan.n_segments > 0;
     }
+}
+
+int fly_maps_has_map(const struct fly_session_info *info, int map)
+{
+    return fly_maps_has(info, fly_map_modality(map)) &&
+           (fly_map_method(map) != FLY_COMMUNITY || info->plan.communities);
 }

@@ -8,10 +8,13 @@
 
 /* What fly_pub_map wants, of one map of a set. Arrays are gathered into scratch when the box is not
  * the whole grid. */
+enum { FLY_MAP_CLASSES_MAX = 512 }; /* what a header has room for; of more communities the later ids go unnamed */
+
 struct fly_map_out {
     struct fly_pub_map map;
-    struct fly_pub_class classes[FLY_CLASSES_MAX];
-    char colour[FLY_CLASSES_MAX][8];
+    struct fly_pub_class classes[FLY_MAP_CLASSES_MAX];
+    char colour[FLY_MAP_CLASSES_MAX][8];
+    char name[FLY_MAP_CLASSES_MAX][24]; /* of communities */
     int32_t *labels;   /* scratch (K) */
     float *confidence; /* scratch (K) */
     uint32_t *age;     /* scratch (K) */
@@ -29,8 +32,13 @@ int fly_maps_differ(const struct fly_map_set *a, const struct fly_map_set *b, in
                     int32_t box[4]);
 int fly_classes_differ(const struct fly_map_set *a, const struct fly_map_set *b);
 
-/* 1: sessions of these facts have maps of that modality. */
+/* 1: sessions of these facts have maps of that modality; and have that map (fly_map_index). */
 int fly_maps_has(const struct fly_session_info *info, enum fly_modality modality);
+int fly_maps_has_map(const struct fly_session_info *info, int map);
+
+/* The ids >= 0 among labels (n), ascending, the cap lowest of them, and how many chips have each. Returns how
+ * many. */
+int32_t fly_label_ids(const int32_t *labels, int32_t n, int32_t *ids, int32_t *chips, int32_t cap);
 
 void fly_streams_of(struct fly_pub_streams *out, const struct fly_session_info *info, const uint64_t *seq);
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "plugin/graph_choice.h"
 #include "plugin/number.h"
 #include "plugin/quantify_choice.h"
 
@@ -290,6 +291,8 @@ int fly_options_check(const struct fly_options *options)
         return fly_fail(FLY_ERANGE, "%s: embed.weights: \"%s\" would not be read, embed.model is spectral (%s)",
                         fly_options_origin(options, "embed.weights"), weights,
                         fly_options_origin(options, "embed.model"));
+    if (fly_graph_options_check(options) < 0)
+        return FLY_ERANGE;
     return fly_quantify_options_check(options);
 }
 

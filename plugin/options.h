@@ -64,6 +64,7 @@ struct fly_option {
 enum fly_option_profile { FLY_OPTION_ROBUST = 0, FLY_OPTION_PAPER };
 enum fly_option_model { FLY_OPTION_SPECTRAL = 0, FLY_OPTION_SQUEEZENET, FLY_OPTION_VGG16 };
 enum fly_option_eds_method { FLY_OPTION_EDS_AUTO = 0, FLY_OPTION_EDS_FIT, FLY_OPTION_EDS_WINDOW, FLY_OPTION_EDS_ML };
+enum fly_option_graph_mode { FLY_OPTION_P100 = 0, FLY_OPTION_M2 };
 enum fly_option_preproc { FLY_OPTION_PREPROC_AUTO = 0, FLY_OPTION_PREPROC_CAFFE, FLY_OPTION_PREPROC_TV };
 
 /* Unit, range, default and reason of each field stand in the table (options_table.c). */
@@ -85,9 +86,9 @@ struct fly_options {
         int32_t tap, precision, preproc;
     } embed;
     struct {
-        int32_t feature_fewshot; /* enum fly_eds_feature of engine/engine.h */
+        int32_t feature_fewshot, feature_community; /* enum fly_eds_feature of engine/engine.h */
         int32_t method, line_table, min_counts, k_basis;
-        char elements[FLY_OPTION_TEXT_CAP], k_factors[FLY_OPTION_TEXT_CAP];
+        char elements[FLY_OPTION_TEXT_CAP], k_factors[FLY_OPTION_TEXT_CAP], k_factor_file[FLY_OPTION_TEXT_CAP];
         int32_t n_channels;
         double ev_offset, ev_per_channel;
     } eds;
@@ -96,6 +97,13 @@ struct fly_options {
         double temperature;
         char support[FLY_OPTION_TEXT_CAP];
     } fewshot;
+    struct {
+        char threshold[FLY_OPTION_TEXT_CAP];
+        int32_t mode, edge; /* enum fly_option_graph_mode; weight, binary */
+        double resolution;
+        double weights[2];  /* haadf, eds */
+        int32_t min_counts, chips_max;
+    } graph;
     struct {
         int enabled;
         char dir[FLY_OPTION_TEXT_CAP];

@@ -12,10 +12,12 @@ static const char *const models[] = {"spectral", "squeezenet1_1", "vgg16", NULL}
 static const char *const taps[] = {"pool5_gap", "conv5_3_gap", "conv5_3_gmp", NULL};
 static const char *const precisions[] = {"fp32", NULL};
 static const char *const preprocs[] = {"auto", "caffe", "tv", NULL};
-static const char *const fewshot_features[] = {"composition", "spectrum", NULL};
+static const char *const eds_features[] = {"composition", "spectrum", NULL};
 static const char *const eds_methods[] = {"auto", "fit", "window", "ml", NULL};
 static const char *const line_tables[] = {"golden", "product", NULL};
 static const char *const k_bases[] = {"weight", "atomic", NULL};
+static const char *const graph_modes[] = {"p100", "m2", NULL};
+static const char *const graph_edges[] = {"weight", "binary", NULL};
 static const char *const log_levels[] = {"error", "warning", "info", "debug", NULL};
 static const char *const log_formats[] = {"text", "json", NULL};
 
@@ -76,9 +78,12 @@ static const struct fly_option table[] = {
              "else caffe."},
 
     {"eds.feature.fewshot", FLY_OPTION_ENUM, AT(eds.feature_fewshot), .unit = "",
-     .initial = "composition", .words = fewshot_features, .flags = FLY_OPTION_LIVE,
+     .initial = "composition", .words = eds_features, .flags = FLY_OPTION_LIVE,
      .help = "What of a chip's X-rays few-shot compares: its atomic percents, or the raw counts of its "
              "spectrum."},
+    {"eds.feature.community", FLY_OPTION_ENUM, AT(eds.feature_community), .unit = "",
+     .initial = "spectrum", .words = eds_features,
+     .help = "What of a chip's X-rays is compared in the affinity graph, by cosine."},
     {"eds.method", FLY_OPTION_ENUM, AT(eds.method), .unit = "", .initial = "auto", .words = eds_methods,
      .help = "How line intensities are found: linear fit, windows less background, or Poisson maximum "
              "likelihood (ml). auto: fit in the paper profile, ml in robust."},
@@ -90,6 +95,9 @@ static const struct fly_option table[] = {
              "Empty: those of the line table, from one 200 and 300 kV instrument."},
     {"eds.k_basis", FLY_OPTION_ENUM, AT(eds.k_basis), .unit = "", .initial = "weight", .words = k_bases,
      .help = "What eds.k_factors turn intensities into: weight or atomic ratios."},
+    {"eds.k_factor_file", FLY_OPTION_STRING, AT(eds.k_factor_file), .unit = "", .initial = "",
+     .help = "JSON in place of eds.k_factors: {\"k_basis\": \"weight\", \"k_factors\": {\"Fe_Ka\": 1.35}}; its k_basis "
+             "may be absent, and counts before eds.k_basis. Read at start, and recorded as eds.k_factors."},
     {"eds.min_counts", FLY_OPTION_INT, AT(eds.min_counts), .min = 0, .max = 1073741824, .unit = "photons",
      .initial = "100",
      .help = "Photons that a composition needs; below, a chip takes its neighbours' with it, or has none. "
@@ -114,6 +122,33 @@ static const struct fly_option table[] = {
      .help = "Of the softmax over distances: lower is more decided. The paper's is 1."},
     {"fewshot.support", FLY_OPTION_STRING, AT(fewshot.support), .unit = "", .initial = "",
      .help = "A support set to start with, {class: [[row, col], ...]} in JSON. Empty: none."},
+
+    {"graph.threshold", FLY_OPTION_STRING, AT(graph.threshold), .unit = "", .initial = "mode",
+     .flags = FLY_OPTION_LIVE | FLY_OPTION_NONEMPTY,
+     .help = "Two chips are linked when their similarity is at least this: the mode, mean or median of all "
+             "pairs, or a number of 0 .. 1.9."},
+    {"graph.mode", FLY_OPTION_ENUM, AT(graph.mode), .unit = "", .initial = "p100", .words = graph_modes,
+     .flags = FLY_OPTION_LIVE,
+     .help = "How the mode is found: the left edge of the fullest of 100 bins of 0 .. 1 (p100), or the centre "
+             "of the fullest of 2048 of -1 .. 1 (m2).",
+     .refusal = "m1, whose bins move with the extremes of all pairs, is written by `flyback analyze --case` "
+                "alone"},
+    {"graph.edge", FLY_OPTION_ENUM, AT(graph.edge), .unit = "", .initial = "weight", .words = graph_edges,
+     .help = "What a link weighs: the similarity, or 1 (binary)."},
+    {"graph.resolution", FLY_OPTION_FLOAT, AT(graph.resolution), .min = 0.001, .max = 64, .unit = "",
+     .initial = "1", .flags = FLY_OPTION_LIVE,
+     .help = "Of modularity: more makes smaller communities."},
+    {"graph.weights", FLY_OPTION_FLOATS, AT(graph.weights), .count = 2, .min = 0, .max = 1e6, .unit = "",
+     .initial = "[0.5, 0.5]", .flags = FLY_OPTION_LIVE,
+     .help = "How much haadf and eds count in the ensemble's similarities."},
+    {"graph.min_counts", FLY_OPTION_INT, AT(graph.min_counts), .min = 0, .max = 1073741824,
+     .unit = "photons", .initial = "500",
+     .help = "In the robust profile a chip whose spectrum has fewer photons stays out of the graph: its cosine, "
+             "freed of the dose, would be noise."},
+    {"graph.chips_max", FLY_OPTION_INT, AT(graph.chips_max), .min = 0, .max = 65536, .unit = "chips",
+     .initial = "4096",
+     .help = "Sessions of more chips have no communities: three graphs take 6 bytes for each chip and each "
+             "other, 96 MiB at 4096. 0: never any."},
 
     {"recording.enabled", FLY_OPTION_BOOL, AT(recording.enabled), .unit = "", .initial = "true",
      .help = "Keep every accepted message on disk. Without it a crash loses the session."},

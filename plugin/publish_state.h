@@ -2,12 +2,13 @@
 #ifndef FLY_PLUGIN_PUBLISH_STATE_H
 #define FLY_PLUGIN_PUBLISH_STATE_H
 
+#include "plugin/clusters.h"
 #include "plugin/latency.h"
 #include "plugin/maps.h"
 #include "plugin/stage_publish.h"
 
 enum fly_topic {
-    FLY_TOPIC_START, FLY_TOPIC_MAP, FLY_TOPIC_METRICS, FLY_TOPIC_EVENT, FLY_TOPIC_HEARTBEAT, FLY_TOPIC_STOP,
+    FLY_TOPIC_START, FLY_TOPIC_MAP, FLY_TOPIC_CLUSTERS, FLY_TOPIC_METRICS, FLY_TOPIC_EVENT, FLY_TOPIC_HEARTBEAT, FLY_TOPIC_STOP,
     FLY_TOPICS
 };
 
@@ -29,6 +30,9 @@ struct fly_stage_publish {
     int64_t keyframe_ns[FLY_MAPS];
     struct fly_map_set fresh, shown;
     struct fly_map_out out;
+    struct fly_clusters *fresh_clusters;      /* scratch */
+    struct fly_clusters *clusters[FLY_MAPS];  /* as last published, NULL before */
+    uint64_t clusters_seq[FLY_MAPS];
     struct fly_cached cache[FLY_TOPICS];
     struct fly_latency latency;
     int64_t heartbeat_ns, metrics_ns;

@@ -62,6 +62,11 @@ int fly_quantify_options_check(const struct fly_options *options)
             return fly_fail(FLY_ERANGE, "%s: eds.elements: more than %d", fly_options_origin(options, "eds.elements"),
                             FLY_ELEMENTS_MAX);
     }
+    if (options->eds.k_factors[0] && options->eds.k_factor_file[0])
+        return fly_fail(FLY_ERANGE, "%s: eds.k_factor_file: \"%.80s\" and eds.k_factors (%s) both bring factors: "
+                                    "one of them must be empty",
+                        fly_options_origin(options, "eds.k_factor_file"), options->eds.k_factor_file,
+                        fly_options_origin(options, "eds.k_factors"));
     at = options->eds.k_factors;
     while ((more = next_item(&at, pair, sizeof pair)) != 0)
         if (more < 0 || !split_k(pair, &value) || strlen(pair) >= 16 ||
@@ -130,6 +135,7 @@ static void choose_k(struct fly_quantify_choice *c, const struct fly_start *star
     char item[48];
     double value;
 
+    FLY_ASSERT(!o->eds.k_factor_file[0]); /* what it says stands in eds.k_factors by now */
     c->config.k_basis = strcmp(start->k_basis, "atomic") == 0 ? FLY_K_ATOMIC : FLY_K_WEIGHT;
     for (int32_t i = 0; i < start->n_k_factors; i++)
         add_k(c, start->k_factors[i].line, start->k_factors[i].value);

@@ -16,11 +16,13 @@ struct fly_quantify_choice {
     char k_text[FLY_K_FACTORS_MAX][16];
 };
 
-/* 1: filled. 0: these spectra cannot be quantified. note: words for the user, "" when all is as asked. */
+/* The options are resolved: eds.k_factor_file is empty (asserted), see k_factor_file.h.
+ * 1: filled. 0: these spectra cannot be quantified. note: words for the user, "" when all is as asked. */
 int fly_quantify_choose(struct fly_quantify_choice *choice, const struct fly_start *start,
                         const struct fly_plan *plan, const struct fly_options *options, char *note, size_t cap);
 
-/* Do eds.elements and eds.k_factors read well? FLY_ERANGE names the key and what is wrong. */
+/* Do eds.elements and eds.k_factors read well, and is eds.k_factor_file not named beside the latter? The file
+ * is not read. FLY_ERANGE names the key and what is wrong. */
 FLY_MUST_USE int fly_quantify_options_check(const struct fly_options *options);
 
 #endif

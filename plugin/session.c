@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "plugin/graph_choice.h"
 #include "plugin/quantify_choice.h"
 #include "stream/disk.h"
 
@@ -64,6 +65,7 @@ int fly_plan_make(struct fly_plan *plan, const struct fly_options *options, cons
         if (!isfinite(made.pixel_nm[i]) && options->pixel_nm > 0.0)
             made.pixel_nm[i] = options->pixel_nm;
     }
+    made.communities = fly_grid_chips(&made.grid) <= options->graph.chips_max;
     made.n_ignored = streams - 1 - (made.image > 0) - made.n_segments;
     *plan = made;
     return FLY_OK;
@@ -203,7 +205,8 @@ int fly_session_open(struct fly_session **out, struct fly_session_info *info,
     struct fly_session *session = calloc(1, sizeof *session);
     int64_t frames = info->start.frames_planned;
     struct fly_quantify_choice quantify;
-    int rc;
+    struct fly_graph_config graph;
+    int quantified, rc;
 
     if (!session)
         return fly_fail(FLY_ENOMEM, "session %s: no memory for its handle", info->id);
@@ -211,6 +214,11 @@ int fly_session_open(struct fly_session **out, struct fly_session_info *info,
     session->options = *o;
     session->embedder = embedder;
     session->given = given != NULL;
+    quantified = quantify_elements(session, &quantify);
+    /* What is in force is told, whatever the configuration says. */
+    if (!quantified)
+        session->options.eds.feature_fewshot = session->options.eds.feature_community = FLY_EDS_SPECTRUM;
+    fly_graph_choose(&graph, o, quantified);
     rc = fly_engine_open(&session->engine,
                          &(struct fly_engine_config){
                              .grid = plan->grid,
@@ -224,7 +232,8 @@ int fly_session_open(struct fly_session **out, struct fly_session_info *info,
                              .n_channels = plan->n_channels,
                              .frames_held = o->engine.frames_held,
                              .frames_max = frames > 0 ? frames : o->engine.frames_max,
-                             .quantify = quantify_elements(session, &quantify) ? &quantify.config : NULL,
+                             .quantify = quantified ? &quantify.config : NULL,
+                             .graph = plan->communities ? &graph : NULL,
                              .fewshot_feature = (enum fly_eds_feature)o->eds.feature_fewshot,
                              .photons_held = (int64_t)o->engine.photons_held_millions * 1000000,
                              .embedder = given || plan->image < 0 ? NULL : embedder,

@@ -29,6 +29,7 @@ struct fly_plan {
     double ev_per_channel, ev_offset;
     double pixel_nm[2];                   /* y, x; NaN unknown */
     int32_t n_ignored;                    /* streams recorded but not looked at */
+    int communities;                      /* 0: none, there are more chips than graph.chips_max */
 };
 
 /* FLY_ERANGE: the chip size does not fit the scan, or no stream can be looked at. */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "plugin/graph_choice.h"
 #include "plugin/options_pack.h"
 #include "plugin/support_file.h"
 #include "stream/request.h"
@@ -139,17 +140,31 @@ static int class_remove(struct change *change)
 
 static int params_set(struct change *change)
 {
-    struct fly_options *options = fly_session_options_mutable(change->session);
-    int rc = fly_options_set_packed(options, change->args, change->result);
+    struct fly_engine *engine = fly_session_engine(change->session);
+    struct fly_options *options = fly_session_options_mutable(change->session), *asked = malloc(sizeof *asked);
+    int quantified = fly_engine_quantifier(engine) != NULL;
+    struct fly_graph_config graph;
+    int rc = asked ? FLY_OK : fly_fail(FLY_ENOMEM, "params.set: no memory");
 
+    if (rc == FLY_OK) {
+        *asked = *options;
+        rc = fly_options_set_packed(asked, change->args, change->result);
+    }
+    if (rc == FLY_OK && !quantified && asked->eds.feature_fewshot == FLY_EDS_COMPOSITION)
+        rc = fly_fail(FLY_ERANGE, "eds.feature.fewshot: composition, but this session's spectra are not "
+                                  "quantified: spectrum is possible");
+    if (rc == FLY_OK && fly_session_facts(change->session)->plan.communities) {
+        fly_graph_choose(&graph, asked, quantified);
+        rc = fly_engine_set_graph(engine, &graph);
+    }
+    /* fly_options_check has the same rules: these cannot refuse what that took. */
     if (rc == FLY_OK)
-        /* fly_options_check has the same rules: this cannot refuse what that took. */
-        rc = fly_engine_set_ensemble(fly_session_engine(change->session), options->fewshot.weights,
-                                     options->fewshot.temperature);
-    /* Without quantification it is the spectrum, whatever was asked for; the session's start told so. */
-    if (rc == FLY_OK && fly_engine_set_fewshot_feature(fly_session_engine(change->session),
-                                                       (enum fly_eds_feature)options->eds.feature_fewshot) < 0)
-        options->eds.feature_fewshot = FLY_EDS_SPECTRUM;
+        rc = fly_engine_set_ensemble(engine, asked->fewshot.weights, asked->fewshot.temperature);
+    if (rc == FLY_OK && quantified)
+        rc = fly_engine_set_fewshot_feature(engine, (enum fly_eds_feature)asked->eds.feature_fewshot);
+    if (rc == FLY_OK)
+        *options = *asked;
+    free(asked);
     return rc;
 }
 

@@ -8,26 +8,19 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "plugin/clusters.h"
+#include "plugin/journal.h"
 #include "plugin/look.h"
+#include "plugin/maps.h"
 
 enum {
     RING_INPUTS = 8192, /* also the pool's size: a push to these rings never fails */
     RING_JOBS = 256,
     INPUTS_A_TURN = 512, /* then requests get their say */
-    TRACE_MAX = 512,
-    SUPPORT_CHIPS_A_REQUEST = 4096, /* what support.add takes at once */
-    SUPPORT_ARGS_CAP = 64 * 1024,
 };
 
 #define UNASSEMBLED_TOLD_NS INT64_C(1000000000)
-
-/* What was done between two marks, in runs: after input `ticket`, `steps` units of thinking. */
-struct trace {
-    uint64_t ticket[TRACE_MAX];
-    uint32_t steps[TRACE_MAX];
-    int32_t len;
-    int lost; /* did not fit: this epoch cannot be followed */
-};
+#define CLUSTERS_EVERY_NS   INT64_C(250000000)
 
 struct fly_stage_engine {
     struct fly_stage_engine_config config;
@@ -43,10 +36,14 @@ struct fly_stage_engine {
 
     uint64_t as_of[FLY_STREAMS_MAX];
     uint64_t last_ticket;       /* of the last input taken in */
-    struct trace trace;
-    int32_t chips_since;        /* embedded or completed since the last epoch */
+    struct fly_trace trace;
+    uint64_t shown;             /* features_changed of the engine at the last epoch */
     int urgent;                 /* a person changed something: cut the epoch now */
     struct fly_map_set maps;
+    struct fly_clusters *clusters; /* scratch */
+    int clusters_due[FLY_MAPS];    /* the map changed since its groups were told of */
+    int clusters_next;
+    int64_t clusters_ns;           /* when some were last */
     struct fly_engine_counts told; /* as already added to the bus's counters */
     int range_told;
     int64_t unassembled_told_ns;
@@ -62,8 +59,14 @@ int fly_stage_engine_open(struct fly_stage_engine **out, const struct fly_stage_
     if (!stage)
         return fly_fail(FLY_ENOMEM, "engine stage: no memory for its handle");
     stage->config = *config;
+    stage->clusters = malloc(sizeof *stage->clusters);
+    if (!stage->clusters) {
+        free(stage);
+        return fly_fail(FLY_ENOMEM, "engine stage: no memory for its clusters");
+    }
     stage->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (stage->wake_fd < 0) {
+        free(stage->clusters);
         free(stage);
         return fly_fail(FLY_EIO, "eventfd: %s", strerror(errno));
     }
@@ -104,6 +107,7 @@ void fly_stage_engine_close(struct fly_stage_engine **stage)
     fly_ring_fini(&s->jobs);
     fly_ring_fini(&s->replies);
     close(s->wake_fd);
+    free(s->clusters);
     free(s);
     *stage = NULL;
 }
@@ -155,54 +159,19 @@ static struct fly_recorder *recorder_of(const struct fly_stage_engine *stage)
     return atomic_load_explicit(&stage->info->recorder, memory_order_acquire);
 }
 
-/* ---- journal ----------------------------------------------------------------------------------- */
-
-static void trace_step(struct trace *trace, uint64_t ticket)
+static int64_t unix_now(const struct fly_stage_engine *stage)
 {
-    if (trace->len && trace->ticket[trace->len - 1] == ticket) {
-        trace->steps[trace->len - 1]++;
-    } else if (trace->len < TRACE_MAX) {
-        trace->ticket[trace->len] = ticket;
-        trace->steps[trace->len++] = 1;
-    } else {
-        trace->lost = 1;
-    }
+    return stage->config.clock.unix_ns(stage->config.clock.ctx);
 }
 
-/* FLY_REC_MARK: {epoch, after, steps: [ticket, n, ...] or nil when they did not fit}. */
-static void journal_mark(struct fly_stage_engine *stage, uint64_t epoch)
+/* After the end nobody follows. */
+static void keep_mark(struct fly_stage_engine *stage, enum fly_mark mark, uint64_t epoch)
 {
-    unsigned char bytes[TRACE_MAX * 16 + 64];
-    struct fly_recorder *recorder = recorder_of(stage);
-    struct trace *trace = &stage->trace;
-    struct fly_pack pack;
-    uint64_t ticket;
-
-    if (recorder && !stage->ended) {
-        fly_pack_init(&pack, bytes, sizeof bytes);
-        fly_pack_map(&pack, 3);
-        fly_pack_str(&pack, "epoch");
-        fly_pack_uint(&pack, epoch);
-        fly_pack_str(&pack, "after");
-        fly_pack_uint(&pack, stage->last_ticket);
-        fly_pack_str(&pack, "steps");
-        if (trace->lost) {
-            fly_pack_nil(&pack);
-        } else {
-            fly_pack_array(&pack, (uint32_t)trace->len * 2);
-            for (int32_t i = 0; i < trace->len; i++) {
-                fly_pack_uint(&pack, trace->ticket[i]);
-                fly_pack_uint(&pack, trace->steps[i]);
-            }
-        }
-        FLY_ASSERT(!pack.full);
-        /* A recorder that is behind skips marks first: they serve following, not safety. */
-        if (fly_recorder_append(recorder, FLY_REC_MARK, stage->config.clock.unix_ns(stage->config.clock.ctx),
-                                &(struct fly_part){bytes, pack.len}, 1, &ticket) < 0)
-            fly_count(stage->config.bus, FLY_COUNT_UNRECORDED, 1);
-    }
-    trace->len = 0;
-    trace->lost = 0;
+    if (stage->ended || !recorder_of(stage))
+        stage->trace = (struct fly_trace){.len = 0};
+    else if (fly_journal_keep_mark(recorder_of(stage), unix_now(stage), &stage->trace, mark, epoch,
+                                   stage->last_ticket) < 0)
+        fly_count(stage->config.bus, FLY_COUNT_UNRECORDED, 1);
 }
 
 /* ---- maps -------------------------------------------------------------------------------------- */
@@ -221,10 +190,14 @@ static void fill_maps(struct fly_stage_engine *stage, struct fly_map_set *set, i
     memcpy(set->classes, support->classes, sizeof set->classes);
     set->n_classes = support->n_classes;
     memcpy(set->as_of, stage->as_of, sizeof set->as_of);
+    for (int m = 0; m < FLY_MODALITIES; m++)
+        fly_engine_graph(engine, (enum fly_modality)m, &set->graph[m]);
     for (int m = 0; m < FLY_MAPS; m++) {
         struct fly_map_view view;
 
         fly_engine_map(engine, fly_map_method(m), fly_map_modality(m), &view);
+        if (!view.labels)
+            continue; /* there is none: it is not published either */
         memcpy(set->labels[m], view.labels, k * sizeof *view.labels);
         memcpy(set->confidence[m], view.confidence, k * sizeof *view.confidence);
         memcpy(set->age[m], view.age, k * sizeof *view.age);
@@ -241,9 +214,19 @@ static void tell_counts(struct fly_stage_engine *stage)
     fly_engine_count(engine, &now);
     fly_count(bus, FLY_COUNT_EMBEDDED_FIRST, now.embedded_first - told->embedded_first);
     fly_count(bus, FLY_COUNT_EMBEDDED_AGAIN, now.embedded_again - told->embedded_again);
+    fly_count(bus, FLY_COUNT_QUANTIFIED, now.chips_quantified - told->chips_quantified);
     fly_count(bus, FLY_COUNT_SCORED, now.chips_scored - told->chips_scored);
+    fly_count(bus, FLY_COUNT_GRAPH_UPDATES, now.graph_updates - told->graph_updates);
+    fly_count(bus, FLY_COUNT_PAIRS, now.pairs_compared - told->pairs_compared);
+    fly_count(bus, FLY_COUNT_CODES, now.codes_changed - told->codes_changed);
+    fly_count(bus, FLY_COUNT_EDGES, now.edges_flipped - told->edges_flipped);
+    fly_count(bus, FLY_COUNT_VISITED, now.nodes_visited - told->nodes_visited);
+    fly_count(bus, FLY_COUNT_MOVED, now.nodes_moved - told->nodes_moved);
+    fly_count(bus, FLY_COUNT_ROWS_READ, now.rows_read - told->rows_read);
+    fly_count(bus, FLY_COUNT_NOT_COMPARED, now.not_compared - told->not_compared);
     fly_count(bus, FLY_COUNT_EPOCHS, now.epochs - told->epochs);
     *told = now;
+    stage->shown = now.features_changed;
     pthread_mutex_lock(&bus->lock);
     bus->status.backlog_chips = fly_engine_backlog(engine, NULL, NULL);
     bus->status.range_known = fly_engine_range(engine, &bus->status.range_lo, &bus->status.range_hi);
@@ -269,84 +252,71 @@ static void tell_range(struct fly_stage_engine *stage)
                   "intensities %g .. %g become 0 .. 255 from here to the end of the session", lo, hi);
 }
 
+static void tell_jumps(struct fly_stage_engine *stage)
+{
+    struct fly_engine *engine = fly_session_engine(stage->session);
+    struct fly_threshold_jump jump;
+    enum fly_modality modality;
+    unsigned char bytes[128];
+    struct fly_pack pack;
+
+    while (fly_engine_jump(engine, &modality, &jump)) {
+        fly_pack_init(&pack, bytes, sizeof bytes);
+        fly_pack_map(&pack, 3);
+        fly_pack_str(&pack, "modality");
+        fly_pack_str(&pack, fly_modality_name(modality));
+        fly_pack_str(&pack, "from");
+        fly_pack_f64(&pack, jump.from);
+        fly_pack_str(&pack, "to");
+        fly_pack_f64(&pack, jump.to);
+        fly_bus_event(stage->config.bus, FLY_INFO, "threshold_jump", bytes, pack.len,
+                      "the threshold of %s went from %.2f to %.2f: its communities answer another question now",
+                      fly_modality_name(modality), jump.from, jump.to);
+    }
+}
+
 static void cut_epoch(struct fly_stage_engine *stage, int final)
 {
     int changed = fly_session_epoch(stage->session);
 
-    stage->chips_since = 0;
     stage->urgent = 0;
     fill_maps(stage, &stage->maps, final);
-    journal_mark(stage, stage->maps.epoch);
+    keep_mark(stage, FLY_MARK_EPOCH, stage->maps.epoch);
     tell_counts(stage);
-    if (changed || final)
-        fly_bus_post_maps(stage->config.bus, &stage->maps);
+    tell_jumps(stage);
+    if (!changed && !final)
+        return;
+    fly_bus_post_maps(stage->config.bus, &stage->maps);
+    for (int m = 0; m < FLY_MAPS; m++)
+        stage->clusters_due[m] = fly_maps_has_map(stage->info, m);
 }
 
-/* FLY_REC_CONTROL: {after, op, args}; args is one packed value. */
-static int journal_request(struct fly_stage_engine *stage, const char *op, const void *args, size_t args_len,
-                           uint64_t *ticket)
+static int tell_clusters(struct fly_stage_engine *stage, int map)
 {
-    struct fly_recorder *recorder = recorder_of(stage);
-    unsigned char head[256], *whole;
-    struct fly_pack pack;
-    int rc;
-
-    fly_pack_init(&pack, head, sizeof head);
-    fly_pack_map(&pack, 3);
-    fly_pack_str(&pack, "after");
-    fly_pack_uint(&pack, stage->last_ticket);
-    fly_pack_str(&pack, "op");
-    fly_pack_str(&pack, op);
-    fly_pack_str(&pack, "args");
-    FLY_ASSERT(!pack.full);
-    whole = malloc(pack.len + args_len);
-    if (!whole)
-        return fly_fail(FLY_ENOMEM, "no memory for the journal's copy");
-    memcpy(whole, head, pack.len);
-    memcpy(whole + pack.len, args, args_len);
-    rc = fly_recorder_append(recorder, FLY_REC_CONTROL,
-                             stage->config.clock.unix_ns(stage->config.clock.ctx),
-                             &(struct fly_part){whole, pack.len + args_len}, 1, ticket);
-    free(whole);
-    return rc;
+    if (!stage->clusters_due[map])
+        return 0;
+    stage->clusters_due[map] = 0;
+    fly_clusters_make(stage->clusters, fly_session_engine(stage->session), &stage->maps, map);
+    fly_bus_post_clusters(stage->config.bus, stage->clusters);
+    return 1;
 }
 
-/* Classes and chips of a support file, as the requests that would have made them: the file may change. */
-static int journal_support(struct fly_stage_engine *stage)
+/* One map at a time, now and then: they cost more than the map. */
+static void tell_next_clusters(struct fly_stage_engine *stage)
 {
-    const struct fly_support *support = fly_engine_support(fly_session_engine(stage->session));
-    int32_t cols = stage->info->plan.grid.cols;
-    unsigned char *args = malloc(SUPPORT_ARGS_CAP);
-    int rc = args ? FLY_OK : fly_fail(FLY_ENOMEM, "no memory for the journal's copy");
+    int64_t now = stage->config.clock.mono_ns(stage->config.clock.ctx);
 
-    for (int32_t c = 0; rc == FLY_OK && c < support->n_classes; c++) {
-        int32_t left = support->classes[c].chips, k = 0;
+    if (now - stage->clusters_ns < CLUSTERS_EVERY_NS)
+        return;
+    for (int i = 0; i < FLY_MAPS; i++) {
+        int map = stage->clusters_next;
 
-        while (rc == FLY_OK && left > 0) {
-            int32_t n = left < SUPPORT_CHIPS_A_REQUEST ? left : SUPPORT_CHIPS_A_REQUEST;
-            struct fly_pack pack;
-            uint64_t ticket;
-
-            fly_pack_init(&pack, args, SUPPORT_ARGS_CAP);
-            fly_pack_map(&pack, 2);
-            fly_pack_str(&pack, "class");
-            fly_pack_str(&pack, support->classes[c].name);
-            fly_pack_str(&pack, "chips");
-            fly_pack_array(&pack, (uint32_t)n);
-            left -= n;
-            for (; n > 0; k++)
-                if (support->class_of[k] == c) {
-                    fly_pack_array(&pack, 2);
-                    fly_pack_int(&pack, k / cols);
-                    fly_pack_int(&pack, k % cols);
-                    n--;
-                }
-            FLY_ASSERT(!pack.full);
-            rc = journal_request(stage, "support.add", args, pack.len, &ticket);
+        stage->clusters_next = (map + 1) % FLY_MAPS;
+        if (tell_clusters(stage, map)) {
+            stage->clusters_ns = now;
+            return;
         }
     }
-    free(args);
-    return rc;
 }
 
 static void post_options(struct fly_stage_engine *stage)
@@ -364,8 +334,9 @@ static void open_session(struct fly_stage_engine *stage, struct fly_input *input
     stage->draining = stage->ended = 0;
     stage->range_told = 0;
     stage->told = (struct fly_engine_counts){0};
-    stage->trace = (struct trace){.len = 0};
-    stage->chips_since = 0;
+    stage->trace = (struct fly_trace){.len = 0};
+    memset(stage->clusters_due, 0, sizeof stage->clusters_due);
+    stage->shown = 0;
     stage->last_ticket = input->ticket;
     memset(stage->as_of, 0, sizeof stage->as_of);
     stage->as_of[0] = input->as_of;
@@ -382,7 +353,10 @@ static void open_session(struct fly_stage_engine *stage, struct fly_input *input
     if (fly_session_quantify_note(stage->session)[0])
         fly_bus_event(stage->config.bus, FLY_INFO, "quantification", NULL, 0, "%s",
                       fly_session_quantify_note(stage->session));
-    if (recorder_of(stage) && !atomic_load(&stage->info->resuming) && journal_support(stage) < 0)
+    if (recorder_of(stage) && !atomic_load(&stage->info->resuming) &&
+        fly_journal_keep_support(recorder_of(stage), unix_now(stage),
+                            fly_engine_support(fly_session_engine(stage->session)), stage->info->plan.grid.cols,
+                            stage->last_ticket) < 0)
         fly_bus_event(stage->config.bus, FLY_WARNING, "recording", NULL, 0,
                       "the support set of the configuration is not in the recording: %s", fly_fail_text());
     /* A support set from the configuration is there before the first chip. */
@@ -397,7 +371,6 @@ static void take_data(struct fly_stage_engine *stage, struct fly_input *input)
     if (!stage->session)
         return;
     fly_session_apply(stage->session, &input->ingest, input->arrival_ns, &effect);
-    stage->chips_since += effect.chips_done;
     fly_count(bus, FLY_COUNT_PIXELS, (uint64_t)effect.pixels);
     fly_count(bus, FLY_COUNT_PHOTONS, (uint64_t)effect.photons);
     fly_count(bus, FLY_COUNT_PHOTON_OUTSIDE, (uint64_t)effect.photon_outside);
@@ -444,8 +417,10 @@ static void take_stop(struct fly_stage_engine *stage, struct fly_input *input)
 {
     stage->end = input->end;
     stage->draining = 1;
-    if (stage->session)
-        fly_session_finish(stage->session);
+    if (!stage->session)
+        return;
+    keep_mark(stage, FLY_MARK_FINISH, 0);
+    fly_session_finish(stage->session);
 }
 
 static void take_input(struct fly_stage_engine *stage, struct fly_input *input)
@@ -500,7 +475,11 @@ static int journal_control(struct fly_stage_engine *stage, struct fly_job *job)
 
     if (!recorder_of(stage) || stage->ended)
         return FLY_OK;
-    rc = journal_request(stage, job->request.op, args, args_len, &job->ticket);
+    /* What was thought before it comes before it. */
+    if (stage->trace.len || stage->trace.lost)
+        keep_mark(stage, FLY_MARK_REQUEST, 0);
+    rc = fly_journal_keep_request(recorder_of(stage), unix_now(stage), job->request.op, args, args_len,
+                             stage->last_ticket, &job->ticket);
     job->serial = stage->info->serial;
     if (rc == FLY_EAGAIN)
         return fly_fail(FLY_EAGAIN, "the recording is behind: nothing was changed, try again");
@@ -566,6 +545,8 @@ static void end_session(struct fly_stage_engine *stage)
 
     if (stage->session) {
         cut_epoch(stage, 1);
+        for (int m = 0; m < FLY_MAPS; m++)
+            tell_clusters(stage, m);
         stage->end.complete = fly_look_complete(stage->session);
     }
     stage->ended = 1;
@@ -573,9 +554,23 @@ static void end_session(struct fly_stage_engine *stage)
     atomic_store_explicit(&stage->done_serial, stage->end.serial, memory_order_release);
 }
 
+/* An epoch for each row of chips, and whenever nothing waits but news. */
+static int is_due(const struct fly_stage_engine *stage)
+{
+    struct fly_engine *engine = fly_session_engine(stage->session);
+    struct fly_engine_counts counts;
+    uint64_t fresh;
+
+    fly_engine_count(engine, &counts);
+    fresh = counts.features_changed - stage->shown;
+    if (fresh >= (uint64_t)stage->info->plan.grid.cols)
+        return 1;
+    return (fresh > 0 || fly_engine_regrouped(engine)) && !fly_engine_busy(engine) &&
+           fly_ring_len(&stage->inputs) == 0;
+}
+
 int fly_stage_engine_step(struct fly_stage_engine *stage)
 {
-    struct fly_engine_counts before, after;
     struct fly_job *job;
     struct fly_input *input;
     int did = 0, stepped = 0;
@@ -599,20 +594,16 @@ int fly_stage_engine_step(struct fly_stage_engine *stage)
     if (atomic_load(&stage->info->resuming))
         return did;
     if (!stage->ended) {
-        fly_engine_count(fly_session_engine(stage->session), &before);
         stepped = fly_session_step(stage->session) == FLY_OK;
         if (stepped) {
-            fly_engine_count(fly_session_engine(stage->session), &after);
-            trace_step(&stage->trace, stage->last_ticket);
-            stage->chips_since += (int32_t)(after.embedded_first + after.embedded_again -
-                                            before.embedded_first - before.embedded_again);
+            fly_trace_step(&stage->trace, stage->last_ticket);
             fly_crash_here(FLY_CRASH_EMBEDDED);
         }
         tell_range(stage);
     }
-    if (stage->urgent || stage->chips_since >= stage->info->plan.grid.cols ||
-        (!stepped && stage->chips_since > 0 && fly_ring_len(&stage->inputs) == 0))
+    if (stage->urgent || is_due(stage))
         cut_epoch(stage, 0);
+    tell_next_clusters(stage);
     if (!stepped && stage->n_exact) {
         if (!stage->ended)
             cut_epoch(stage, 0);

@@ -18,7 +18,7 @@
 
 enum { SUBSCRIPTIONS_A_TURN = 64 };
 
-static const char *const topics[FLY_TOPICS] = {"start", "map", "metrics", "event", "heartbeat", "stop"};
+static const char *const topics[FLY_TOPICS] = {"start", "map", "clusters", "metrics", "event", "heartbeat", "stop"};
 
 static int64_t mono_ns(const struct fly_stage_publish *s)
 {
@@ -33,12 +33,23 @@ int fly_stage_publish_open(struct fly_stage_publish **out, const struct fly_stag
         return fly_fail(FLY_ENOMEM, "publisher stage: no memory for its handle");
     s->config = *config;
     s->header = malloc(FLY_HEADER_MAX);
-    if (!s->header) {
+    s->fresh_clusters = malloc(sizeof *s->fresh_clusters);
+    if (!s->header || !s->fresh_clusters) {
+        free(s->header);
+        free(s->fresh_clusters);
         free(s);
         return fly_fail(FLY_ENOMEM, "publisher stage: no memory for its headers");
     }
     *out = s;
     return FLY_OK;
+}
+
+static void drop_clusters(struct fly_stage_publish *s)
+{
+    for (int m = 0; m < FLY_MAPS; m++) {
+        free(s->clusters[m]);
+        s->clusters[m] = NULL;
+    }
 }
 
 void fly_stage_publish_close(struct fly_stage_publish **stage)
@@ -55,6 +66,8 @@ void fly_stage_publish_close(struct fly_stage_publish **stage)
     fly_map_out_fini(&s->out);
     fly_session_info_drop(&s->info);
     free(s->header);
+    free(s->fresh_clusters);
+    drop_clusters(s);
     free(s);
     *stage = NULL;
 }
@@ -135,6 +148,7 @@ static int take_opened(struct fly_stage_publish *s)
     memset(s->map_seq, 0, sizeof s->map_seq);
     memset(&s->latency, 0, sizeof s->latency);
     s->cache[FLY_TOPIC_STOP].len = s->cache[FLY_TOPIC_METRICS].len = s->cache[FLY_TOPIC_EVENT].len = 0;
+    drop_clusters(s);
     fly_map_set_fini(&s->shown);
     fly_map_out_fini(&s->out);
     int32_t chips = fly_grid_chips(&info->plan.grid);
@@ -173,6 +187,7 @@ static void streams_of_counts(struct fly_pub_streams *out, const struct fly_sess
 }
 
 static int take_maps(struct fly_stage_publish *s);
+static int take_clusters(struct fly_stage_publish *s);
 
 static int take_end(struct fly_stage_publish *s)
 {
@@ -190,6 +205,7 @@ static int take_end(struct fly_stage_publish *s)
         return 0;
     /* The final maps were posted before the end was: they may have come since this turn looked. */
     take_maps(s);
+    take_clusters(s);
     struct fly_pub_id id = next_id(s, FLY_TOPIC_STOP);
     struct fly_pub_stop stop = {.exit_status = end.exit_status,
                                 .reason = end.reason,
@@ -248,7 +264,7 @@ static int take_maps(struct fly_stage_publish *s)
     for (int m = 0; m < FLY_MAPS; m++) {
         int first = s->map_seq[m] == 0, renamed = classes && fly_map_method(m) == FLY_FEWSHOT;
 
-        if (!fly_maps_has(s->info, fly_map_modality(m)))
+        if (!fly_maps_has_map(s->info, m))
             continue;
         int differs = first || fly_maps_differ(&s->shown, &s->fresh, m, cols, box);
 
@@ -282,6 +298,36 @@ void fly_publish_keyframe(struct fly_stage_publish *s, int m, struct fly_pub_id 
                               .t_ns = s->config.clock.unix_ns(s->config.clock.ctx)};
 }
 
+static void publish_clusters(struct fly_stage_publish *s, const struct fly_clusters *clusters,
+                             const struct fly_pub_id *id)
+{
+    struct fly_pub_message message;
+
+    if (fly_clusters_message(&message, pack_of(s), id, clusters, s->info) == FLY_OK)
+        send(s, &message);
+    else
+        fly_bus_event(s->config.bus, FLY_ERROR, "clusters", NULL, 0, "%s", fly_fail_text());
+}
+
+static int take_clusters(struct fly_stage_publish *s)
+{
+    int did = 0;
+
+    while (s->info && fly_bus_take_clusters(s->config.bus, s->info->serial, s->fresh_clusters)) {
+        int m = s->fresh_clusters->map;
+        struct fly_pub_id id = next_id(s, FLY_TOPIC_CLUSTERS);
+
+        publish_clusters(s, s->fresh_clusters, &id);
+        if (!s->clusters[m])
+            s->clusters[m] = malloc(sizeof *s->clusters[m]);
+        if (s->clusters[m])
+            *s->clusters[m] = *s->fresh_clusters;
+        s->clusters_seq[m] = id.seq;
+        did = 1;
+    }
+    return did;
+}
+
 /* ---- late joiners ------------------------------------------------------------------------------ */
 
 static void repeat_topic(struct fly_stage_publish *s, enum fly_topic topic)
@@ -289,6 +335,15 @@ static void repeat_topic(struct fly_stage_publish *s, enum fly_topic topic)
     struct fly_pub_message message;
     struct fly_pub_id id;
 
+    if (topic == FLY_TOPIC_CLUSTERS) {
+        for (int m = 0; m < FLY_MAPS; m++)
+            if (s->info && s->clusters[m]) {
+                id = (struct fly_pub_id){s->info->id, s->clusters_seq[m],
+                                         s->config.clock.unix_ns(s->config.clock.ctx)};
+                publish_clusters(s, s->clusters[m], &id);
+            }
+        return;
+    }
     if (topic != FLY_TOPIC_MAP) {
         struct fly_part parts[2] = {{topics[topic], strlen(topics[topic])},
                                     {s->cache[topic].bytes, s->cache[topic].len}};
@@ -375,14 +430,15 @@ static void heartbeat(struct fly_stage_publish *s, int64_t now)
     s->state_told = status.state;
 }
 
-/* AMI and ARI between the maps shown, over the chips that both label; NaN where there is nothing. */
-static void fewshot_agreement(struct fly_stage_publish *s, struct fly_pub_metrics *metrics)
+/* AMI and ARI between the maps of a method, over the chips that both label; NaN where there is nothing. */
+static void agreement(struct fly_stage_publish *s, enum fly_method method, double ami[3], double ari[3])
 {
     static const int pairs[3][2] = {{FLY_HAADF, FLY_EDS}, {FLY_HAADF, FLY_ENSEMBLE}, {FLY_EDS, FLY_ENSEMBLE}};
     int32_t *a = s->out.labels, *b = (int32_t *)s->out.age;
 
     for (int p = 0; p < 3; p++) {
-        const int32_t *x = s->shown.labels[pairs[p][0]], *y = s->shown.labels[pairs[p][1]];
+        const int32_t *x = s->shown.labels[fly_map_index(method, (enum fly_modality)pairs[p][0])];
+        const int32_t *y = s->shown.labels[fly_map_index(method, (enum fly_modality)pairs[p][1])];
         int32_t n = 0;
 
         for (int32_t k = 0; k < s->shown.n_chips; k++)
@@ -390,23 +446,34 @@ static void fewshot_agreement(struct fly_stage_publish *s, struct fly_pub_metric
                 a[n] = x[k];
                 b[n++] = y[k];
             }
-        metrics->methods[0].ami[p] = n ? fly_ami(a, b, n) : NAN;
-        metrics->methods[0].ari[p] = n ? fly_ari(a, b, n) : NAN;
+        ami[p] = n ? fly_ami(a, b, n) : NAN;
+        ari[p] = n ? fly_ari(a, b, n) : NAN;
     }
 }
 
 static void metrics(struct fly_stage_publish *s, int64_t now)
 {
     struct fly_pub_id id = next_id(s, FLY_TOPIC_METRICS);
-    struct fly_pub_metrics out = {.n_methods = 1,
-                                  .p50_ms = fly_latency_ms(&s->latency, 50),
+    struct fly_pub_metrics out = {.p50_ms = fly_latency_ms(&s->latency, 50),
                                   .p99_ms = fly_latency_ms(&s->latency, 99),
                                   .max_ms = fly_latency_ms(&s->latency, 100)};
     struct fly_counters_out counters;
     struct fly_pub_message message;
 
-    out.methods[0].method = "fewshot";
-    fewshot_agreement(s, &out);
+    for (int method = 0; method < FLY_METHODS; method++) {
+        if (method == FLY_COMMUNITY && !s->info->plan.communities)
+            continue;
+        out.methods[out.n_methods].method = fly_method_name((enum fly_method)method);
+        agreement(s, (enum fly_method)method, out.methods[out.n_methods].ami, out.methods[out.n_methods].ari);
+        out.n_methods++;
+    }
+    for (int m = 0; m < FLY_MODALITIES && s->shown.serial; m++) {
+        if (!fly_maps_has_map(s->info, fly_map_index(FLY_COMMUNITY, (enum fly_modality)m)))
+            continue;
+        out.modalities[out.n_modalities].modality = fly_modality_name((enum fly_modality)m);
+        out.modalities[out.n_modalities].modularity = s->shown.graph[m].modularity;
+        out.modalities[out.n_modalities++].threshold = s->shown.graph[m].threshold;
+    }
     fly_publish_counters(s, &counters);
     out.counters = counters.counters;
     if (fly_pub_metrics(&message, pack_of(s), &id, &out) == FLY_OK)
@@ -484,6 +551,7 @@ int fly_stage_publish_step(struct fly_stage_publish *stage)
     if (!s->info || s->stopped || s->info->serial == 0)
         did |= take_opened(s);
     did |= take_maps(s);
+    did |= take_clusters(s);
     did |= take_end(s);
     did |= take_events(s);
     did |= fly_desk_replies(s);
@@ -504,6 +572,8 @@ void fly_stage_publish_wait(struct fly_stage_publish *stage, int32_t timeout_ms)
     atomic_store_explicit(&bus->publish_sleeps, 1, memory_order_seq_cst);
     pthread_mutex_lock(&bus->lock);
     quiet = !bus->mail_full && !bus->event_len && !bus->end.serial && !bus->opened;
+    for (int m = 0; m < FLY_MAPS; m++)
+        quiet = quiet && !(bus->clusters[m] && bus->clusters[m]->serial);
     pthread_mutex_unlock(&bus->lock);
     if (quiet && fly_ring_len(fly_stage_engine_replies(s->config.engine)) == 0 &&
         fly_net_wait(endpoints, listening, 0, bus->publish_wake_fd, timeout_ms) == FLY_OK)

@@ -130,6 +130,85 @@ def a_recording_analyzed_gives_the_live_maps():
         flyback("check", path)
 
 
+def quantities(out):
+    """{file: bytes} of what analyze wrote of the spectra."""
+    paths = glob.glob(os.path.join(out, "at_*.npy")) + glob.glob(os.path.join(out, "fs_*.npy"))
+    made = {}
+    for path in paths:
+        with open(path, "rb") as file:
+            made[os.path.basename(path)] = file.read()
+    assert any(name.startswith("at_") for name in made), os.listdir(out)
+    return made
+
+
+def a_recording_carries_the_factors_of_a_file_that_is_gone():
+    with tempfile.TemporaryDirectory(prefix="fly.") as folder:
+        k_file = os.path.join(folder, "k.json")
+        with open(k_file, "w") as file:
+            json.dump({"k_basis": "atomic", "k_factors": {"Fe_Ka": 1.35, "O_Ka": 2.1, "Sr_La": 1.7}}, file)
+        path, maps = recorded(folder, {"eds.k_factor_file": k_file})
+        os.unlink(k_file)
+        kept, own, plain = (os.path.join(folder, name) for name in ("kept", "own", "plain"))
+        flyback("analyze", path, "--no-pictures", "--out", kept)
+        again = labels_of(kept, SHAPE)
+        for modality in MODALITIES:
+            same_map(again[modality], maps[modality].labels, modality)
+        flyback("analyze", path, "--no-pictures", "--out", own, "--set", "eds.k_basis=atomic",
+                "--set", "eds.k_factors=Fe_Ka=1.35,O_Ka=2.1,Sr_La=1.7")
+        assert quantities(kept) == quantities(own)
+        flyback("analyze", path, "--no-pictures", "--out", plain, "--set", "eds.k_factors=")
+        assert quantities(kept) != quantities(plain), "the factors changed nothing"
+        # another file, later: the recorded factors have to be put aside first
+        with open(k_file, "w") as file:
+            json.dump({"k_factors": {"Fe_Ka": 2}}, file)
+        args = ["analyze", path, "--no-pictures", "--out", own, "--set", "eds.k_factor_file=" + k_file]
+        told = flyback(*args, status=2).stderr
+        for word in ("eds.k_factor_file", k_file, "eds.k_factors", "recorded configuration"):
+            assert word in told, told
+        flyback(*args, "--set", "eds.k_factors=")
+        assert quantities(kept) != quantities(own)
+
+
+def a_restart_goes_on_with_the_factors_a_session_began_with():
+    """The file is another by then; the session that is open keeps what it was begun with."""
+    with tempfile.TemporaryDirectory(prefix="fly.") as folder:
+        k_file = os.path.join(folder, "k.json")
+        with open(k_file, "w") as file:
+            json.dump({"k_factors": {"Fe_Ka": 1.35, "O_Ka": 2.1}}, file)
+        settings = dict(CASE.settings(), **{"eds.k_factor_file": k_file})
+        with Flyback(settings, folder=folder) as fly, fly.sender(session="kept") as sender:
+            CASE.start(sender)
+            CASE.send_raster(sender, 0, 50)
+            sender.wait_durable()
+            assert sender.control.status()["config"]["eds.k_factors"] == "Fe_Ka=1.35,O_Ka=2.1"
+            assert fly.end() == 0
+            with open(k_file, "w") as file:
+                json.dump({"k_factors": {"Fe_Ka": 9}}, file)
+            fly.start()
+            config = sender.control.status()["config"]
+            assert config["eds.k_factors"] == "Fe_Ka=1.35,O_Ka=2.1", config["eds.k_factors"]
+            assert config["eds.k_factor_file"] == "", config["eds.k_factor_file"]
+            CASE.send_raster(sender, 50)
+            sender.stop()
+
+
+def a_factor_file_that_is_no_good_ends_the_start():
+    with tempfile.TemporaryDirectory(prefix="fly.") as folder:
+        k_file = os.path.join(folder, "k.json")
+        with open(k_file, "w") as file:
+            file.write('{"k_factors": {"Fe_Ka": 1.35, "O_Ka": "much"}}')
+        named = "eds.k_factor_file=" + k_file
+        for command in (["run", "--set", named],
+                        ["analyze", "--case", CASE.folder, "--out", os.path.join(folder, "out"), "--set", named]):
+            told = flyback(*command, status=2).stderr
+            assert "--set: eds.k_factor_file: %s: k_factors: O_Ka: " % k_file in told, told
+        assert not os.path.exists(os.path.join(folder, "out"))
+        with open(k_file, "w") as file:
+            file.write('{"k_factors": {"Fe_Ka": 1.35}}')
+        page = flyback("run", "--print-config", "--set", named).stdout
+        assert "set by %s, the eds.k_factor_file of --set\n  k_factors: \"Fe_Ka=1.35\"" % k_file in page, page
+
+
 def analyze_writes_the_same_bytes_every_time_and_in_every_order():
     with tempfile.TemporaryDirectory() as folder:
         outs = []
@@ -196,6 +275,9 @@ run(
     a_socket_in_use_is_an_error_that_names_it,
     a_session_left_open_goes_on_after_a_restart,
     a_recording_analyzed_gives_the_live_maps,
+    a_recording_carries_the_factors_of_a_file_that_is_gone,
+    a_restart_goes_on_with_the_factors_a_session_began_with,
+    a_factor_file_that_is_no_good_ends_the_start,
     analyze_writes_the_same_bytes_every_time_and_in_every_order,
     a_replay_is_the_same_session_again,
     the_default_configuration_is_written_down,

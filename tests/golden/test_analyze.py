@@ -239,6 +239,23 @@ def neither_order_nor_threads_change_a_byte():
         assert not differ and not missing, (seed, differ, missing)
 
 
+def factors_from_a_file_are_those_given_by_hand_to_the_byte():
+    by_hand = ("--set", "eds.k_factors=Fe_Ka=1.35,O_Ka=2.1,Sr_La=1.7,Ti_Ka=1.2345678901234567",
+               "--set", "eds.k_basis=atomic")
+    said = {"k_basis": "atomic", "k_factors": {"Fe_Ka": 1.35, "O_Ka": 2.1, "Sr_La": 1.7, "Ti_Ka": 1.2345678901234567}}
+    path = os.path.join(tempfile.mkdtemp(prefix="fly.golden."), "k.json")
+    with open(path, "w") as file:
+        json.dump(said, file)
+    given = analyze("--case", TINY, *by_hand)
+    read = analyze("--case", TINY, "--set", "eds.k_factor_file=" + path)
+    names = sorted(os.listdir(given))
+    assert names == sorted(os.listdir(read)) and "at_fit.npy" in names, names
+    _, differ, missing = filecmp.cmpfiles(given, read, [n for n in names if n != "timing.json"], shallow=False)
+    assert not differ and not missing, (differ, missing)
+    own, table = np.load(os.path.join(given, "at_fit.npy")), np.load(os.path.join(TINY, "expected", "at_fit.npy"))
+    assert np.nanmax(np.abs(own - table)) > 1, "the factors changed nothing"
+
+
 def the_small_cases_are_golden():
     told = []
     for name in ("b_pristine01", "c_defective0", "d_defective01", "e_size64_tv", "f_gmp_coarse"):
@@ -268,5 +285,6 @@ def the_real_squeezenet_gives_its_golden_embeddings():
 
 
 run(a_tiny_is_golden, the_squeezenet_embeddings_of_a_tiny_get_their_golden_labels,
-    neither_order_nor_threads_change_a_byte, the_small_cases_are_golden,
+    neither_order_nor_threads_change_a_byte, factors_from_a_file_are_those_given_by_hand_to_the_byte,
+    the_small_cases_are_golden,
     the_four_samples_of_table_ii_are_golden, the_real_squeezenet_gives_its_golden_embeddings, timeout_s=200)

@@ -79,6 +79,31 @@ static void configurations_are_judged_with_the_place_of_the_mistake(void **state
     unlink(path);
 }
 
+static void the_k_factor_file_of_a_configuration_is_read_as_well(void **state)
+{
+    char words[1024], yaml[512], file[300];
+
+    (void)state;
+    put("k.json", "{\"k_factors\": {\"Fe_Ka\": 1.35}}");
+    snprintf(file, sizeof file, "%s", path);
+    snprintf(yaml, sizeof yaml, "eds:\n  k_factor_file: %s\n", file);
+    put("c.yaml", yaml);
+    assert_int_equal(check(NULL, words), 0);
+    assert_string_equal(words, "");
+    put("k.json", "{\"k_factors\": {\"Fe_Ka\": 1.35, \"O_Ka\": 0}}");
+    put("c.yaml", yaml);
+    assert_int_equal(check(NULL, words), 1);
+    assert_non_null(strstr(words, "c.yaml:2:18: eds.k_factor_file: "));
+    assert_non_null(strstr(words, "k.json: k_factors: O_Ka: a number above 0 is needed"));
+    assert_int_equal(unlink(file), 0);
+    assert_int_equal(check(NULL, words), 1);
+    assert_non_null(strstr(words, "k.json: No such file or directory"));
+    put("c.yaml", "eds:\n  k_factor_file: k.json\n  k_factors: \"Fe_Ka=1\"\n");
+    assert_int_equal(check(NULL, words), 1);
+    assert_non_null(strstr(words, "c.yaml:2:18: eds.k_factor_file: \"k.json\" and eds.k_factors ("));
+    unlink(path);
+}
+
 static void support_sets_are_judged_against_the_grid_that_is_given(void **state)
 {
     char words[1024];
@@ -146,6 +171,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(configurations_are_judged_with_the_place_of_the_mistake),
+        cmocka_unit_test(the_k_factor_file_of_a_configuration_is_read_as_well),
         cmocka_unit_test(support_sets_are_judged_against_the_grid_that_is_given),
         cmocka_unit_test(a_torn_recording_is_told_with_the_byte_where_it_ends),
         cmocka_unit_test(what_is_none_of_the_three_is_said_to_be_so),
