@@ -5,9 +5,9 @@
 
 enum {
     SPARE_CHIPS = 64,      /* a block: graphs are updated when a row waits, or this */
-    PATIENCE_FIRST = 4,    /* steps of first embeddings and compositions that an update waits for */
-    PATIENCE_AGAIN = 1,    /* of revisions */
-    PATIENCE_SPARE = 16,   /* steps of any kind that spare work waits for */
+    PATIENCE_FIRST = 8,    /* steps of first embeddings and compositions that an update waits for */
+    PATIENCE_AGAIN = 4,    /* of revisions */
+    PATIENCE_SPARE = 64,   /* steps of any kind that spare work waits for */
 };
 
 static struct fly_graphs_config graphs_config(const struct fly_engine *e, const struct fly_graph_config *graph)

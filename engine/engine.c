@@ -180,7 +180,7 @@ static int check(const struct fly_engine_config *config)
 int fly_engine_open(struct fly_engine **out, const struct fly_engine_config *config,
                     const struct fly_exec *exec, const struct fly_alloc *alloc)
 {
-    struct fly_alloc from = alloc ? *alloc : fly_alloc_system();
+    struct fly_alloc from = alloc ? *alloc : fly_alloc_system(), lazy = fly_alloc_lazy();
     struct fly_assembly_config image = assembly_config(config);
     struct fly_spectra_config eds = spectra_config(config);
     struct fly_engine *e;
@@ -233,7 +233,7 @@ int fly_engine_open(struct fly_engine **out, const struct fly_engine_config *con
     if (rc == FLY_OK && config->segments)
         rc = fly_spectra_open(&e->spectra, &eds, &e->arena);
     if (rc == FLY_OK && config->graph)
-        rc = fly_engine_open_graphs(e, config->graph, &from);
+        rc = fly_engine_open_graphs(e, config->graph, alloc ? alloc : &lazy);
     if (rc < 0) {
         fly_engine_close(&e);
         return rc;

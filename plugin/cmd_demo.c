@@ -139,7 +139,8 @@ static void clear_out(const struct demo *demo)
     static const char *const made[] = {"demo.fly",      "judge.json",          "support.json",
                                        "result.json",   "timing.json",         "run.log",
                                        "sim.json",      "map_fewshot_haadf.png", "map_fewshot_eds.png",
-                                       "map_fewshot_ensemble.png"};
+                                       "map_fewshot_ensemble.png", "map_community_haadf.png",
+                                       "map_community_eds.png", "map_community_ensemble.png"};
     char path[1100];
 
     for (size_t i = 0; i < sizeof made / sizeof *made; i++) {
@@ -265,21 +266,60 @@ static int watch(struct demo *demo)
     return fly_cmd_watch(7, argv);
 }
 
-/* Accuracy of the last maps against the truth, as the judge wrote it. */
+/* The last maps against the truth, as the judge wrote it. Communities are not called anything, so how well they
+ * part the specimen is all that can be said of them. */
 static void tell_scores(const struct demo *demo)
 {
+    static const char *const methods[] = {"fewshot", "community"};
     char path[1100];
-    json_t *root, *final, *map;
+    json_t *root, *maps, *map;
     const char *modality;
 
     snprintf(path, sizeof path, "%s/judge.json", demo->out);
     root = json_load_file(path, 0, NULL);
-    final = json_object_get(json_object_get(root, "final"), "fewshot");
-    json_object_foreach (final, modality, map)
-        printf("  %-9s accuracy %.3f   AMI %.3f   ARI %.3f   labelled %.0f %%\n", modality,
-               json_number_value(json_object_get(map, "accuracy")), json_number_value(json_object_get(map, "ami")),
-               json_number_value(json_object_get(map, "ari")),
-               100.0 * json_number_value(json_object_get(map, "labelled")));
+    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
+        maps = json_object_get(json_object_get(root, "final"), methods[i]);
+        json_object_foreach (maps, modality, map) {
+            json_t *accuracy = json_object_get(map, "accuracy"), *ami = json_object_get(map, "ami");
+            char first[32] = "";
+
+            if (json_is_number(accuracy))
+                snprintf(first, sizeof first, "accuracy %.3f", json_number_value(accuracy));
+            printf("  %-9s  %-8s  %-14s  labelled %3.0f %%", methods[i], modality, first,
+                   100.0 * json_number_value(json_object_get(map, "labelled")));
+            if (json_is_number(ami))
+                printf("   AMI %.3f   ARI %.3f", json_number_value(ami),
+                       json_number_value(json_object_get(map, "ari")));
+            printf("\n");
+        }
+    }
+    json_decref(root);
+}
+
+/* How the modalities agree with each other: the table of the paper. */
+static void tell_agreement(const struct demo *demo)
+{
+    static const char *const pairs[] = {"haadf_eds", "haadf_ens", "eds_ens"};
+    char path[1100];
+    json_t *root, *methods, *method, *value;
+    const char *name;
+
+    snprintf(path, sizeof path, "%s/result.json", demo->out);
+    root = json_load_file(path, 0, NULL);
+    methods = json_object_get(root, "ami");
+    printf("\nAMI between the maps   haadf-eds   haadf-ensemble   eds-ensemble\n");
+    json_object_foreach (methods, name, method) {
+        char cell[3][16];
+
+        for (int p = 0; p < 3; p++) {
+            value = json_object_get(method, pairs[p]);
+            if (json_is_number(value))
+                snprintf(cell[p], sizeof cell[p], "%.3f", json_number_value(value));
+            else
+                snprintf(cell[p], sizeof cell[p], "-");
+        }
+        printf("  %-20s %10s %16s %14s\n", name, cell[0], cell[1], cell[2]);
+    }
     json_decref(root);
 }
 
@@ -322,9 +362,10 @@ static int play(struct demo *demo)
     rc = analyze(demo);
     if (rc)
         return rc;
-    printf("\nThe map against the specimen's known answer:\n");
+    printf("\nThe maps against the specimen's known answer:\n");
     tell_scores(demo);
-    printf("In %s: demo.fly (the recording), map_fewshot_*.png (maps over the image), result.json,\n"
+    tell_agreement(demo);
+    printf("\nIn %s: demo.fly (the recording), map_*.png (maps over the image), result.json,\n"
            "judge.json (scores over time), truth/, support.json, run.log\n", demo->out);
     return 0;
 }

@@ -12,7 +12,8 @@ enum { REQUESTS_A_TURN = 32, REPLY_CAP = FLY_RESULT_CAP + 8192 };
 #define DURABLE_WAIT_NS (10 * INT64_C(1000000000))
 
 static const char *const ops[] = {"status",       "map.get",      "chip.get",   "support.add", "support.remove",
-                                  "class.rename", "class.remove", "params.set", "frame.shift"};
+                                  "class.rename", "class.remove", "params.set", "frame.shift",
+                                  "graph.curve"};
 
 void fly_job_free(struct fly_job *job)
 {

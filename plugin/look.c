@@ -247,6 +247,26 @@ static void pack_composition(struct fly_pack *pack, struct fly_engine *engine, i
     }
 }
 
+/* {modality: id or nil}: of the modalities that have a graph. */
+static void pack_communities(struct fly_pack *pack, struct fly_session *session, int32_t chip)
+{
+    const struct fly_session_info *info = fly_session_facts(session);
+    struct fly_map_view view;
+    uint32_t n = 0;
+
+    for (int m = 0; m < FLY_MODALITIES; m++)
+        n += fly_maps_has_map(info, fly_map_index(FLY_COMMUNITY, (enum fly_modality)m)) != 0;
+    fly_pack_str(pack, "communities");
+    fly_pack_map(pack, n);
+    for (int m = 0; m < FLY_MODALITIES; m++) {
+        if (!fly_maps_has_map(info, fly_map_index(FLY_COMMUNITY, (enum fly_modality)m)))
+            continue;
+        fly_engine_map(fly_session_engine(session), FLY_COMMUNITY, (enum fly_modality)m, &view);
+        fly_pack_str(pack, fly_modality_name((enum fly_modality)m));
+        fly_pack_int(pack, view.labels[chip]);
+    }
+}
+
 static int chip_get(struct fly_session *session, struct fly_job *job)
 {
     struct fly_engine *engine = fly_session_engine(session);
@@ -272,7 +292,8 @@ static int chip_get(struct fly_session *session, struct fly_job *job)
     spectra = fly_engine_spectra(engine, &channels, NULL);
     for (int32_t e = 0; spectra && e < channels; e++)
         counts += spectra[(size_t)chip * (size_t)channels + (size_t)e];
-    fly_pack_map(&pack, 7);
+    fly_pack_map(&pack, 8);
+    pack_communities(&pack, session, chip);
     pack_modalities(&pack, "labels", session);
     for (int m = 0; m < FLY_MODALITIES; m++) {
         struct fly_map_view view;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "plugin/clusters.h"
+#include "plugin/curve.h"
 #include "plugin/journal.h"
 #include "plugin/look.h"
 #include "plugin/maps.h"
@@ -21,6 +22,7 @@ enum {
 
 #define UNASSEMBLED_TOLD_NS INT64_C(1000000000)
 #define CLUSTERS_EVERY_NS   INT64_C(250000000)
+#define JUMP_TOLD_NS        INT64_C(1000000000)
 
 struct fly_stage_engine {
     struct fly_stage_engine_config config;
@@ -49,6 +51,11 @@ struct fly_stage_engine {
     int64_t unassembled_told_ns;
     struct fly_job *exact[RING_JOBS]; /* wait until nothing is left to embed; no input is taken then */
     int32_t n_exact;
+    struct fly_job *curves[RING_JOBS]; /* graph.curve: the first is under way */
+    int32_t n_curves;
+    struct fly_curve_job curve;
+    int curve_begun;
+    int64_t jump_ns[FLY_MODALITIES];   /* when one was last told of */
 };
 
 int fly_stage_engine_open(struct fly_stage_engine **out, const struct fly_stage_engine_config *config)
@@ -101,6 +108,8 @@ void fly_stage_engine_close(struct fly_stage_engine **stage)
         return;
     for (int32_t i = 0; i < s->n_exact; i++)
         fly_job_free(s->exact[i]);
+    for (int32_t i = 0; i < s->n_curves; i++)
+        fly_job_free(s->curves[i]);
     close_session(s);
     fly_ring_fini(&s->inputs);
     fly_ring_fini(&s->spent);
@@ -252,6 +261,7 @@ static void tell_range(struct fly_stage_engine *stage)
                   "intensities %g .. %g become 0 .. 255 from here to the end of the session", lo, hi);
 }
 
+/* At most one a second and modality; what `metrics` says holds anyway. */
 static void tell_jumps(struct fly_stage_engine *stage)
 {
     struct fly_engine *engine = fly_session_engine(stage->session);
@@ -261,6 +271,11 @@ static void tell_jumps(struct fly_stage_engine *stage)
     struct fly_pack pack;
 
     while (fly_engine_jump(engine, &modality, &jump)) {
+        int64_t now = stage->config.clock.mono_ns(stage->config.clock.ctx);
+
+        if (stage->jump_ns[modality] && now - stage->jump_ns[modality] < JUMP_TOLD_NS)
+            continue; /* a scan that begins jumps with each row */
+        stage->jump_ns[modality] = now;
         fly_pack_init(&pack, bytes, sizeof bytes);
         fly_pack_map(&pack, 3);
         fly_pack_str(&pack, "modality");
@@ -324,10 +339,15 @@ static void post_options(struct fly_stage_engine *stage)
     fly_bus_post_options(stage->config.bus, stage->info->serial, fly_session_options(stage->session));
 }
 
+static void reply(struct fly_stage_engine *stage, struct fly_job *job);
+static void job_failed(struct fly_job *job, const char *code, const char *message);
+static void fail_curves(struct fly_stage_engine *stage);
+
 /* ---- inputs ------------------------------------------------------------------------------------ */
 
 static void open_session(struct fly_stage_engine *stage, struct fly_input *input)
 {
+    fail_curves(stage);
     close_session(stage);
     stage->info = input->info;
     input->info = NULL;
@@ -531,10 +551,41 @@ static void take_job(struct fly_stage_engine *stage, struct fly_job *job)
         reply(stage, job);
     } else if (fly_look_is_exact(job) && stage->session) {
         stage->exact[stage->n_exact++] = job;
+    } else if (strcmp(op, "graph.curve") == 0 && stage->session) {
+        stage->curves[stage->n_curves++] = job;
     } else {
         fly_look(stage->session, job, stage->as_of, stage->draining);
         reply(stage, job);
     }
+}
+
+/* A point of a threshold curve; 1: there was one to make. */
+static int step_curve(struct fly_stage_engine *stage)
+{
+    struct fly_job *job = stage->curves[0];
+
+    if (!stage->n_curves)
+        return 0;
+    if (!stage->curve_begun && fly_curve_begin(&stage->curve, stage->session, job)) {
+        stage->curve_begun = 1;
+        return 1;
+    }
+    if (stage->curve_begun && !fly_curve_step(&stage->curve, stage->session, job))
+        return 1;
+    stage->curve_begun = 0;
+    memmove(stage->curves, stage->curves + 1, (size_t)--stage->n_curves * sizeof job);
+    reply(stage, job);
+    return 1;
+}
+
+/* Their session is gone. */
+static void fail_curves(struct fly_stage_engine *stage)
+{
+    for (int32_t i = 0; i < stage->n_curves; i++) {
+        job_failed(stage->curves[i], "no_session", "the session ended before its curve was made");
+        reply(stage, stage->curves[i]);
+    }
+    stage->n_curves = stage->curve_begun = 0;
 }
 
 /* ---- the turn ---------------------------------------------------------------------------------- */
@@ -582,7 +633,7 @@ int fly_stage_engine_step(struct fly_stage_engine *stage)
         take_input(stage, input);
         did = 1;
     }
-    while (stage->n_exact < RING_JOBS && (job = fly_ring_pop(&stage->jobs))) {
+    while (stage->n_exact < RING_JOBS && stage->n_curves < RING_JOBS && (job = fly_ring_pop(&stage->jobs))) {
         take_job(stage, job);
         did = 1;
     }
@@ -616,5 +667,5 @@ int fly_stage_engine_step(struct fly_stage_engine *stage)
     }
     if (!stepped && stage->draining && !stage->ended)
         end_session(stage);
-    return did || stepped;
+    return step_curve(stage) || did || stepped;
 }

@@ -451,6 +451,14 @@ static void agreement(struct fly_stage_publish *s, enum fly_method method, doubl
     }
 }
 
+/* Of haadf_ens and eds_ens; comparisons with NaN are false. */
+static const char *leader(const double ami[3])
+{
+    return ami[1] > ami[2]   ? fly_modality_name(FLY_HAADF)
+           : ami[2] > ami[1] ? fly_modality_name(FLY_EDS)
+                             : NULL;
+}
+
 static void metrics(struct fly_stage_publish *s, int64_t now)
 {
     struct fly_pub_id id = next_id(s, FLY_TOPIC_METRICS);
@@ -465,6 +473,7 @@ static void metrics(struct fly_stage_publish *s, int64_t now)
             continue;
         out.methods[out.n_methods].method = fly_method_name((enum fly_method)method);
         agreement(s, (enum fly_method)method, out.methods[out.n_methods].ami, out.methods[out.n_methods].ari);
+        out.methods[out.n_methods].leads = leader(out.methods[out.n_methods].ami);
         out.n_methods++;
     }
     for (int m = 0; m < FLY_MODALITIES && s->shown.serial; m++) {

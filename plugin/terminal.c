@@ -409,6 +409,11 @@ static void list_numbers(struct items *items, const struct fly_view *view)
         add_item(items, "backlog %" PRId64, view->backlog_chips);
     if (isfinite(view->p50_ms) && isfinite(view->p99_ms))
         add_item(items, "latency p50 %.1f ms, p99 %.1f ms", view->p50_ms, view->p99_ms);
+    if (isfinite(view->threshold) && isfinite(view->modularity))
+        add_item(items, "modularity %.3f at threshold %.2f", view->modularity, view->threshold);
+    if (isfinite(view->ami[0]) && isfinite(view->ami[1]) && isfinite(view->ami[2]))
+        add_item(items, "AMI haadf-eds %.2f, haadf-ensemble %.2f, eds-ensemble %.2f%s%s", view->ami[0], view->ami[1],
+                 view->ami[2], view->leads[0] ? ": led by " : "", view->leads);
     if (view->undurable == 0)
         add_item(items, "all on disk");
     else if (view->undurable > 0)

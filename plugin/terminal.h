@@ -45,6 +45,9 @@ struct fly_view {
     int32_t n_classes;
     struct fly_view_class classes[FLY_VIEW_CLASSES_MAX];
     double lines_s, p50_ms, p99_ms;
+    double ami[3];                       /* of the method: haadf and eds, haadf and ensemble, eds and ensemble */
+    char leads[16];                      /* the modality that the ensemble follows more; "": neither */
+    double threshold, modularity;        /* of the modality's graph, where the method is community */
     int64_t backlog_chips;
     int64_t gaps;                        /* numbers missing at ingest so far */
     int64_t undurable;                   /* messages not on disk yet; 0: all are */

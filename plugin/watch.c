@@ -14,6 +14,8 @@ enum { CHIPS_MAX = 1 << 24 }; /* 4096 x 4096: a scan of 16384 px in chips of 4 *
 static void forget_numbers(struct fly_view *view)
 {
     view->lines_s = view->p50_ms = view->p99_ms = NAN;
+    view->ami[0] = view->ami[1] = view->ami[2] = view->threshold = view->modularity = NAN;
+    view->leads[0] = '\0';
     view->backlog_chips = view->gaps = view->undurable = -1;
 }
 
@@ -248,6 +250,43 @@ static void take_latency(struct fly_view *view, struct fly_value header)
         view->p99_ms = ms;
 }
 
+/* header[key][name], NaN where it is nil or not there. */
+static double number_at(struct fly_value header, const char *key, const char *name, struct fly_value *at)
+{
+    struct fly_value map;
+    double number;
+
+    if (!fly_value_get(header, key, &map) || fly_value_kind(map) != FLY_KIND_MAP || !fly_value_get(map, name, at) ||
+        !fly_value_f64(*at, &number))
+        return NAN;
+    return number;
+}
+
+/* How the modalities agree by our method, and what its graph is like. */
+static void take_agreement(struct fly_view *view, struct fly_value header)
+{
+    static const char *const pairs[] = {"haadf_eds", "haadf_ens", "eds_ens"};
+    struct fly_value methods, mine, value;
+    const char *text;
+    size_t len;
+
+    view->leads[0] = '\0';
+    for (int p = 0; p < 3; p++)
+        view->ami[p] = NAN;
+    if (fly_value_get(header, "ami", &methods) && fly_value_kind(methods) == FLY_KIND_MAP &&
+        fly_value_get(methods, view->method, &mine) && fly_value_kind(mine) == FLY_KIND_MAP)
+        for (int p = 0; p < 3; p++)
+            if (fly_value_get(mine, pairs[p], &value) && !fly_value_f64(value, &view->ami[p]))
+                view->ami[p] = NAN;
+    if (fly_value_get(header, "leads", &methods) && fly_value_kind(methods) == FLY_KIND_MAP &&
+        fly_value_get(methods, view->method, &value) && fly_value_str(value, &text, &len))
+        snprintf(view->leads, sizeof view->leads, "%.*s", (int)(len < 15 ? len : 15), text);
+    if (strcmp(view->method, "community") != 0)
+        return;
+    view->threshold = number_at(header, "threshold", view->modality, &value);
+    view->modularity = number_at(header, "modularity", view->modality, &value);
+}
+
 static void take_event(struct fly_view *view, struct fly_value header)
 {
     const char *keys[] = {"level", "code", "text"}, *text;
@@ -306,6 +345,7 @@ int fly_watch_take(struct fly_watch *watch, const struct fly_part *parts, int32_
         take_heartbeat(watch, &msg);
     } else if (strcmp(msg.type, "metrics") == 0) {
         take_latency(&watch->view, msg.header);
+        take_agreement(&watch->view, msg.header);
         watch->changed = 1;
     } else if (strcmp(msg.type, "event") == 0) {
         take_event(&watch->view, msg.header);

@@ -364,9 +364,18 @@ static void pack_by_modality(struct fly_pack *pack, const struct fly_pub_metrics
 int fly_pub_metrics(struct fly_pub_message *out, struct fly_pack *pack, const struct fly_pub_id *id,
                     const struct fly_pub_metrics *metrics)
 {
-    open_header(pack, "metrics", id, 6);
+    open_header(pack, "metrics", id, 7);
     pack_agreement(pack, metrics, 0);
     pack_agreement(pack, metrics, 1);
+    fly_pack_str(pack, "leads");
+    fly_pack_map(pack, (uint32_t)metrics->n_methods);
+    for (int32_t m = 0; m < metrics->n_methods; m++) {
+        fly_pack_str(pack, metrics->methods[m].method);
+        if (metrics->methods[m].leads)
+            fly_pack_str(pack, metrics->methods[m].leads);
+        else
+            fly_pack_nil(pack);
+    }
     pack_by_modality(pack, metrics, 0);
     pack_by_modality(pack, metrics, 1);
     fly_pack_str(pack, "latency_ms");

@@ -142,6 +142,7 @@ struct fly_pub_metrics {
     struct {
         const char *method;
         double ami[3], ari[3]; /* haadf_eds, haadf_ens, eds_ens */
+        const char *leads;     /* the modality that the ensemble follows more, by AMI; NULL: nil, neither */
     } methods[FLY_PUB_METHODS_MAX];
     int32_t n_modalities;
     struct {

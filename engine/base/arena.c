@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 enum { ALIGN = 64 };
 
@@ -28,6 +29,25 @@ static void system_put(void *ctx, void *ptr, size_t bytes)
 struct fly_alloc fly_alloc_system(void)
 {
     return (struct fly_alloc){.get = system_get, .put = system_put, .ctx = NULL};
+}
+
+static void *lazy_get(void *ctx, size_t bytes)
+{
+    void *ptr = mmap(NULL, bytes ? bytes : 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    (void)ctx;
+    return ptr == MAP_FAILED ? NULL : ptr;
+}
+
+static void lazy_put(void *ctx, void *ptr, size_t bytes)
+{
+    (void)ctx;
+    munmap(ptr, bytes ? bytes : 1);
+}
+
+struct fly_alloc fly_alloc_lazy(void)
+{
+    return (struct fly_alloc){.get = lazy_get, .put = lazy_put, .ctx = NULL};
 }
 
 size_t fly_size_add(size_t a, size_t b)

@@ -36,6 +36,7 @@ struct rig_options {
     int32_t min_counts; /* robust; 0: 250 */
     const float *given; /* (K, 2) in place of an embedder's */
     enum fly_eds_feature feature;
+    const struct fly_graph_config *graph; /* NULL: no communities */
 };
 
 static inline struct scene *scene_make(uint64_t seed)
@@ -80,6 +81,7 @@ static inline struct fly_engine *rig_open(struct fly_embedder *embedder, const s
     quantify.n_elements = 3;
     quantify.min_counts = rig->profile == FLY_PROFILE_PAPER ? 0 : rig->min_counts ? rig->min_counts : 250;
     config.quantify = &quantify;
+    config.graph = rig->graph;
     assert_int_equal(fly_grid_init(&config.grid, H, W, rig->side_px ? rig->side_px : SIDE, 0, 0, 0), FLY_OK);
     assert_int_equal(fly_engine_open(&engine, &config, exec, NULL), FLY_OK);
     if (rig->given)

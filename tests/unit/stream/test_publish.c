@@ -711,7 +711,7 @@ static void each_modality_has_its_own_modularity_and_threshold(void **state)
 static void metrics_say_nil_where_nothing_is_defined(void **state)
 {
     const struct fly_pub_metrics metrics = {
-        2, {{"fewshot", {0.5, NAN, 1}, {NAN, -0.25, 0}}, {"ward", {0, 0, 0}, {0, 0, 0}}},
+        2, {{"fewshot", {0.5, NAN, 1}, {NAN, -0.25, 0}, "eds"}, {"ward", {0, 0, 0}, {0, 0, 0}, NULL}},
         1, {{"haadf", 0.75, NAN}}, 1.5, 2.5, INFINITY, {items, 2, NULL}};
     struct fly_value header, of_method, of_modality, latency, counters, value;
     uint64_t n;
@@ -719,6 +719,15 @@ static void metrics_say_nil_where_nothing_is_defined(void **state)
     empty(sizeof room);
     assert_int_equal(fly_pub_metrics(&out, &pack, &id, &metrics), FLY_OK);
     header = read_back().header;
+    {
+        const char *text;
+        size_t len;
+
+        assert_true(fly_value_str(get(get(header, "leads"), "fewshot"), &text, &len));
+        assert_int_equal(len, 3);
+        assert_memory_equal(text, "eds", 3);
+    }
+    assert_int_equal(fly_value_kind(get(get(header, "leads"), "ward")), FLY_KIND_NIL);
     of_method = get(get(header, "ami"), "fewshot");
     assert_true(get_f64(of_method, "haadf_eds") == 0.5);
     assert_nil(of_method, "haadf_ens");
