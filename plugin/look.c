@@ -89,7 +89,7 @@ int fly_look_give_map(struct fly_job *job, const struct fly_pub_id *id, struct f
 /* The epoch was cut with nothing left to embed: what the views show of few-shot is the batch result, and its ids
  * are the classes' own. Communities are the cold partition, numbered anew. */
 static int exact_map(struct fly_session *session, struct fly_job *job, int map,
-                     const uint64_t as_of[FLY_STREAMS_MAX], int final)
+                     const uint64_t as_of[FLY_STREAMS_MAX], int final, int64_t t_ns)
 {
     const struct fly_session_info *info = fly_session_facts(session);
     struct fly_engine *engine = fly_session_engine(session);
@@ -122,7 +122,7 @@ static int exact_map(struct fly_session *session, struct fly_job *job, int map,
         set.final = final;
         fly_map_out_fill(&out, info, &set, map, NULL);
         out.map.base = FLY_PUB_EXACT;
-        rc = fly_look_give_map(job, &(struct fly_pub_id){info->id, 0, 0}, &out);
+        rc = fly_look_give_map(job, &(struct fly_pub_id){info->id, 0, t_ns}, &out);
     }
     fly_map_out_fini(&out);
     fly_map_set_fini(&set);
@@ -335,7 +335,7 @@ static int chip_get(struct fly_session *session, struct fly_job *job)
 }
 
 void fly_look(struct fly_session *session, struct fly_job *job, const uint64_t as_of[FLY_STREAMS_MAX],
-              int final)
+              int final, int64_t t_ns)
 {
     enum fly_refusal why;
     int map, rc = FLY_OK;
@@ -352,7 +352,7 @@ void fly_look(struct fly_session *session, struct fly_job *job, const uint64_t a
         if (why != FLY_REFUSE_NONE)
             failed(job, fly_refusal_name(why));
         else
-            rc = exact_map(session, job, map, as_of, final);
+            rc = exact_map(session, job, map, as_of, final, t_ns);
     }
     if (rc < 0)
         failed(job, "memory");

@@ -10,9 +10,9 @@ enum { FLY_RESULT_CAP = 256 * 1024 }; /* bytes of a reply's result */
 /* 1: a map.get that asks for the exact partition of what is assembled now. */
 int fly_look_is_exact(const struct fly_job *job);
 
-/* Answer: fills ok and result with payloads, or code and message. session may be NULL. */
+/* Answer: fills ok and result with payloads, or code and message. session may be NULL. t_ns: now, for headers. */
 void fly_look(struct fly_session *session, struct fly_job *job, const uint64_t as_of[FLY_STREAMS_MAX],
-              int final);
+              int final, int64_t t_ns);
 
 /* method and modality of a map.get, among what the session has, as fly_map_index; words in
  * fly_fail_text(). */

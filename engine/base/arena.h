@@ -24,8 +24,8 @@ struct fly_alloc {
 /* The C library's, 64-byte aligned and zeroed. */
 struct fly_alloc fly_alloc_system(void);
 
-/* Pages of zeros that the system finds when they are first written to: for reserves of which most sessions use a
- * part. Linux. */
+/* The same, but large blocks are pages that the system finds when they are first written to: for reserves of which
+ * most sessions use a part. */
 struct fly_alloc fly_alloc_lazy(void);
 
 struct fly_arena {

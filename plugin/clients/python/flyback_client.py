@@ -661,6 +661,7 @@ class Viewer:
     start     the newest `start` (geometry, profile), or None
     stop      the newest `stop`, or None
     metrics   the newest `metrics`; heartbeat: the newest heartbeat
+    clusters  {(method, modality): header}, the newest `clusters` of each
     events    the last 1000 events
     misses    how often a delta came whose base we lacked, and the map was asked for
     """
@@ -670,6 +671,7 @@ class Viewer:
     def __init__(self, publish=PUBLISH, control=CONTROL, topics=TOPICS, context=None):
         context = context or zmq.Context.instance()
         self.maps = {}
+        self.clusters = {}
         self.start = self.stop = self.metrics = self.heartbeat = None
         self.events = collections.deque(maxlen=1000)
         self.misses = 0
@@ -716,9 +718,12 @@ class Viewer:
                 if old is None or (old.get("session"), old.get("t_ns")) != (header.get("session"), header.get("t_ns")):
                     # a new session, or the old one in a new process that counts from 1 again
                     self.maps.clear()
+                    self.clusters.clear()
                     self.stop = None
             elif kind in ("stop", "metrics", "heartbeat"):
                 setattr(self, kind, header)
+            elif kind == "clusters":
+                self.clusters[header["method"], header["modality"]] = header
             elif kind == "event":
                 self.events.append(header)
             heard.append((kind, header))

@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "engine/base/rng.h"
@@ -20,7 +21,7 @@ static struct fly_view small_view(void)
                             .map_rows = 2, .map_cols = 3, .labels = two_rows, .n_classes = 2,
                             .classes = {{0, 0xE69F00, "STO"}, {1, 0x56B4E9, "LFO"}},
                             .lines_s = 976.4, .p50_ms = 8.25, .p99_ms = 21, .backlog_chips = 3, .gaps = 0,
-                            .undurable = 12};
+                            .undurable = 12, .ami = {NAN, NAN, NAN}, .threshold = NAN, .modularity = NAN};
 
     return view;
 }
@@ -197,10 +198,30 @@ static void a_line_for_the_log_has_everything_on_one_line(void **state)
     fly_text_fini(&text);
 }
 
+static void agreement_and_the_graph_are_told_where_they_are_known(void **state)
+{
+    struct fly_view view = small_view();
+
+    (void)state;
+    view.ami[0] = 0.81;
+    view.ami[1] = 0.9;
+    view.ami[2] = 0.955;
+    snprintf(view.leads, sizeof view.leads, "eds");
+    view.threshold = 0.28;
+    view.modularity = 0.2017;
+    assert_non_null(strstr(draw(&view, (struct fly_terminal){300, 30, FLY_TERMINAL_LETTERS, 0}),
+                           "modularity 0.202 at threshold 0.28   "
+                           "AMI haadf-eds 0.81, haadf-ensemble 0.90, eds-ensemble 0.95: led by eds   12 not"));
+    view.leads[0] = '\0';
+    view.modularity = NAN;
+    assert_non_null(strstr(draw(&view, (struct fly_terminal){300, 30, FLY_TERMINAL_LETTERS, 0}),
+                           "21.0 ms   AMI haadf-eds 0.81, haadf-ensemble 0.90, eds-ensemble 0.95   12 not"));
+}
+
 static void before_anything_came_there_is_a_title(void **state)
 {
     struct fly_view view = {.method = "fewshot", .modality = "haadf", .lines_s = NAN, .p50_ms = NAN, .p99_ms = NAN,
-                            .backlog_chips = -1, .gaps = -1, .undurable = -1};
+                            .ami = {NAN, NAN, NAN}, .threshold = NAN, .modularity = NAN, .backlog_chips = -1, .gaps = -1, .undurable = -1};
 
     (void)state;
     assert_string_equal(draw(&view, (struct fly_terminal){80, 24, FLY_TERMINAL_LETTERS, 0}),
@@ -245,6 +266,7 @@ int main(void)
         cmocka_unit_test(every_kind_of_label_has_its_letter),
         cmocka_unit_test(names_from_outside_cannot_drive_the_terminal),
         cmocka_unit_test(a_line_for_the_log_has_everything_on_one_line),
+        cmocka_unit_test(agreement_and_the_graph_are_told_where_they_are_known),
         cmocka_unit_test(before_anything_came_there_is_a_title),
         cmocka_unit_test(what_a_terminal_can_do_follows_its_variables),
     };
