@@ -433,16 +433,15 @@ int fly_stage_engine_step(struct fly_stage_engine *stage)
     }
     if (atomic_load(&stage->info->resuming))
         return did;
-    if (!stage->ended) {
-        stepped = fly_session_step(stage->session) == FLY_OK;
-        if (stepped) {
-            fly_trace_step(&stage->trace, stage->last_ticket);
-            fly_crash_here(FLY_CRASH_EMBEDDED);
-        }
-        fly_stage_tell_range(stage);
+    /* After the end, too: a request may have changed what chips are made of. */
+    stepped = fly_session_step(stage->session) == FLY_OK;
+    if (stepped) {
+        fly_trace_step(&stage->trace, stage->last_ticket);
+        fly_crash_here(FLY_CRASH_EMBEDDED);
     }
+    fly_stage_tell_range(stage);
     if (stage->urgent || is_due(stage))
-        fly_stage_cut_epoch(stage, 0);
+        fly_stage_cut_epoch(stage, stage->ended);
     fly_stage_tell_next_clusters(stage);
     if (!stepped && stage->n_exact) {
         if (!stage->ended)

@@ -188,6 +188,7 @@ static void streams_of_counts(struct fly_pub_streams *out, const struct fly_sess
 
 static int take_maps(struct fly_stage_publish *s);
 static int take_clusters(struct fly_stage_publish *s);
+static void metrics(struct fly_stage_publish *s, int64_t now);
 
 static int take_end(struct fly_stage_publish *s)
 {
@@ -206,6 +207,8 @@ static int take_end(struct fly_stage_publish *s)
     /* The final maps were posted before the end was: they may have come since this turn looked. */
     take_maps(s);
     take_clusters(s);
+    if (s->out.cap)
+        metrics(s, mono_ns(s)); /* of the final maps */
     struct fly_pub_id id = next_id(s, FLY_TOPIC_STOP);
     struct fly_pub_stop stop = {.exit_status = end.exit_status,
                                 .reason = end.reason,
