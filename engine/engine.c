@@ -350,6 +350,9 @@ int fly_engine_set_ensemble(struct fly_engine *engine, const double weights[2], 
                         weights[1]);
     if (!(temperature > 0.0) || isinf(temperature))
         return fly_fail(FLY_ERANGE, "fewshot.temperature %g: above 0 and finite", temperature);
+    if (weights[0] == engine->config.weights[0] && weights[1] == engine->config.weights[1] &&
+        temperature == engine->config.temperature)
+        return FLY_OK;
     engine->config.weights[0] = weights[0];
     engine->config.weights[1] = weights[1];
     engine->config.temperature = temperature;

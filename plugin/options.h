@@ -44,6 +44,7 @@ enum fly_option_flag {
     FLY_OPTION_POWER2   = 2, /* int: powers of two only */
     FLY_OPTION_NONEMPTY = 4, /* string: "" is refused */
     FLY_OPTION_ADDRESS  = 8, /* string: tcp://HOST:PORT or ipc://PATH */
+    FLY_OPTION_NUMERAL  = 16, /* string: one of words, or a number min .. max; its reader holds it to that */
 };
 
 struct fly_option {
@@ -51,10 +52,10 @@ struct fly_option {
     enum fly_option_type type;
     size_t at;                  /* offset in struct fly_options */
     int32_t count;              /* FLOATS: how many */
-    double min, max;            /* INT, FLOAT, FLOATS: both ends allowed */
+    double min, max;            /* INT, FLOAT, FLOATS, NUMERAL: both ends allowed */
     const char *unit;           /* "px"; "" when it has none */
     const char *initial;        /* the default, as a person would write it */
-    const char *const *words;   /* ENUM: NULL after the last */
+    const char *const *words;   /* ENUM, NUMERAL: NULL after the last */
     unsigned flags;             /* enum fly_option_flag */
     const char *help;           /* one or two sentences */
     const char *refusal;        /* ENUM: why other words are not there; NULL: nothing to add */

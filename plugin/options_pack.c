@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "plugin/number.h"
+
 void fly_options_pack_value(struct fly_pack *pack, const struct fly_options *options,
                             const struct fly_option *row)
 {
@@ -64,6 +66,7 @@ static int value_text(struct fly_value value, const char *key, char *out, size_t
     struct fly_value_iter it = {0};
     const char *text;
     double number;
+    char printed[FLY_NUMBER_CAP];
     size_t len, at = 0;
     int truth = 0;
 
@@ -82,7 +85,7 @@ static int value_text(struct fly_value value, const char *key, char *out, size_t
     case FLY_KIND_FLOAT:
         if (!fly_value_f64(value, &number))
             return fly_fail(FLY_ERANGE, "%s: a finite number is needed", key);
-        snprintf(out, cap, "%.17g", number);
+        snprintf(out, cap, "%s", fly_number_print(printed, number));
         return FLY_OK;
     case FLY_KIND_ARRAY:
         out[0] = '\0';

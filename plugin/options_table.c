@@ -16,6 +16,7 @@ static const char *const eds_features[] = {"composition", "spectrum", NULL};
 static const char *const eds_methods[] = {"auto", "fit", "window", "ml", NULL};
 static const char *const line_tables[] = {"golden", "product", NULL};
 static const char *const k_bases[] = {"weight", "atomic", NULL};
+static const char *const thresholds[] = {"mode", "mean", "median", NULL};
 static const char *const graph_modes[] = {"p100", "m2", NULL};
 static const char *const graph_edges[] = {"weight", "binary", NULL};
 static const char *const log_levels[] = {"error", "warning", "info", "debug", NULL};
@@ -124,9 +125,9 @@ static const struct fly_option table[] = {
      .help = "A support set to start with, {class: [[row, col], ...]} in JSON. Empty: none."},
 
     {"graph.threshold", FLY_OPTION_STRING, AT(graph.threshold), .unit = "", .initial = "mode",
-     .flags = FLY_OPTION_LIVE | FLY_OPTION_NONEMPTY,
+     .min = 0, .max = 1.9, .words = thresholds, .flags = FLY_OPTION_LIVE | FLY_OPTION_NONEMPTY | FLY_OPTION_NUMERAL,
      .help = "Two chips are linked when their similarity is at least this: the mode, mean or median of all "
-             "pairs, or a number of 0 .. 1.9."},
+             "pairs, or a number."},
     {"graph.mode", FLY_OPTION_ENUM, AT(graph.mode), .unit = "", .initial = "p100", .words = graph_modes,
      .flags = FLY_OPTION_LIVE,
      .help = "How the mode is found: the left edge of the fullest of 100 bins of 0 .. 1 (p100), or the centre "
@@ -288,6 +289,15 @@ const char *fly_option_range(const struct fly_option *row, char *out, size_t cap
         snprintf(out, cap, "true, false");
         break;
     case FLY_OPTION_STRING:
+        if (row->flags & FLY_OPTION_NUMERAL) {
+            out[0] = '\0';
+            for (int i = 0; row->words[i] && len < cap; i++)
+                len += (size_t)snprintf(out + len, cap - len, "%s, ", row->words[i]);
+            if (len < cap)
+                snprintf(out + len, cap - len, "or %s .. %s", fly_number_print(lo, row->min),
+                         fly_number_print(hi, row->max));
+            break;
+        }
         snprintf(out, cap, "%s",
                  row->flags & FLY_OPTION_ADDRESS    ? "tcp://HOST:PORT or ipc://PATH"
                  : row->flags & FLY_OPTION_NONEMPTY ? "text, not empty"

@@ -156,7 +156,7 @@ static int read_scalar(struct reader *r, const struct fly_option *row)
         return wrong_type(r, row, "nothing");
     if (row->type == FLY_OPTION_FLOATS)
         return wrong_type(r, row, "a single value");
-    if (row->type == FLY_OPTION_STRING && plain) {
+    if (row->type == FLY_OPTION_STRING && plain && !(row->flags & FLY_OPTION_NUMERAL)) {
         char what[64];
 
         snprintf(what, sizeof what, "%s (text that looks so goes in quotes)", plain);

@@ -442,9 +442,11 @@ static void agreement(struct fly_stage_publish *s, enum fly_method method, doubl
     for (int p = 0; p < 3; p++) {
         const int32_t *x = s->shown.labels[fly_map_index(method, (enum fly_modality)pairs[p][0])];
         const int32_t *y = s->shown.labels[fly_map_index(method, (enum fly_modality)pairs[p][1])];
+        int there = s->shown.serial && fly_maps_has_map(s->info, fly_map_index(method, (enum fly_modality)pairs[p][0])) &&
+                    fly_maps_has_map(s->info, fly_map_index(method, (enum fly_modality)pairs[p][1]));
         int32_t n = 0;
 
-        for (int32_t k = 0; k < s->shown.n_chips; k++)
+        for (int32_t k = 0; there && k < s->shown.n_chips; k++)
             if (x[k] >= 0 && y[k] >= 0) {
                 a[n] = x[k];
                 b[n++] = y[k];

@@ -8,9 +8,8 @@ import tempfile
 import numpy as np
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from flyback_test import SLOW, Flyback, NotRun, flyback, labels_of, run, same_map, shared  # noqa: E402
-
-MODALITIES = ("haadf", "eds", "ensemble")
+from flyback_test import (  # noqa: E402
+    MODALITIES, SLOW, Flyback, NotRun, all_final, flyback, labels_of, run, same_map, same_partition, shared)
 
 
 def hspy(name):
@@ -61,10 +60,13 @@ def an_sio2_scan_with_its_edx_cube_equals_analyze():
             sender.eds_dense("EDS", counts[y : y + 2], y)
             viewer.poll()
         sender.stop(timeout_s=60 * SLOW)
-        viewer.wait(lambda: len(viewer.maps) == 3 and all(m.final for m in viewer.maps.values()), 30 * SLOW)
+        viewer.wait(lambda: all_final(viewer) and viewer.stop, 30 * SLOW)
         live = {m: viewer.maps["fewshot", m].labels for m in MODALITIES}
         for modality in MODALITIES:
             same_map(live[modality], sender.control.map_get("fewshot", modality, exact=True).labels, modality)
+            same_partition(viewer.maps["community", modality], sender.control.map_get("community", modality, exact=True),
+                           "communities of %s: final against exact" % modality)
+        groups = {m: len(viewer.clusters["community", m]["clusters"]) for m in MODALITIES}
     with tempfile.TemporaryDirectory() as folder:
         import json
 
@@ -80,8 +82,8 @@ def an_sio2_scan_with_its_edx_cube_equals_analyze():
         batch = labels_of(paths["out"], (rows, cols))
     for modality in MODALITIES:
         same_map(live[modality], batch[modality], "%s: streamed against analyze" % modality)
-    return "%d x %d chips, %d photons, %s" % (rows, cols, int(counts.sum(dtype=np.int64)), {
-        m: dict(zip(*(a.tolist() for a in np.unique(live[m], return_counts=True)))) for m in MODALITIES})
+    return "%d x %d chips, %d photons, %s, communities %s" % (rows, cols, int(counts.sum(dtype=np.int64)), {
+        m: dict(zip(*(a.tolist() for a in np.unique(live[m], return_counts=True)))) for m in MODALITIES}, groups)
 
 
 def strontium_titanate_has_as_much_titanium_as_strontium():

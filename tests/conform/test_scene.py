@@ -9,24 +9,24 @@ import numpy as np
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from flyback_test import (  # noqa: E402
-    TESTS, SLOW, Case, Flyback, rectangles, run, same_map, wait_until)
+    MAPS, MODALITIES, TESTS, SLOW, Case, Flyback, all_final, all_there, rectangles, run, same_map, same_partition,
+    wait_until)
 
-MODALITIES = ("haadf", "eds", "ensemble")
 CASE = Case(os.path.join(TESTS, "golden", "a_tiny"))
 
 
 def final_maps(fly, viewer):
-    """The three final maps as the viewer has them, which must be what map.get says, exact or not."""
-    viewer.wait(lambda: all(m in viewer.maps and viewer.maps[m].final for m in [("fewshot", k) for k in MODALITIES]),
-                20 * SLOW)
+    """The few-shot maps of the final ones as the viewer has them, which must be what map.get says, exact or not."""
+    viewer.wait(lambda: all_final(viewer), 20 * SLOW)
     with fly.controller() as control:
-        for modality in MODALITIES:
-            seen = viewer.maps["fewshot", modality]
-            last = control.map_get("fewshot", modality)
-            exact = control.map_get("fewshot", modality, exact=True)
+        for method, modality in MAPS:
+            seen = viewer.maps[method, modality]
+            last = control.map_get(method, modality)
+            exact = control.map_get(method, modality, exact=True)
             assert last.seq == seen.seq, "%s: map.get has seq %s, the viewer %s" % (modality, last.seq, seen.seq)
             same_map(seen, last, "%s: rebuilt from deltas against map.get" % modality)
-            same_map(seen, exact, "%s: final against exact" % modality)
+            same = same_map if method == "fewshot" else same_partition
+            same(seen, exact, "%s %s: final against exact" % (method, modality))
             assert exact.header.get("base_seq") is None, "an exact map has base_seq %r" % exact.header["base_seq"]
     return {modality: viewer.maps["fewshot", modality].labels for modality in MODALITIES}
 
@@ -122,14 +122,14 @@ def a_late_subscriber_gets_start_and_keyframes_at_once():
         early.wait(lambda: ("fewshot", "haadf") in early.maps and (early.maps["fewshot", "haadf"].labels[:2] >= 0).all(),
                    20 * SLOW)
         with fly.viewer(ask=False) as late:
-            late.wait(lambda: late.start and len(late.maps) == 3, 2 * SLOW)
+            late.wait(lambda: late.start and all_there(late), 2 * SLOW)
             assert late.start["session"] == sender.session
-            assert late.keyframes >= 3 and late.misses == 0, (late.keyframes, late.misses)
+            assert late.keyframes >= len(MAPS) and late.misses == 0, (late.keyframes, late.misses)
             # and both go on with the same maps
             CASE.send_raster(sender, 40)
             sender.stop()
             for viewer in (early, late):
-                viewer.wait(lambda v=viewer: all(m.final for m in v.maps.values()), 20 * SLOW)
+                viewer.wait(lambda v=viewer: all_final(v), 20 * SLOW)
             for key in early.maps:
                 same_map(early.maps[key], late.maps[key], str(key))
 
@@ -162,7 +162,7 @@ def a_viewer_that_lost_a_delta_asks_for_the_map():
         torn._take_map = take
         sender.stop()
         for viewer in (whole, torn):
-            viewer.wait(lambda v=viewer: len(v.maps) == 3 and all(m.final for m in v.maps.values()), 20 * SLOW)
+            viewer.wait(lambda v=viewer: all_final(v), 20 * SLOW)
         assert lost and torn.misses, "%d deltas lost, %d maps asked for" % (len(lost), torn.misses)
         for key in whole.maps:
             same_map(whole.maps[key], torn.maps[key], str(key))
@@ -207,11 +207,13 @@ def headers_say_who_sent_them_and_in_which_place():
         last[key] = header["seq"]
         assert len(payloads) == (3 if header["type"] == "map" else 0), header["type"]
     kinds = {header["type"] for _, header, _ in seen}
-    assert {"start", "map", "heartbeat", "metrics", "stop"} <= kinds, kinds
+    assert {"start", "map", "clusters", "heartbeat", "metrics", "stop"} <= kinds, kinds
     final = [header for _, header, _ in seen if header["type"] == "map" and header["final"]]
-    assert {header["modality"] for header in final} == set(MODALITIES), final
-    colours = [c["color"] for c in final[0]["classes"]]
-    assert [c["name"] for c in final[0]["classes"]] == CASE.classes
+    assert {(header["method"], header["modality"]) for header in final} == set(MAPS), final
+    assert {(header["method"], header["modality"]) for _, header, _ in seen if header["type"] == "clusters"} == set(MAPS)
+    named = next(header["classes"] for header in final if header["method"] == "fewshot")
+    colours = [c["color"] for c in named]
+    assert [c["name"] for c in named] == CASE.classes
     assert all(len(c) == 7 and c[0] == "#" for c in colours) and len(set(colours)) == len(colours), colours
     return "%d messages, %d repeats, of %s" % (len(seen), repeats, ", ".join(sorted(kinds)))
 

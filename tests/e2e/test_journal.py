@@ -12,10 +12,9 @@ import tempfile
 import numpy as np
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from flyback_test import TESTS, SLOW, Case, Flyback, flyback, run, shared, wait_until  # noqa: E402
+from flyback_test import MAPS, TESTS, SLOW, Case, Flyback, flyback, run, shared, wait_until  # noqa: E402
 
 CASE = Case(os.path.join(TESTS, "golden", "a_tiny"))
-MODALITIES = ("haadf", "eds", "ensemble")
 
 
 def facts(labels, confidence, age):
@@ -27,22 +26,20 @@ class Watcher:
 
     def __init__(self, viewer):
         self.viewer = viewer
-        self.seen = {modality: [] for modality in MODALITIES}
+        self.seen = {key: [] for key in MAPS}
 
     def look(self, timeout_s=0.0):
         """One message at a time would be best; a poll may take several, and then the last one counts."""
         if not any(kind == "map" for kind, _ in self.viewer.poll(timeout_s)):
             return
-        for (method, modality), got in self.viewer.maps.items():
-            if method != "fewshot":
-                continue
+        for key, got in self.viewer.maps.items():
             now = facts(got.labels, got.confidence, got.age)
-            if not self.seen[modality] or self.seen[modality][-1] != now:
-                self.seen[modality].append(now)
+            if not self.seen[key] or self.seen[key][-1] != now:
+                self.seen[key].append(now)
 
 
 def scan(fly, watcher):
-    """A scan with a person at work: classes come one by one, one goes, the weights change."""
+    """A scan with a person at work: classes come one by one, one goes, weights, threshold and resolution change."""
     height = CASE.shape[0]
     todo = list(CASE.support())
     with fly.controller() as control, fly.sender(session="watched") as sender:
@@ -54,7 +51,11 @@ def scan(fly, watcher):
             if todo and y0 % 6 == 0:
                 control.support_add(*todo.pop(0))
             if y0 == 39:
-                control.params_set({"fewshot.weights": "[0.45, 0.55]"})
+                control.params_set({"fewshot.weights": "[0.45, 0.55]", "graph.weights": [0.45, 0.55]})
+            if y0 == 54:
+                control.params_set({"graph.resolution": 1.5, "graph.threshold": "median"})
+            if y0 == 66:
+                control.params_set({"graph.threshold": "mode"})
             if y0 == 48:
                 control.support_remove(CASE.support()[0][1][:1])
         for name, chips in todo:
@@ -66,13 +67,14 @@ def scan(fly, watcher):
 
 
 def epochs_of(recording, out, threads):
-    """{modality: the bytes of every epoch, in order} as analyze makes them again; all files, for comparison."""
+    """{map: the bytes of every epoch, in order} as analyze makes them again; all files, for comparison."""
     flyback("analyze", recording, "--epochs", "--no-pictures", "--out", out, "--set", "engine.threads=%d" % threads)
-    made = {modality: [] for modality in MODALITIES}
-    for modality in MODALITIES:
-        for path in sorted(glob.glob(os.path.join(out, "epoch_??????_%s.npy" % modality))):
+    made = {key: [] for key in MAPS}
+    for method, modality in MAPS:
+        name = modality if method == "fewshot" else "%s_%s" % (method, modality)
+        for path in sorted(glob.glob(os.path.join(out, "epoch_??????_%s.npy" % name))):
             base = path[:-4]
-            made[modality].append(facts(*(np.load(base + end + ".npy") for end in ("", "_confidence", "_age"))))
+            made[method, modality].append(facts(*(np.load(base + end + ".npy") for end in ("", "_confidence", "_age"))))
     files = {}
     for path in sorted(glob.glob(os.path.join(out, "*.npy"))):
         with open(path, "rb") as file:
@@ -90,16 +92,16 @@ def compare(model):
             _, again = epochs_of(fly.recording("watched"), os.path.join(folder, "two"), 2)
     assert files == again, "files differ between 1 and 2 threads: %s" % [n for n in files if files[n] != again.get(n)]
     counts = []
-    for modality in MODALITIES:
-        at, live = 0, watcher.seen[modality]
-        assert len(live) >= 5, "%s: only %d live maps were seen, too few to speak of a journal" % (modality, len(live))
+    for key in MAPS:
+        name, at, live = "%s of %s" % key, 0, watcher.seen[key]
+        assert len(live) >= 5, "%s: only %d live maps were seen, too few to speak of a journal" % (name, len(live))
         for number, state in enumerate(live):
-            while at < len(made[modality]) and made[modality][at] != state:
+            while at < len(made[key]) and made[key][at] != state:
                 at += 1
-            assert at < len(made[modality]), "%s: live map %d of %d is in none of the %d epochs that were left" % (
-                modality, number, len(live), len(made[modality]))
-        assert made[modality][-1] == live[-1], "%s: the final map is not the last epoch" % modality
-        counts.append("%s %d live maps among %d epochs" % (modality, len(live), len(made[modality])))
+            assert at < len(made[key]), "%s: live map %d of %d is in none of the %d epochs that were left" % (
+                name, number, len(live), len(made[key]))
+        assert made[key][-1] == live[-1], "%s: the final map is not the last epoch" % name
+        counts.append("%s %d live maps among %d epochs" % (name, len(live), len(made[key])))
     return ", ".join(counts)
 
 

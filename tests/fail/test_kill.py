@@ -14,10 +14,10 @@ import time
 import numpy as np
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from flyback_test import SLOW, TESTS, Case, Flyback, fc, run, same_map, wait_until  # noqa: E402
+from flyback_test import (  # noqa: E402
+    MAPS, MODALITIES, SLOW, TESTS, Case, Flyback, all_final, fc, run, same_map, same_partition, wait_until)
 
 CASE = Case(os.path.join(TESTS, "golden", "a_tiny"))
-MODALITIES = ("haadf", "eds", "ensemble")
 SIDE = CASE.params["chip"]
 ROWS = CASE.params["rows"]
 MESSAGES = 2 * CASE.shape[0]  # a line and its photons
@@ -72,9 +72,13 @@ def finish(fly, sender):
     sender.stop()
     with fly.controller() as control, fly.viewer() as viewer:
         maps = {}
-        for modality in MODALITIES:
-            maps[modality] = control.map_get("fewshot", modality, exact=True)
-            same_map(maps[modality], control.map_get("fewshot", modality), modality)
+        for method, modality in MAPS:
+            exact, last = (control.map_get(method, modality, exact=how) for how in (True, False))
+            maps[method, modality] = exact
+            if method == "fewshot":
+                same_map(exact, last, modality)
+            else:  # the ids that are shown hang on what was shown before, the exact ones do not
+                same_partition(exact, last, modality)
         viewer.wait(lambda: viewer.stop, 10 * SLOW)
         assert viewer.stop["complete"] == 1.0, viewer.stop
         counters = viewer.stop["counters"]
@@ -91,15 +95,16 @@ def undisturbed():
             undisturbed.maps, counters = finish(fly, sender)
             assert counters["lines"] + counters["eds"] == MESSAGES, counters
             for modality in MODALITIES:
-                labels = undisturbed.maps[modality].labels
+                labels = undisturbed.maps["fewshot", modality].labels
                 assert set(np.unique(labels)) == {0, 1, 2}, labels
+            assert undisturbed.maps["community", "eds"].labels.max() >= 1, undisturbed.maps["community", "eds"].labels
     return undisturbed.maps
 
 
 def compare(maps, what):
-    for modality in MODALITIES:
-        same_map(maps[modality], undisturbed()[modality], "%s: %s" % (what, modality))
-        assert maps[modality].classes == undisturbed()[modality].classes, what
+    for key in MAPS:
+        same_map(maps[key], undisturbed()[key], "%s: %s %s" % (what, *key))
+        assert maps[key].classes == undisturbed()[key].classes, what
 
 
 def kept_what_was_acknowledged(sender, acknowledged):
@@ -214,8 +219,11 @@ def a_session_whose_stop_is_on_disk_is_drained_by_the_next_process():
         with fly.viewer() as viewer:
             viewer.wait(lambda: viewer.stop, 20 * SLOW)
             assert viewer.stop["session"] == sender.session and viewer.stop["exit_status"] == "success", viewer.stop
-            viewer.wait(lambda: len(viewer.maps) == 3 and all(m.final for m in viewer.maps.values()), 10 * SLOW)
-            compare({m: viewer.maps["fewshot", m] for m in MODALITIES}, "drained by the next process")
+            viewer.wait(lambda: all_final(viewer), 10 * SLOW)
+            for key in MAPS:
+                same = same_map if key[0] == "fewshot" else same_partition
+                same(viewer.maps[key], undisturbed()[key], "drained by the next process: %s %s" % key)
+            compare({key: sender.control.map_get(*key, exact=True) for key in MAPS}, "drained by the next process")
         assert sender.control.status()["state"] == "idle"
 
 

@@ -399,10 +399,44 @@ def rectangles(rng, h, w, least=4):
     return [tuple(int(v) for v in r) for r in done]
 
 
+METHODS = ("fewshot", "community")
+MODALITIES = ("haadf", "eds", "ensemble")
+# of a session that has an image and spectra, and no more chips than graph.chips_max
+MAPS = [(method, modality) for method in METHODS for modality in MODALITIES]
+
+
+def all_there(viewer, maps=MAPS):
+    """The viewer has these maps, and no other one."""
+    assert set(viewer.maps) <= set(maps), "maps that should not be: %s" % sorted(set(viewer.maps) - set(maps))
+    return set(viewer.maps) == set(maps)
+
+
+def all_final(viewer, maps=MAPS):
+    return all_there(viewer, maps) and all(m.final for m in viewer.maps.values())
+
+
 def same_map(a, b, what):
     """Two maps (or their arrays) are equal to the bit: labels, and confidence where both have one."""
     la, lb = getattr(a, "labels", a), getattr(b, "labels", b)
     assert np.array_equal(la, lb), "%s: labels differ at %s" % (what, np.argwhere(np.asarray(la) != lb)[:6].tolist())
+    if hasattr(a, "confidence") and hasattr(b, "confidence"):
+        assert a.confidence.tobytes() == b.confidence.tobytes(), "%s: confidences differ" % what
+
+
+def canon(labels):
+    """Ids anew, by first appearance; what is below 0 stays."""
+    labels = np.asarray(labels)
+    known = {}
+    for label in labels.ravel().tolist():
+        if label >= 0:
+            known.setdefault(label, len(known))
+    return np.array([known.get(label, label) for label in labels.ravel().tolist()], labels.dtype).reshape(labels.shape)
+
+
+def same_partition(a, b, what):
+    """Two maps (or their arrays) divide the chips alike, whatever the numbers; confidences to the bit."""
+    la, lb = canon(getattr(a, "labels", a)), canon(getattr(b, "labels", b))
+    assert np.array_equal(la, lb), "%s: partitions differ at %s" % (what, np.argwhere(la != lb)[:6].tolist())
     if hasattr(a, "confidence") and hasattr(b, "confidence"):
         assert a.confidence.tobytes() == b.confidence.tobytes(), "%s: confidences differ" % what
 

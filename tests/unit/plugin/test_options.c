@@ -89,7 +89,8 @@ static void a_near_miss_is_guessed_and_a_far_one_is_not(void **state)
     assert_string_equal(fly_option_nearest("recording.sync_sm"), "recording.sync_ms");
     assert_string_equal(fly_option_nearest("profil"), "profile");
     assert_string_equal(fly_option_nearest("chip.size"), "chip.size_px");
-    assert_null(fly_option_nearest("graph.threshold"));
+    assert_string_equal(fly_option_nearest("graph.treshold"), "graph.threshold");
+    assert_null(fly_option_nearest("surveillance.camera"));
     assert_null(fly_option_nearest("x"));
 }
 
@@ -149,7 +150,8 @@ static void each_bad_file_is_refused_at_its_place_and_changes_nothing(void **sta
         /* keys */
         {"chip:\n  size_xp: 3\n", "t.yaml:2:3: ", "did you mean chip.size_px?"},
         {"chips:\n  size_px: 3\n", "t.yaml:1:1: ", "no such key"},
-        {"graph:\n  threshold: mode\n", "t.yaml:1:1: graph: no such key", ""},
+        {"surveillance:\n  camera: 1\n", "t.yaml:1:1: surveillance: no such key", ""},
+        {"graph:\n  treshold: mode\n", "t.yaml:2:3: ", "did you mean graph.threshold?"},
         {"size_px: 3\n", "t.yaml:1:1: ", "did you mean chip.size_px?"},
         {"chip:\n  size_px: 9\n  size_px: 9\n", "t.yaml:3:3: ", "chip.size_px was given already, in line 2"},
         {"chip: {rows: 1}\nhaadf: {lo: 0}\nchip: {cols: 1}\n", "t.yaml:3:1: ", "chip was given already, in line 1"},
@@ -203,6 +205,14 @@ static void each_bad_file_is_refused_at_its_place_and_changes_nothing(void **sta
         {"recording:\n  ring_mib: 48\n", "t.yaml:2:13: recording.ring_mib: ", "not a power of two"},
         {"profile: papers\n", "t.yaml:1:10: profile: ", "allowed: robust, paper"},
         {"embed:\n  precision: bf16\n", "t.yaml:2:14: embed.precision: ", "built for fp32 alone"},
+        {"graph:\n  mode: m1\n", "t.yaml:2:9: graph.mode: ", "allowed: p100, m2; m1, whose bins move"},
+        {"graph:\n  edge: length\n", "t.yaml:2:9: graph.edge: ", "allowed: weight, binary"},
+        {"graph:\n  threshold: \"\"\n", "t.yaml:2:14: graph.threshold: ", "is empty"},
+        {"graph:\n  resolution: 0\n", "t.yaml:2:15: graph.resolution: ", "allowed: 0.001 .. 64"},
+        {"graph:\n  resolution: 65\n", "t.yaml:2:15: graph.resolution: ", "allowed: 0.001 .. 64"},
+        {"graph:\n  weights: [1]\n", "t.yaml:2:12: graph.weights: ", "allowed: 2 numbers"},
+        {"graph:\n  weights: [1, -1]\n", "t.yaml:2:12: graph.weights: ", "is outside the range"},
+        {"graph:\n  chips_max: -1\n", "t.yaml:2:14: graph.chips_max: ", "0 .. 65536 chips"},
         {"embed:\n  model: builtin\n", "t.yaml:2:10: embed.model: ", "spectral, squeezenet1_1, vgg16"},
         {"sockets:\n  ingest: udp://127.0.0.1:1\n", "t.yaml:2:11: sockets.ingest: ", "tcp://HOST:PORT or ipc://PATH"},
         {"sockets:\n  ingest: tcp://127.0.0.1\n", "t.yaml:2:11: sockets.ingest: ", "is not an address"},
@@ -438,7 +448,9 @@ static void bad_arguments_are_refused_and_change_nothing(void **state)
         const char *args[4], *words;
     } cases[] = {
         {{"--chip.size", "3"}, "--chip.size: no such key (did you mean --chip.size_px?)"},
-        {{"--graph.mode=m1"}, "--graph.mode: no such key"},
+        {{"--surveillance.camera=1"}, "--surveillance.camera: no such key"},
+        {{"--graph.treshold=mode"}, "--graph.treshold: no such key (did you mean --graph.threshold?)"},
+        {{"--graph.mode=m1"}, "--graph.mode: graph.mode: \"m1\" is not one of them; allowed: p100, m2"},
         {{"--set", "chip.size_px"}, "is not key=value"},
         {{"--set", "=3"}, "is not key=value"},
         {{"--set"}, "is missing"},
@@ -497,8 +509,15 @@ static void only_live_keys_change_while_running(void **state)
     fly_options_default(&options);
     assert_int_equal(fly_options_set_live(&options, "fewshot.weights", "[1, 0]", "params.set"), FLY_OK);
     assert_int_equal(fly_options_set_live(&options, "log.level", "debug", "params.set"), FLY_OK);
+    assert_int_equal(fly_options_set_live(&options, "graph.threshold", "0.6", "params.set"), FLY_OK);
+    assert_int_equal(fly_options_set_live(&options, "graph.mode", "m2", "params.set"), FLY_OK);
+    assert_int_equal(fly_options_set_live(&options, "graph.resolution", "4", "params.set"), FLY_OK);
+    assert_int_equal(fly_options_set_live(&options, "graph.weights", "[1, 0]", "params.set"), FLY_OK);
     assert_true(options.fewshot.weights[1] == 0);
     before = options;
+    assert_int_equal(fly_options_set_live(&options, "graph.edge", "binary", "params.set"), FLY_ERANGE);
+    assert_int_equal(fly_options_set_live(&options, "graph.min_counts", "1", "params.set"), FLY_ERANGE);
+    assert_int_equal(fly_options_set_live(&options, "graph.chips_max", "1", "params.set"), FLY_ERANGE);
     assert_int_equal(fly_options_set_live(&options, "chip.size_px", "20", "params.set"), FLY_ERANGE);
     assert_non_null(strstr(fly_fail_text(), "fewshot.weights, fewshot.temperature"));
     assert_int_equal(fly_options_set_live(&options, "fewshot.temperatur", "1", "params.set"), FLY_ERANGE);
@@ -516,14 +535,23 @@ static void keys_that_contradict_each_other_are_named(void **state)
         {{{"haadf.lo", "5"}, {"haadf.hi", "5"}}, "haadf.hi: 5 is not above haadf.lo, 5"},
         {{{"haadf.lo", "5"}}, "haadf.hi: 0 is not above"},
         {{{"fewshot.weights", "0,0"}}, "fewshot.weights: both are 0"},
+        {{{"graph.weights", "0,0"}}, "--set: graph.weights: both are 0"},
+        {{{"graph.threshold", "mood"}}, "--set: graph.threshold: \"mood\" is neither mode, mean, median nor a number of 0 .. 1.9"},
+        {{{"graph.threshold", "1.91"}}, "graph.threshold: \"1.91\" is neither"},
+        {{{"graph.threshold", "-0.1"}}, "graph.threshold: \"-0.1\" is neither"},
+        {{{"graph.threshold", "nan"}}, "graph.threshold: \"nan\" is neither"},
+        {{{"graph.threshold", "0.6x"}}, "graph.threshold: \"0.6x\" is neither"},
         {{{"embed.model", "vgg16"}}, "vgg16 needs embed.weights"},
         {{{"embed.model", "squeezenet1_1"}, {"embed.weights", "he:1"}}, "is for vgg16"},
         {{{"embed.weights", "x.safetensors"}}, "would not be read"},
+        {{{"eds.k_factors", "Fe_Ka=1"}, {"eds.k_factor_file", "k.json"}},
+         "--set: eds.k_factor_file: \"k.json\" and eds.k_factors (--set) both bring factors"},
         {{{"sockets.ingest", "tcp://0.0.0.0:5570"}}, "is open to other machines"},
         {{{"sockets.control", "tcp://*:5572"}}, "is open to other machines"},
         {{{"sockets.publish", "tcp://192.168.1.4:1"}}, "sockets.publish: "},
         {{{"sockets.publish", "tcp://127.0.0.1:5570"}}, "is that of sockets.publish as well"},
     };
+    static const char *const thresholds[] = {"mode", "mean", "median", "0", "0.6", "1.9"};
 
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -534,9 +562,15 @@ static void keys_that_contradict_each_other_are_named(void **state)
         if (!strstr(fly_fail_text(), cases[i].words))
             fail_msg("case %zu said \"%s\"", i, fly_fail_text());
     }
+    for (size_t i = 0; i < sizeof thresholds / sizeof *thresholds; i++) {
+        fly_options_default(&options);
+        assert_int_equal(fly_options_set(&options, "graph.threshold", thresholds[i], "x"), FLY_OK);
+        assert_int_equal(fly_options_check(&options), FLY_OK);
+    }
     fly_options_default(&options);
     assert_int_equal(fly_options_set(&options, "embed.model", "vgg16", "x"), FLY_OK);
     assert_int_equal(fly_options_set(&options, "embed.weights", "he:1", "x"), FLY_OK);
+    assert_int_equal(fly_options_set(&options, "eds.k_factor_file", "/nowhere/k.json", "x"), FLY_OK); /* not read here */
     assert_int_equal(fly_options_set(&options, "sockets.ingest", "tcp://127.0.0.1:*", "x"), FLY_OK);
     assert_int_equal(fly_options_set(&options, "sockets.publish", "tcp://127.0.0.1:*", "x"), FLY_OK);
     assert_int_equal(fly_options_check(&options), FLY_OK);
