@@ -37,7 +37,6 @@ size_t fly_affinity_need_of(int32_t n, int32_t width_a, int32_t width_b)
     bytes = fly_size_add(bytes, fly_arena_need(1, sizeof(struct fly_histogram)));
     bytes = fly_size_add(bytes, fly_arena_need(FLY_BLOCK_MAX * (ld + 64), sizeof(uint16_t)));
     bytes = fly_size_add(bytes, fly_arena_need(ld + 64, sizeof(uint16_t)));
-    bytes = fly_size_add(bytes, fly_arena_need(ld + 64, sizeof(uint16_t)));
     bytes = fly_size_add(bytes, fly_arena_need(words, sizeof(uint64_t)));
     bytes = fly_size_add(bytes, fly_arena_need(ld + 64, sizeof(uint32_t)));
     bytes = fly_size_add(bytes, fly_arena_need(tiles, sizeof(int64_t)));
@@ -115,14 +114,13 @@ int fly_affinity_open(struct fly_affinity **out, const struct fly_affinity_confi
     g->histogram = fly_arena_take(arena, 1, sizeof *g->histogram);
     g->fresh = fly_arena_take(arena, FLY_BLOCK_MAX * g->ld, sizeof *g->fresh);
     g->absent = fly_arena_take(arena, g->ld, sizeof *g->absent);
-    g->mask = fly_arena_take(arena, g->ld, sizeof *g->mask);
     g->new_bits = fly_arena_take(arena, g->words, sizeof *g->new_bits);
     g->change = fly_arena_take(arena, g->ld, sizeof *g->change);
     g->exact = fly_arena_take(arena, (size_t)g->tiles, sizeof *g->exact);
     g->products = fly_arena_take(arena, (size_t)g->tiles, sizeof *g->products);
     g->scratch = fly_arena_take(arena, wider(config), sizeof *g->scratch);
     FLY_ASSERT(g->code && g->bits && g->degree && g->member && g->histogram && g->fresh && g->absent);
-    FLY_ASSERT(g->mask && g->new_bits && g->change && g->exact && g->products && g->scratch);
+    FLY_ASSERT(g->new_bits && g->change && g->exact && g->products && g->scratch);
     memset(g->fresh, 0xff, FLY_BLOCK_MAX * g->ld * sizeof *g->fresh);
     memset(g->absent, 0xff, g->ld * sizeof *g->absent);
     clear(g);

@@ -57,8 +57,9 @@ void fly_affinity_update(struct fly_affinity *const *graphs, int32_t n_graphs, c
 void fly_affinity_settle(struct fly_affinity *const *graphs, int32_t n_graphs, int exact,
                          const struct fly_exec *exec);
 
-/* Look at the graph by its rule alone, as an exact settling would leave it, or at another threshold, and go back: to the byte, as if
- * nothing had been. No jump is told of. Nothing else may be done to the graph in between. */
+/* Look at the graph by its rule alone, as an exact settling would leave it, or at another threshold, and go
+ * back: to the byte, as if nothing had been. No jump is told of. Nothing else may be done to the graph in
+ * between. */
 struct fly_affinity_stand {
     int32_t bin;
     struct fly_cut cut;
@@ -81,6 +82,7 @@ FLY_MUST_USE int fly_affinity_mix(struct fly_affinity *graph, double weight_a, c
 struct fly_dense fly_affinity_dense(const struct fly_affinity *graph);
 
 int32_t fly_affinity_count(const struct fly_affinity *graph);          /* members */
+int32_t fly_affinity_reach(const struct fly_affinity *graph);          /* chips from here on never were any */
 const uint8_t *fly_affinity_members(const struct fly_affinity *graph); /* (K) 0 or 1 */
 
 /* The threshold in force, and its bin (-1 for rules without one). */

@@ -21,6 +21,11 @@ int32_t fly_affinity_count(const struct fly_affinity *graph)
     return graph->members;
 }
 
+int32_t fly_affinity_reach(const struct fly_affinity *graph)
+{
+    return graph->reach < graph->n ? graph->reach : graph->n;
+}
+
 const uint8_t *fly_affinity_members(const struct fly_affinity *graph)
 {
     return graph->member;

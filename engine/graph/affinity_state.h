@@ -48,7 +48,6 @@ struct fly_affinity {
     uint8_t joins[FLY_BLOCK_MAX];
     uint16_t *fresh;    /* (FLY_BLOCK_MAX, ld) */
     uint16_t *absent;   /* (ld) 0xffff: no pair with this column now */
-    uint16_t *mask;     /* (ld) */
     uint64_t *new_bits; /* (words) */
     uint32_t *change;   /* (ld) of degrees, modulo 2^32 */
     int64_t *exact;     /* (tiles) asked again, by tile */

@@ -19,4 +19,11 @@
 #define FLY_CLONES_EXACT
 #endif
 
+/* A loop of a number known to the compiler, written out, so that arrays of sums stay in registers. */
+#ifdef __clang__
+#define FLY_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define FLY_UNROLL _Pragma("GCC unroll 16")
+#endif
+
 #endif

@@ -1,82 +1,7 @@
 #include <string.h>
 
 #include "engine/graph/affinity_state.h"
-#include "engine/graph/clones.h"
-
-/* ---- passes over one row ------------------------------------------------------------------------ */
-
-FLY_CLONES static void keep_mask(uint16_t *restrict mask, const uint16_t *restrict code, size_t len,
-                                 uint16_t sure)
-{
-    uint16_t span = (uint16_t)(FLY_CODE_NEGATIVE - sure);
-
-    for (size_t j = 0; j < len; j++)
-        mask[j] = (uint16_t)(code[j] - sure) < span ? 0xffff : 0;
-}
-
-FLY_CLONES static void pack_bits(uint64_t *restrict bits, const uint16_t *restrict mask, size_t words)
-{
-    for (size_t w = 0; w < words; w++) {
-        uint8_t ones[64];
-        uint64_t word = 0;
-
-        for (int32_t b = 0; b < 64; b++)
-            ones[b] = mask[64 * w + (size_t)b] & 1;
-        for (int32_t q = 0; q < 8; q++) {
-            uint64_t eight;
-
-            /* Byte l of eight, 0 or 1, moves to bit 56 + l of the product; no two meet. */
-            memcpy(&eight, ones + 8 * q, sizeof eight);
-            word |= (eight * 0x0102040810204080u) >> 56 << (8 * q);
-        }
-        bits[w] = word;
-    }
-}
-
-FLY_CLONES static void unpack_bits(uint16_t *restrict mask, const uint64_t *restrict bits, size_t words)
-{
-    for (size_t w = 0; w < words; w++)
-        for (int32_t q = 0; q < 4; q++) {
-            uint16_t part = (uint16_t)(bits[w] >> (16 * q));
-
-            for (int32_t b = 0; b < 16; b++)
-                mask[64 * w + (size_t)(16 * q + b)] = part & (1 << b) ? 0xffff : 0;
-        }
-}
-
-FLY_CLONES static int any_between(const uint16_t *code, size_t len, uint16_t low, uint16_t high)
-{
-    uint16_t span = (uint16_t)(high - low), any = 0;
-
-    for (size_t j = 0; j < len; j++)
-        any |= (uint16_t)(code[j] - low) < span;
-    return any;
-}
-
-/* change += or -= the weights kept; returns their sum. Sums of degrees are taken modulo 2^32. */
-FLY_CLONES static uint32_t add_weights(uint32_t *restrict change, const uint16_t *restrict code,
-                                       const uint16_t *restrict mask, size_t len, int binary, uint32_t sign)
-{
-    uint16_t one = (uint16_t)binary, any = binary ? 0 : 0xffff; /* 1, or the code */
-    uint32_t sum = 0;
-
-    for (size_t j = 0; j < len; j++) {
-        uint32_t weight = (uint32_t)(((code[j] & any) | one) & mask[j]);
-
-        change[j] += weight * sign;
-        sum += weight;
-    }
-    return sum;
-}
-
-FLY_CLONES static int32_t count_changed(const uint16_t *a, const uint16_t *b, size_t len)
-{
-    int32_t changed = 0;
-
-    for (size_t j = 0; j < len; j++)
-        changed += a[j] != b[j];
-    return changed;
-}
+#include "engine/graph/code_row.h"
 
 static void count_codes(struct fly_histogram *histogram, const uint16_t *code, size_t len, uint32_t sign)
 {
@@ -96,6 +21,11 @@ static uint16_t weight_of(const struct fly_affinity *g, uint16_t code)
     return g->config.binary ? 1 : code;
 }
 
+static int bit(const uint64_t *bits, int32_t j)
+{
+    return (int)(bits[j / 64] >> (j % 64) & 1);
+}
+
 /* Take the old rows of the block out of histogram, degrees and totals. */
 static void take_out(struct fly_affinity *g)
 {
@@ -110,8 +40,7 @@ static void take_out(struct fly_affinity *g)
         if (!g->was[a])
             continue;
         count_codes(g->histogram, code, len, UINT32_MAX);
-        unpack_bits(g->mask, bits, len / 64);
-        weight += add_weights(g->change, code, g->mask, len, g->config.binary, UINT32_MAX);
+        weight += fly_codes_add(g->change, code, bits, len / 64, g->config.binary, UINT32_MAX);
         for (size_t w = 0; w < len / 64; w++)
             edges += __builtin_popcountll(bits[w]);
         for (int32_t b = 0; b < g->block_count; b++) {
@@ -119,7 +48,7 @@ static void take_out(struct fly_affinity *g)
 
             if (b > a)
                 g->histogram->count[code[j]]++;
-            if (g->mask[j]) {
+            if (bit(bits, j)) {
                 inner_weight += weight_of(g, code[j]);
                 inner_edges++;
             }
@@ -129,18 +58,18 @@ static void take_out(struct fly_affinity *g)
     g->edges -= edges - inner_edges / 2;
 }
 
-/* The mask of a chip's row: which of its codes are edges at a cut. */
-static void mask_row(struct fly_affinity *g, int32_t i, const uint16_t *code, size_t len,
-                     const struct fly_cut *cut)
+/* Which codes of a chip's row are edges at a cut: g->new_bits. */
+static void cut_row(struct fly_affinity *g, int32_t i, const uint16_t *code, size_t len,
+                    const struct fly_cut *cut)
 {
     uint16_t maybe = cut->maybe, sure = cut->sure;
 
-    keep_mask(g->mask, code, len, sure);
+    fly_codes_keep(g->new_bits, code, len / 64, sure);
     for (size_t at = 0; maybe < sure && at < len; at += 64)
-        if (any_between(code + at, 64, maybe, sure))
+        if (fly_codes_any(code + at, maybe, sure))
             for (size_t j = at; j < at + 64; j++)
-                if (code[j] >= maybe && code[j] < sure)
-                    g->mask[j] = fly_affinity_asks(g, i, (int32_t)j, cut) ? 0xffff : 0;
+                if (code[j] >= maybe && code[j] < sure && fly_affinity_asks(g, i, (int32_t)j, cut))
+                    g->new_bits[at / 64] |= (uint64_t)1 << (j - at);
 }
 
 /* Put the new rows in: rows of codes and bits, histogram, degrees of others and totals. */
@@ -158,24 +87,22 @@ static void put_in(struct fly_affinity *g)
 
         fresh[i] = FLY_CODE_NONE;
         count_codes(g->histogram, fresh, len, 1);
-        mask_row(g, g->block[a], fresh, len, &g->cut);
-        pack_bits(g->new_bits, g->mask, len / 64);
-        sum = add_weights(g->change, fresh, g->mask, len, g->config.binary, 1);
+        cut_row(g, g->block[a], fresh, len, &g->cut);
+        sum = fly_codes_add(g->change, fresh, g->new_bits, len / 64, g->config.binary, 1);
         weight += sum;
-        codes += count_changed(code, fresh, len);
+        codes += fly_codes_differ(code, fresh, len / 64);
         for (size_t w = 0; w < len / 64; w++) {
             edges += __builtin_popcountll(g->new_bits[w]);
             flips += __builtin_popcountll(g->new_bits[w] ^ bits[w]);
         }
         for (int32_t b = 0; b < g->block_count; b++) {
             int32_t j = g->block[b];
-            int was = (int)(bits[j / 64] >> (j % 64) & 1);
 
             if (b > a)
                 g->histogram->count[fresh[j]]--;
             inner.codes += code[j] != fresh[j];
-            inner.flips += was != (g->mask[j] & 1);
-            if (g->mask[j]) {
+            inner.flips += bit(bits, j) != bit(g->new_bits, j);
+            if (bit(g->new_bits, j)) {
                 inner.weight += weight_of(g, fresh[j]);
                 inner.edges++;
             }
@@ -221,19 +148,16 @@ static void mirror_bits(struct fly_affinity *g, size_t group, uint64_t changed)
     }
 }
 
+/* The same for codes. Chips of a block are neighbours mostly: their columns lie side by side. */
 static void mirror_codes(struct fly_affinity *g)
 {
-    enum { ROWS = 32 };
     int32_t end = g->reach < g->n ? g->reach : g->n;
 
-    for (int32_t from = 0; from < end; from += ROWS)
-        for (int32_t a = 0; a < g->block_count; a++) {
-            const uint16_t *fresh = g->fresh + (size_t)a * g->ld;
-            uint16_t *to = g->code + g->block[a];
-
-            for (int32_t j = from; j < from + ROWS && j < end; j++)
-                to[(size_t)j * g->stride] = fresh[j];
-        }
+    for (int32_t a = 0, run; a < g->block_count; a += run) {
+        for (run = 1; a + run < g->block_count && g->block[a + run] == g->block[a] + run; run++)
+            ;
+        fly_codes_transpose(g->code + g->block[a], g->stride, g->fresh + (size_t)a * g->ld, g->ld, run, end);
+    }
 }
 
 static void count_work(struct fly_affinity *g)
@@ -317,7 +241,7 @@ static void flip_row(struct fly_affinity *g, int32_t i, uint16_t low, uint16_t h
     const uint64_t *bits = g->bits + (size_t)i * g->words;
 
     for (int32_t at = 0; at < i; at += 64) {
-        if (!any_between(code + at, 64, low, high))
+        if (!fly_codes_any(code + at, low, high))
             continue;
         for (int32_t j = at; j < at + 64 && j < i; j++)
             if (code[j] >= low && code[j] < high &&
@@ -334,15 +258,14 @@ static void remake_row(struct fly_affinity *g, int32_t i, const struct fly_cut *
     uint64_t *bits = g->bits + (size_t)i * g->words;
     size_t len = (size_t)g->reach;
 
-    mask_row(g, i, code, len, cut);
-    pack_bits(g->new_bits, g->mask, len / 64);
+    cut_row(g, i, code, len, cut);
     for (size_t w = 0; w < len / 64; w++) {
         *edges += __builtin_popcountll(g->new_bits[w]);
         *flips += __builtin_popcountll(g->new_bits[w] ^ bits[w]);
     }
-    g->degree[i] = add_weights(g->change, code, g->mask, len, g->config.binary, 1);
-    g->m2 += g->degree[i];
     memcpy(bits, g->new_bits, len / 64 * sizeof *bits);
+    g->degree[i] = fly_codes_add(NULL, code, bits, len / 64, g->config.binary, 1);
+    g->m2 += g->degree[i];
 }
 
 void fly_affinity_retarget(struct fly_affinity *graph, const struct fly_cut *cut)

@@ -2,14 +2,24 @@
 
 #include <string.h>
 
+#include "engine/graph/clones.h"
+
+FLY_CLONES static int64_t sum_of(const uint32_t *count, int32_t len)
+{
+    int64_t sum = 0;
+
+    for (int32_t i = 0; i < len; i++)
+        sum += count[i];
+    return sum;
+}
+
 void fly_histogram_p100(const struct fly_histogram *histogram, int64_t bins[FLY_P100_BINS])
 {
     for (int32_t k = 0; k < FLY_P100_BINS; k++) {
+        int32_t first = fly_code_of_p100(k);
         int32_t end = k + 1 < FLY_P100_BINS ? fly_code_of_p100(k + 1) : FLY_CODE_NEGATIVE;
 
-        bins[k] = 0;
-        for (int32_t code = fly_code_of_p100(k); code < end; code++)
-            bins[k] += histogram->count[code];
+        bins[k] = sum_of(histogram->count + first, end - first);
     }
 }
 

@@ -11,6 +11,9 @@ enum { ORDER_SEEDS = 16, PONDER_SEED = 1000, WARM_PROBES = 2 };
  * law of structure.h, which serves small changes. */
 static const double DENSITY_MOVED = 0.2;
 
+/* Of the threshold: as far as that is told of (affinity.h). */
+static const double JUMP = 0.05;
+
 /* Chips that a community of the answer shares with one told before. */
 struct fly_overlap {
     int32_t chips, slot, label;
@@ -37,13 +40,14 @@ static void *take(struct fly_arena *arena, size_t count, size_t size)
 
 void fly_live_init(struct fly_live *live, const struct fly_live_config *config, struct fly_arena *arena)
 {
-    struct fly_dense dense = fly_affinity_dense(config->graph);
-    size_t chips = (size_t)dense.n;
+    size_t chips;
 
     memset(live, 0, sizeof *live);
     live->config = *config;
-    live->dense = dense;
-    live->n = dense.n;
+    live->dense = fly_affinity_dense(config->graph);
+    live->n = live->dense.n;
+    live->dense.n = 0;
+    chips = (size_t)live->n;
     fly_louvain_init(&live->louvain, live->n, fly_louvain_columns(live->n), arena);
     live->id = take(arena, chips, sizeof *live->id);
     live->scratch = take(arena, chips, sizeof *live->scratch);
@@ -60,6 +64,7 @@ void fly_live_init(struct fly_live *live, const struct fly_live_config *config, 
         live->id[i] = FLY_COMMUNITY_NONE;
         live->share[i] = NAN;
         live->slot[i] = live->id_of[i] = -1;
+        live->louvain.label[i] = i;
     }
 }
 
@@ -79,7 +84,7 @@ void fly_live_forget(struct fly_live *live, const int32_t *chips, int32_t count)
                         ? FLY_LIVE_FOLLOWS
                         : FLY_LIVE_STARTS;
     for (int32_t c = 0; c < count; c++) {
-        if (live->way == FLY_LIVE_FOLLOWS && !live->fresh[chips[c]])
+        if (live->way == FLY_LIVE_FOLLOWS && !live->fresh[chips[c]] && chips[c] < live->dense.n)
             fly_louvain_forget(&live->louvain, chips[c]);
         live->fresh[chips[c]] = 1;
     }
@@ -116,7 +121,16 @@ static void count_linked(struct fly_live *live)
         live->linked += live->dense.degree[i] > 0;
 }
 
-static int start_anew(struct fly_live *live, const struct fly_exec *exec)
+/* The graph without the chips that have yet to come. It does not become smaller again. */
+static void look_at_graph(struct fly_live *live)
+{
+    int32_t before = live->dense.n, reach = fly_affinity_reach(live->config.graph);
+
+    live->dense = fly_affinity_dense(live->config.graph);
+    live->dense.n = before > reach ? before : reach;
+}
+
+static int start_anew(struct fly_live *live, int32_t before, int jumped, const struct fly_exec *exec)
 {
     struct fly_louvain *l = &live->louvain;
     struct fly_louvain_config config = quick(live);
@@ -124,10 +138,15 @@ static int start_anew(struct fly_live *live, const struct fly_exec *exec)
 
     config.orders = fly_louvain_warm_orders(fly_affinity_count(live->config.graph));
     config.probes = config.orders ? WARM_PROBES : 0;
-    for (int32_t i = 0; i < live->n; i++)
-        if (!live->started || live->fresh[i])
-            l->label[i] = -1;
-    rc = fly_louvain_warm(l, &live->dense, &config, l->label, exec);
+    if (jumped && config.orders == 0) {
+        config.orders = 1;
+        rc = fly_louvain_cold(l, &live->dense, &config);
+    } else {
+        for (int32_t i = 0; i < live->dense.n; i++)
+            if (!live->started || live->fresh[i] || i >= before)
+                l->label[i] = -1;
+        rc = fly_louvain_warm(l, &live->dense, &config, l->label, exec);
+    }
     if (rc < 0)
         return rc;
     fly_louvain_finish(l);
@@ -140,17 +159,19 @@ int fly_live_renew(struct fly_live *live, const struct fly_exec *exec)
     struct fly_graph_work before = live->louvain.work;
     struct fly_louvain_config config = quick(live);
     int moved = !live->started || threshold != live->threshold;
+    int jumped = live->started && fabs(threshold - live->threshold) > JUMP - 1e-9;
+    int32_t known = live->dense.n;
     int rc = FLY_OK;
 
     if (live->way == FLY_LIVE_STILL && !moved)
         return FLY_OK;
-    live->dense = fly_affinity_dense(live->config.graph);
+    look_at_graph(live);
     if (live->way == FLY_LIVE_FOLLOWS && !moved) {
         rc = fly_louvain_follow(&live->louvain, &live->dense, &config);
         if (rc == FLY_OK)
             fly_louvain_finish(&live->louvain);
     } else {
-        rc = start_anew(live, exec);
+        rc = start_anew(live, known, jumped, exec);
     }
     if (rc < 0)
         return rc;
@@ -327,7 +348,7 @@ static void give_slots(struct fly_live *live)
     for (int32_t slot = 0; slot < live->n; slot++)
         if (!taken[slot])
             live->id_of[slot] = -1;
-    for (int32_t i = 0; i < live->n; i++) {
+    for (int32_t i = 0; i < live->dense.n; i++) {
         int32_t label = live->louvain.label[i];
 
         if (size_of(live, label) < FLY_COMMUNITY_SMALLEST || live->slot_of[label] >= 0)

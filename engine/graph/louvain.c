@@ -17,7 +17,7 @@ enum phase {
 };
 
 enum { COLUMNS_USUAL = 512, ORDERS_TIMES_NODES = 20000, ORDERS_LEAST = 8, ORDERS_MOST = 64 };
-enum { WARM_ORDERS_TIMES_PAIRS = 1200000 };
+enum { WARM_ORDERS_NODES = 512, WARM_ORDERS_MOST = 12 };
 
 struct fly_louvain_config fly_louvain_config_default(void)
 {
@@ -39,9 +39,10 @@ int32_t fly_louvain_columns(int32_t n_cap)
 
 int32_t fly_louvain_warm_orders(int32_t n)
 {
-    int64_t orders = n > 0 ? WARM_ORDERS_TIMES_PAIRS / ((int64_t)n * n) : ORDERS_LEAST;
+    const int64_t one = (int64_t)WARM_ORDERS_NODES * WARM_ORDERS_NODES * WARM_ORDERS_NODES;
+    int64_t orders = n > 0 ? one / ((int64_t)n * n * n) : WARM_ORDERS_MOST;
 
-    return orders < ORDERS_LEAST ? (int32_t)orders : ORDERS_LEAST;
+    return orders < WARM_ORDERS_MOST ? (int32_t)orders : WARM_ORDERS_MOST;
 }
 
 size_t fly_louvain_need(int32_t n_cap, int32_t column_cap)

@@ -47,12 +47,15 @@ struct fly_louvain_config fly_louvain_config_default(void);
  * golden graphs of 96 to 529 chips end up to 0.0010 below the best known, with 32 none does (measured). */
 int32_t fly_louvain_orders(int32_t n);
 
-/* Orders that a warm update can afford within a fraction of a millisecond: 8 up to 387 chips, 2 at 774, 0
- * from 1096 on. Small graphs need them: on noisy ones of 18 to 250 chips a warm start with probes alone
- * ended up to 0.017 below cold best of 8. Large ones have the background: one cold order of another seed
- * after each row of chips, adopted by a warm start from its labels where its score is higher, held every
- * epoch of 51 rows of 51 chips within 0.004 of cold best of 8; best of 8 every fifth row did not (0.025:
- * what counts is how soon a new phase is noticed). All measured. */
+/* Orders that a warm update can afford within a fraction of a millisecond: 12 up to 223 chips, 8 at 256, 2
+ * at 406, 0 from 513 on. Small graphs need them: on noisy ones of 18 to 250 chips a warm start with probes
+ * alone ended up to 0.017 below cold best of 8. In scans of 12 x 12 to 33 x 33 chips (4 seeds, two frames,
+ * image, spectra and their mean: 3192 epochs) one epoch ended more than 0.005 below cold best of 8, by
+ * 0.0061, with nothing done in the background; with one order up to 1095 chips it was one as well, with at
+ * most two orders 21. Large graphs have the background: one cold order of another seed after each row of
+ * chips, adopted by a warm start from its labels where its score is higher, held every epoch of 51 rows of
+ * 51 chips within 0.005 of cold best of 8; best of 8 every fifth row did not (0.025: what counts is how soon
+ * a new phase is noticed). All measured. */
 int32_t fly_louvain_warm_orders(int32_t n);
 
 struct fly_louvain {

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { PART_LANES = 512 }; /* of a column at a time: all communities' parts stay in cache */
+enum { PART_LANES = 512 }; /* of a column at a time */
 
 static void *take(struct fly_arena *arena, size_t count, size_t size)
 {
@@ -18,8 +18,9 @@ size_t fly_parting_need(int32_t n_cap, int32_t column_cap)
 {
     size_t n = (size_t)n_cap, columns = (size_t)column_cap, lanes = fly_row_lanes(n_cap), sum = 0;
 
-    for (int i = 0; i < 6; i++)
+    for (int i = 0; i < 7; i++)
         sum = fly_size_add(sum, fly_arena_need(n, sizeof(int32_t)));
+    sum = fly_size_add(sum, fly_arena_need(columns + 1, sizeof(int32_t)));
     sum = fly_size_add(sum, 3 * fly_arena_need(n, sizeof(int64_t)));
     sum = fly_size_add(sum, 2 * fly_arena_need(lanes / 64, sizeof(uint64_t)));
     sum = fly_size_add(sum, fly_arena_need(lanes, sizeof(float)));
@@ -41,6 +42,8 @@ void fly_parting_init(struct fly_parting *p, int32_t n_cap, int32_t column_cap, 
     p->alone = take(arena, n, sizeof *p->alone);
     p->alone_at = take(arena, n, sizeof *p->alone_at);
     p->touched = take(arena, n, sizeof *p->touched);
+    p->member = take(arena, n, sizeof *p->member);
+    p->member_first = take(arena, columns + 1, sizeof *p->member_first);
     p->k = take(arena, n, sizeof *p->k);
     p->k_group = take(arena, n, sizeof *p->k_group);
     p->sum = take(arena, n, sizeof *p->sum);
@@ -157,18 +160,37 @@ void fly_parting_start(struct fly_parting *p, const struct fly_dense *graph, int
     alone_collect(p);
 }
 
+/* Nodes by their columns: `member` from first[c] to first[c + 1], in ascending order. */
+static void sort_members(struct fly_parting *p)
+{
+    int32_t *first = p->member_first, all = 0;
+
+    memset(first, 0, ((size_t)p->n_columns + 1) * sizeof *first);
+    for (int32_t i = 0; i < p->n; i++)
+        if (p->column_of[p->label[i]] != NONE)
+            first[p->column_of[p->label[i]]]++;
+    for (int32_t c = 0; c <= p->n_columns; c++) {
+        int32_t count = first[c];
+
+        first[c] = all;
+        all += count;
+    }
+    for (int32_t i = 0; i < p->n; i++)
+        if (p->column_of[p->label[i]] != NONE)
+            p->member[first[p->column_of[p->label[i]]]++] = i;
+    for (int32_t c = p->n_columns; c > 0; c--)
+        first[c] = first[c - 1];
+    first[0] = 0;
+}
+
 static void fill_part(void *arg, int32_t part, int32_t worker)
 {
     struct fly_parting *p = arg;
-    size_t first = (size_t)part * PART_LANES;
 
     (void)worker;
-    for (int32_t i = 0; i < p->n; i++) {
-        int32_t c = p->column_of[p->label[i]];
-
-        if (c != NONE)
-            fly_row_add_part(p->graph, i, column(p, c), first, PART_LANES);
-    }
+    for (int32_t c = 0; c < p->n_columns; c++)
+        fly_row_add_part(p->graph, p->member + p->member_first[c], p->member_first[c + 1] - p->member_first[c],
+                         column(p, c), (size_t)part * PART_LANES, PART_LANES);
 }
 
 int fly_parting_gather(struct fly_parting *p, const struct fly_exec *exec)
@@ -185,6 +207,7 @@ int fly_parting_gather(struct fly_parting *p, const struct fly_exec *exec)
     for (int32_t id = 0; id < p->n; id++)
         if (p->size[id] > 1)
             column_open(p, id);
+    sort_members(p);
     exec->run(exec->ctx, (int32_t)((p->lanes + PART_LANES - 1) / PART_LANES), fill_part, p);
     p->work.rows += p->n;
     p->summing = 0;
@@ -354,6 +377,7 @@ int fly_parting_visit(struct fly_parting *p, int32_t i)
     float single_slack = (p->graph->weight ? 65536.0f : 1.0f) * 0x1p-20f, single = -INFINITY;
     fly_score exact_stay = 0;
     struct place best = {.id = NONE};
+    int32_t n_alone;
     int by_row;
 
     p->work.visits++;
@@ -368,15 +392,17 @@ int fly_parting_visit(struct fly_parting *p, int32_t i)
     }
     if (c_own != NONE)
         stay = p->gain[c_own] + pull * (double)k;
-    /* A handful that stand alone is weighed one by one; more are worth a row. */
-    by_row = p->n_alone > p->n / 64 + 8;
+    floor = stay > 0.0 ? stay : 0.0;
+    /* Who joins a node that stands alone gains no more than one weight: once communities are larger, nobody
+     * does. Otherwise a handful of those is weighed one by one; more are worth a row. */
+    n_alone = fmax(floor, highest) - slack > (p->graph->weight ? UINT16_MAX : 1) ? 0 : p->n_alone;
+    by_row = n_alone > p->n / 64 + 8;
     if (by_row) {
         single = fly_row_best(p->graph, i, p->alone_k, (float)pull, p->block_best);
         p->work.rows++;
     }
-    floor = stay > 0.0 ? stay : 0.0;
     if (highest < floor - slack && (double)(single + single_slack) < floor - slack && stay > slack &&
-        (by_row || p->n_alone == 0))
+        (by_row || n_alone == 0))
         return 0;
 
     if (c_own != NONE)
@@ -391,7 +417,7 @@ int fly_parting_visit(struct fly_parting *p, int32_t i)
             weigh(p, &best, column(p, c)[i], k, p->column_id[c], NONE);
     if (by_row && (double)(single + single_slack) >= floor - slack)
         weigh_blocks(p, &best, i, (float)(floor - slack) - 2.0f * single_slack, (float)pull);
-    for (int32_t at = 0; !by_row && at < p->n_alone; at++) {
+    for (int32_t at = 0; !by_row && at < n_alone; at++) {
         int32_t j = p->alone[at];
         int64_t w = j == i ? 0 : fly_row_weight(p->graph, i, j);
 

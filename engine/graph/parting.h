@@ -68,6 +68,8 @@ struct fly_parting {
     int64_t *k_group;      /* (N) by id: k before groups were united by rows */
     int64_t *sum;          /* (N) by id: of a row, while rows are summed by label */
     int32_t *touched;      /* (N) */
+    int32_t *member;       /* (N) nodes by their columns, while these are filled */
+    int32_t *member_first; /* (column_cap + 1) */
     int32_t n_columns;
     int32_t first_column;  /* communities before it are closed to visits: see confine */
     int confined;

@@ -3,17 +3,19 @@
 #include <math.h>
 #include <string.h>
 
-/* One source, three machines: integers are exact, and no float operation is contracted or reordered,
- * so the clones differ in speed alone. clang 14 does not know the last name. */
+#include "engine/graph/row_wide.h"
+#include "engine/graph/wide.h"
+
+/* One source, two machines: integers are exact, and no float operation is contracted or reordered, so the
+ * clones differ in speed alone. The third machine has row_wide.c. */
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(FLY_SANITIZE_thread)
-#define CLONES __attribute__((target_clones("default", "avx2", "arch=x86-64-v4")))
+#define CLONES __attribute__((target_clones("default", "avx2")))
 #else
 #define CLONES
 #endif
 #define INLINE static inline __attribute__((always_inline))
 
-/* Eight lanes fill a register of the second machine. Sixteen are hardly faster on the third, and gcc takes
- * them apart on the second, at a quarter of the speed (measured). */
+/* Eight lanes fill a register of the second machine. */
 enum { LANES = 8 };
 
 typedef uint32_t u32_lanes __attribute__((vector_size(32)));
@@ -70,7 +72,7 @@ INLINE void add_row(const uint64_t *bits, const uint16_t *weight, uint32_t *to, 
                   weight ? weight + 64 * whole : NULL, rest > 32 ? 2 : 1);
 }
 
-CLONES void fly_row_move(const struct fly_dense *graph, int32_t i, uint32_t *to, uint32_t *from)
+CLONES static void move_row(const struct fly_dense *graph, int32_t i, uint32_t *to, uint32_t *from)
 {
     const uint64_t *bits = graph->bits + (size_t)i * graph->words;
     const uint16_t *weight = graph->weight ? graph->weight + (size_t)i * graph->stride : NULL;
@@ -90,8 +92,15 @@ CLONES void fly_row_move(const struct fly_dense *graph, int32_t i, uint32_t *to,
         add_row(bits, NULL, NULL, from, graph->n);
 }
 
-CLONES void fly_row_add_part(const struct fly_dense *graph, int32_t i, uint32_t *to, size_t first,
-                             size_t len)
+void fly_row_move(const struct fly_dense *graph, int32_t i, uint32_t *to, uint32_t *from)
+{
+    if (fly_wide())
+        fly_row_move_wide(graph, i, to, from);
+    else
+        move_row(graph, i, to, from);
+}
+
+CLONES static void add_part(const struct fly_dense *graph, int32_t i, uint32_t *to, size_t first, size_t len)
 {
     const uint64_t *bits = graph->bits + (size_t)i * graph->words + first / 64;
     const uint16_t *weight = graph->weight ? graph->weight + (size_t)i * graph->stride + first : NULL;
@@ -102,6 +111,16 @@ CLONES void fly_row_add_part(const struct fly_dense *graph, int32_t i, uint32_t 
         add_row(bits, weight, to + first, NULL, n);
     else
         add_row(bits, NULL, to + first, NULL, n);
+}
+
+void fly_row_add_part(const struct fly_dense *graph, const int32_t *rows, int32_t count, uint32_t *to,
+                      size_t first, size_t len)
+{
+    if (fly_wide())
+        fly_row_add_part_wide(graph, rows, count, to, first, len);
+    else
+        for (int32_t r = 0; r < count; r++)
+            add_part(graph, rows[r], to, first, len);
 }
 
 INLINE float best_of_block(uint64_t word, const uint16_t *weight, const float *k, float pull, size_t halves)
@@ -146,12 +165,16 @@ INLINE float best_of_row(const uint64_t *bits, const uint16_t *weight, int32_t n
     return best;
 }
 
-CLONES float fly_row_best(const struct fly_dense *graph, int32_t i, const float *k, float pull,
-                          float *block_best)
+CLONES static float best(const struct fly_dense *graph, int32_t i, const float *k, float pull, float *block_best)
 {
     const uint64_t *bits = graph->bits + (size_t)i * graph->words;
 
     if (graph->weight)
         return best_of_row(bits, graph->weight + (size_t)i * graph->stride, graph->n, k, pull, block_best);
     return best_of_row(bits, NULL, graph->n, k, pull, block_best);
+}
+
+float fly_row_best(const struct fly_dense *graph, int32_t i, const float *k, float pull, float *block_best)
+{
+    return fly_wide() ? fly_row_best_wide(graph, i, k, pull, block_best) : best(graph, i, k, pull, block_best);
 }

@@ -1,7 +1,7 @@
 /* engine/graph/row.h: passes over one row of a dense graph, the only loops here that touch every pair.
  *
- * Each is written on vectors of eight lanes and compiled for several processors; all give the same
- * bytes. The strength of a node to a community is kept per community as a column of n numbers, so that
+ * Each is written on vectors of eight lanes and compiled for several processors, and by hand for AVX-512
+ * (wide.h); all give the same bytes. The strength of a node to a community is kept per community as a column of n numbers, so that
  * a node that moves costs one pass of its own row over two columns (the graph is symmetric).
  *
  * Shapes   a column has fly_row_lanes(n) numbers; lanes >= n stay what they were.
@@ -40,9 +40,10 @@ static inline int64_t fly_row_weight(const struct fly_dense *graph, int32_t i, i
 /* Add row i to one column and take it from another; either may be NULL. */
 void fly_row_move(const struct fly_dense *graph, int32_t i, uint32_t *to, uint32_t *from);
 
-/* Add the lanes [first, first + len) of row i to a column; first and len are multiples of
+/* Add the lanes [first, first + len) of these rows to a column; first and len are multiples of
  * FLY_ROW_BLOCK, len may reach past the last node. */
-void fly_row_add_part(const struct fly_dense *graph, int32_t i, uint32_t *to, size_t first, size_t len);
+void fly_row_add_part(const struct fly_dense *graph, const int32_t *rows, int32_t count, uint32_t *to,
+                      size_t first, size_t len);
 
 /* The largest w_ij - pull * k[j] over all j in single precision, and the same for each block of 64
  * nodes. k (lanes) is INFINITY for a node that does not stand for choice, and beyond n. */

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "engine/graph/clones.h"
 #include "engine/graph/vectors_kinds.h"
 
 int32_t fly_tile_count(int32_t n_chips)
@@ -49,8 +50,9 @@ int fly_vectors_open(struct fly_vectors **out, const struct fly_vectors_config *
 
     if (config->n_chips < 1 || config->n_chips > 65536)
         return fly_fail(FLY_ERANGE, "vectors of %d chips, 1 .. 65536 can be compared", config->n_chips);
-    if (config->width < 1 || config->width > 16384)
-        return fly_fail(FLY_ERANGE, "vectors of %d numbers, 1 .. 16384 can be compared", config->width);
+    if (config->width < 1 || config->width > FLY_WIDTH_MAX)
+        return fly_fail(FLY_ERANGE, "vectors of %d numbers, 1 .. %d can be compared", config->width,
+                        (int)FLY_WIDTH_MAX);
     if (config->entries_max < 0 || config->min_counts < 0)
         return fly_fail(FLY_ERANGE, "vectors with %lld entries and at least %lld counts",
                         (long long)config->entries_max, (long long)config->min_counts);
@@ -97,13 +99,28 @@ static void set_square(struct fly_vectors *v, int32_t chip, double square)
     v->there[chip] = 1;
 }
 
+FLY_CLONES static int all_finite(const float *x, int32_t len)
+{
+    const uint32_t exponent = 0x7f800000;
+    uint32_t any = 0;
+
+    for (int32_t d = 0; d < len; d++) {
+        uint32_t bits;
+
+        memcpy(&bits, x + d, sizeof bits);
+        any |= (bits & exponent) == exponent;
+    }
+    return !any;
+}
+
 int fly_vectors_put_f32(struct fly_vectors *vectors, int32_t chip, const float *x)
 {
     FLY_ASSERT(vectors->config.kind == FLY_VECTORS_F32);
     FLY_ASSERT(chip >= 0 && chip < vectors->config.n_chips);
-    for (int32_t d = 0; d < vectors->config.width; d++)
-        if (!isfinite(x[d]))
-            return fly_fail(FLY_ERANGE, "number %d of the vector of chip %d is not finite", d, chip);
+    if (!all_finite(x, vectors->config.width))
+        for (int32_t d = 0; d < vectors->config.width; d++)
+            if (!isfinite(x[d]))
+                return fly_fail(FLY_ERANGE, "number %d of the vector of chip %d is not finite", d, chip);
     fly_f32_put(vectors, chip, x);
     set_square(vectors, chip, fly_f32_dot(vectors, chip, chip));
     return FLY_OK;
@@ -319,5 +336,5 @@ int32_t fly_vectors_granule(const struct fly_vectors *vectors)
 
 void fly_vectors_use_plain_loops(struct fly_vectors *vectors)
 {
-    vectors->granule = 0;
+    vectors->granule = vectors->wide = 0;
 }

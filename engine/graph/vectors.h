@@ -5,9 +5,10 @@
  *   counts   products are integers, exact in any order; the canonical cosine of counts that are not
  *            debiased rounds as the reference does (vectors_kinds.h)
  *   doubles  one written order of summation
- *   floats   OpenBLAS in tiles of one shape. Its order of summation depends on the shape of a call, on
- *            some processors on the place within it, so open tries shapes and takes the smallest whose
- *            products are the same in every place and under exchange; where none is, plain loops serve.
+ *   floats   where the processor has AVX-512 one fused sum from the first number to the last; elsewhere
+ *            OpenBLAS in tiles of one shape. Its order of summation depends on the shape of a call, on some
+ *            processors on the place within it, so open tries shapes and takes the smallest whose products
+ *            are the same in every place and under exchange; where none is, plain loops serve.
  *
  * Beside that fast single precision there is the canonical similarity in double. |fast - canonical| is
  * at most fly_vectors_error, proved and not measured: whoever needs the side of an edge asks again where
@@ -101,7 +102,7 @@ void fly_vectors_block(struct fly_vectors *vectors, const int32_t *chips, int32_
 void fly_vectors_fill(struct fly_vectors *vectors, int32_t tile);
 const float *fly_vectors_row(const struct fly_vectors *vectors, int32_t at);
 
-/* Rows that are multiplied together; 0: plain loops serve instead of OpenBLAS. For tests and benches. */
+/* Rows that are multiplied together, 1 with AVX-512; 0: plain loops serve. For tests and benches. */
 int32_t fly_vectors_granule(const struct fly_vectors *vectors);
 void fly_vectors_use_plain_loops(struct fly_vectors *vectors);
 

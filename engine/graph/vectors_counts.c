@@ -4,13 +4,6 @@
 #include "engine/graph/clones.h"
 #include "engine/graph/vectors_kinds.h"
 
-typedef uint16_t u16_lanes __attribute__((vector_size(64)));
-typedef float f32_lanes __attribute__((vector_size(64)));
-typedef double f64_lanes __attribute__((vector_size(64)));
-enum { SHORTS = 32, FLOATS = 16, DOUBLES = 8 };
-
-#define INLINE static inline __attribute__((always_inline))
-
 /* Products of counts are summed in 16 bits where no sum can pass them (Cauchy and Schwarz bound it by the
  * larger square), in float up to 2^24, else in double: exact in each, so that the choice is never seen. */
 #define U16_EXACT   ((uint64_t)UINT16_MAX)
@@ -88,21 +81,46 @@ static uint32_t take_page(struct fly_vectors *v, uint32_t *link)
     return page;
 }
 
+/* Which of up to 64 channels have counts. */
+FLY_CLONES static uint64_t channels_of(const uint32_t *x, int32_t len)
+{
+    uint8_t ones[64] = {0};
+    uint64_t word = 0;
+
+    if (len == 64)
+        for (int32_t b = 0; b < 64; b++)
+            ones[b] = x[b] != 0;
+    else
+        for (int32_t b = 0; b < len; b++)
+            ones[b] = x[b] != 0;
+    for (int32_t q = 0; q < 8; q++) {
+        uint64_t eight;
+
+        memcpy(&eight, ones + 8 * q, sizeof eight);
+        word |= (eight * 0x0102040810204080u) >> 56 << (8 * q); /* as in code_row.c */
+    }
+    return word;
+}
+
 int fly_counts_put(struct fly_vectors *vectors, int32_t chip, const uint32_t *x)
 {
+    enum { WORDS_MAX = FLY_WIDTH_MAX / 64 };
     struct fly_vectors *v = vectors;
-    uint64_t total = 0, square = 0, entries = 0, own = 0, pages;
+    uint64_t total = 0, square = 0, entries = 0, own = 0, pages, there[WORDS_MAX];
     uint32_t *link = &v->first[chip], page = 0;
-    int32_t used = FLY_PAGE_ENTRIES;
+    int32_t used = FLY_PAGE_ENTRIES, width = v->config.width;
 
-    for (int32_t e = 0; e < v->config.width; e++) {
-        uint64_t c = x[e];
+    for (int32_t w = 0; 64 * w < width; w++) {
+        there[w] = channels_of(x + 64 * w, width - 64 * w < 64 ? width - 64 * w : 64);
+        for (uint64_t word = there[w]; word; word &= word - 1) {
+            uint64_t c = x[64 * w + __builtin_ctzll(word)];
 
-        if (c > (uint32_t)1 << 26 || square + c * c > SQUARE_MAX)
-            return fly_fail(FLY_ERANGE, "the squared counts of chip %d pass 2^53", chip);
-        total += c;
-        square += c * c;
-        entries += (c + FLY_ENTRY_MAX - 1) / FLY_ENTRY_MAX;
+            if (c > (uint32_t)1 << 26 || square + c * c > SQUARE_MAX)
+                return fly_fail(FLY_ERANGE, "the squared counts of chip %d pass 2^53", chip);
+            total += c;
+            square += c * c;
+            entries += (c + FLY_ENTRY_MAX - 1) / FLY_ENTRY_MAX;
+        }
     }
     for (uint32_t p = v->first[chip]; p; p = v->next[p])
         own++;
@@ -115,16 +133,19 @@ int fly_counts_put(struct fly_vectors *vectors, int32_t chip, const uint32_t *x)
     fly_counts_drop(v, chip);
     v->total[chip] = total;
     v->raw[chip] = square;
-    for (int32_t e = 0; e < v->config.width; e++)
-        for (uint32_t left = x[e], part; left; left -= part) {
-            part = left < FLY_ENTRY_MAX ? left : FLY_ENTRY_MAX;
-            if (used == FLY_PAGE_ENTRIES) {
-                page = take_page(v, link);
-                link = &v->next[page];
-                used = 0;
+    for (int32_t w = 0; 64 * w < width; w++)
+        for (uint64_t word = there[w]; word; word &= word - 1) {
+            uint32_t e = (uint32_t)(64 * w + __builtin_ctzll(word));
+
+            for (uint32_t left = x[e], part; left; left -= part) {
+                part = left < FLY_ENTRY_MAX ? left : FLY_ENTRY_MAX;
+                if (used == FLY_PAGE_ENTRIES) {
+                    page = take_page(v, link);
+                    link = &v->next[page];
+                    used = 0;
+                }
+                v->entries[(size_t)page * FLY_PAGE_ENTRIES + (size_t)used++] = e << FLY_ENTRY_COUNT | part;
             }
-            v->entries[(size_t)page * FLY_PAGE_ENTRIES + (size_t)used++] =
-                (uint32_t)e << FLY_ENTRY_COUNT | part;
         }
     return FLY_OK;
 }
@@ -242,13 +263,14 @@ double fly_counts_cosine(const struct fly_vectors *vectors, int32_t i, int32_t j
 
 void fly_counts_block(struct fly_vectors *vectors)
 {
-    static const size_t size[] = {sizeof(uint16_t), sizeof(float), sizeof(double)};
+    static const size_t size[] = {sizeof(uint8_t), sizeof(float), sizeof(double)};
     struct fly_vectors *v = vectors;
     uint64_t most = 0;
 
     for (int32_t k = 0; k < v->config.n_chips; k++)
         most = v->raw[k] > most ? v->raw[k] : most;
     v->sums_in = most <= U16_EXACT ? FLY_SUMS_U16 : most <= FLOAT_EXACT ? FLY_SUMS_F32 : FLY_SUMS_F64;
+    v->most = most;
     v->abreast = (v->block_count + FLY_GROUP - 1) / FLY_GROUP * FLY_GROUP;
     memset(v->dense, 0, (size_t)v->abreast * (size_t)v->config.width * size[v->sums_in]);
     for (int32_t a = 0; a < v->block_count; a++)
@@ -259,61 +281,12 @@ void fly_counts_block(struct fly_vectors *vectors)
                 size_t to = (size_t)(entry >> FLY_ENTRY_COUNT) * (size_t)v->abreast + (size_t)a;
 
                 if (v->sums_in == FLY_SUMS_U16)
-                    ((uint16_t *)v->dense)[to] += (uint16_t)count;
+                    ((uint8_t *)v->dense)[to] += (uint8_t)count; /* at most 255: its square is within U16_EXACT */
                 else if (v->sums_in == FLY_SUMS_F32)
                     ((float *)v->dense)[to] += (float)count;
                 else
                     ((double *)v->dense)[to] += (double)count;
             }
-}
-
-/* Products of the block with one chip's photons, in vectors of `lanes` numbers of `type`. Two sums for
- * each keep the adder busy; `vectors` is known where this is used, so that they stay in registers. */
-#define MEET(name, type, vector, lanes)                                                                      \
-    INLINE void name(const struct fly_vectors *v, uint32_t first, int32_t vectors, double *sums)             \
-    {                                                                                                        \
-        const type *dense = v->dense;                                                                        \
-        vector sum[2][FLY_BLOCK_MAX / (lanes)] = {{{0}}};                                                    \
-                                                                                                             \
-        for (uint32_t p = first; p; p = v->next[p])                                                          \
-            for (int32_t q = 0; q < FLY_PAGE_ENTRIES; q++) {                                                 \
-                uint32_t entry = v->entries[(size_t)p * FLY_PAGE_ENTRIES + (size_t)q];                       \
-                const type *at = dense + (size_t)(entry >> FLY_ENTRY_COUNT) * (size_t)vectors * (lanes);     \
-                type count = (type)(int32_t)(entry & FLY_ENTRY_MAX);                                         \
-                                                                                                             \
-                for (int32_t g = 0; g < vectors; g++) {                                                      \
-                    vector x;                                                                                \
-                                                                                                             \
-                    memcpy(&x, at + g * (lanes), sizeof x);                                                  \
-                    sum[q % 2][g] += x * count;                                                              \
-                }                                                                                            \
-            }                                                                                                \
-        for (int32_t g = 0; g < vectors; g++) {                                                              \
-            vector all = sum[0][g] + sum[1][g];                                                              \
-                                                                                                             \
-            for (int32_t l = 0; l < (lanes); l++)                                                            \
-                sums[g * (lanes) + l] = (double)all[l];                                                      \
-        }                                                                                                    \
-    }
-
-MEET(meet_u16, uint16_t, u16_lanes, SHORTS)
-MEET(meet_f32, float, f32_lanes, FLOATS)
-MEET(meet_f64, double, f64_lanes, DOUBLES)
-
-FLY_CLONES_EXACT static void meet(const struct fly_vectors *v, uint32_t first, double *sums)
-{
-    int two = v->abreast > FLY_GROUP;
-
-    if (v->sums_in == FLY_SUMS_F64)
-        meet_f64(v, first, v->abreast / DOUBLES, sums);
-    else if (v->sums_in == FLY_SUMS_F32 && two)
-        meet_f32(v, first, 2 * FLY_GROUP / FLOATS, sums);
-    else if (v->sums_in == FLY_SUMS_F32)
-        meet_f32(v, first, FLY_GROUP / FLOATS, sums);
-    else if (two)
-        meet_u16(v, first, 2 * FLY_GROUP / SHORTS, sums);
-    else
-        meet_u16(v, first, FLY_GROUP / SHORTS, sums);
 }
 
 void fly_counts_fill(struct fly_vectors *vectors, int32_t tile)
@@ -327,7 +300,7 @@ void fly_counts_fill(struct fly_vectors *vectors, int32_t tile)
     for (size_t j = from; j < from + (size_t)v->tile; j++) {
         double sums[FLY_BLOCK_MAX];
 
-        meet(v, v->first[j], sums);
+        fly_counts_meet(v, v->first[j], sums);
         for (int32_t a = 0; a < v->block_count; a++)
             v->rows[(size_t)a * v->ld + j] = (float)(sums[a] * (by[a] * (double)v->inverse[j]));
     }

@@ -7,6 +7,7 @@
 #include "engine/base/rng.h"
 #include "engine/graph/clones.h"
 #include "engine/graph/vectors.h"
+#include "engine/graph/wide.h"
 
 /* Eight sums side by side: the order of summation is written down here, so it is the same with any
  * vector width the compiler has. */
@@ -97,7 +98,8 @@ void fly_f32_open(struct fly_vectors *vectors, struct fly_arena *arena)
     v->block_x = fly_arena_take(arena, FLY_BLOCK_MAX * v->padded, sizeof(float));
     FLY_ASSERT(v->x && v->block_x);
     memset(v->x, 0, v->ld * v->padded * sizeof(float));
-    v->granule = 0;
+    v->wide = fly_wide();
+    v->granule = v->wide;
     for (int32_t granule = 4; !v->granule && granule <= FLY_BLOCK_MAX; granule *= 2)
         if (same_everywhere(v, granule))
             v->granule = granule;
@@ -107,20 +109,6 @@ void fly_f32_open(struct fly_vectors *vectors, struct fly_arena *arena)
 }
 
 /* ---- vectors ------------------------------------------------------------------------------------ */
-
-void fly_f32_put(struct fly_vectors *vectors, int32_t chip, const float *x)
-{
-    float *to = vectors->x + (size_t)chip * vectors->padded;
-    double square = 0.0;
-    int exponent;
-
-    for (int32_t d = 0; d < vectors->config.width; d++)
-        square += (double)x[d] * (double)x[d];
-    /* A power of two changes no digit, and no product overflows or vanishes that matters. */
-    frexp(sqrt(square), &exponent);
-    for (int32_t d = 0; d < vectors->config.width; d++)
-        to[d] = (float)ldexp((double)x[d], -exponent);
-}
 
 FLY_CLONES static double dot(const float *x, const float *y, size_t len)
 {
@@ -140,6 +128,26 @@ FLY_CLONES static double dot(const float *x, const float *y, size_t len)
     return ((a[0] + a[4]) + (a[2] + a[6])) + ((a[1] + a[5]) + (a[3] + a[7]));
 }
 
+/* A power of two changes no digit; in double nothing overflows or vanishes. */
+FLY_CLONES static void scale_by(float *x, double by, size_t len)
+{
+    for (size_t d = 0; d < len; d++)
+        x[d] = (float)((double)x[d] * by);
+}
+
+void fly_f32_put(struct fly_vectors *vectors, int32_t chip, const float *x)
+{
+    float *to = vectors->x + (size_t)chip * vectors->padded;
+    int exponent;
+
+    if (chip >= vectors->reach)
+        vectors->reach = chip + 1;
+    memcpy(to, x, (size_t)vectors->config.width * sizeof *to);
+    frexp(sqrt(dot(to, to, vectors->padded)), &exponent);
+    /* Brought near length 1, no product overflows or vanishes that matters. */
+    scale_by(to, ldexp(1.0, -exponent), (size_t)vectors->config.width);
+}
+
 double fly_f32_dot(const struct fly_vectors *vectors, int32_t i, int32_t j)
 {
     return dot(vectors->x + (size_t)i * vectors->padded, vectors->x + (size_t)j * vectors->padded,
@@ -150,6 +158,10 @@ void fly_f32_block(struct fly_vectors *vectors)
 {
     size_t padded = vectors->padded;
 
+    if (vectors->wide) {
+        fly_f32_block_wide(vectors);
+        return;
+    }
     for (int32_t a = 0; a < vectors->block_count; a++)
         memcpy(vectors->block_x + (size_t)a * padded, vectors->x + (size_t)vectors->block[a] * padded,
                padded * sizeof(float));
@@ -169,6 +181,10 @@ void fly_f32_fill(struct fly_vectors *vectors, int32_t tile)
     struct fly_vectors *v = vectors;
     size_t at = (size_t)tile * (size_t)v->tile;
 
+    if (v->wide) {
+        fly_f32_fill_wide(v, tile);
+        return;
+    }
     if (v->granule) {
         int32_t rows = (v->block_count + v->granule - 1) / v->granule * v->granule;
 

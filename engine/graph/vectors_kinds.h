@@ -9,6 +9,7 @@
 #include "engine/graph/vectors.h"
 
 enum {
+    FLY_WIDTH_MAX     = 16384,
     FLY_PAGE_ENTRIES  = 32,
     FLY_GROUP         = 32, /* rows of counts go side by side in multiples of this */
     FLY_ENTRY_COUNT   = 18, /* bits of an entry that hold its count; the channel is above them */
@@ -22,6 +23,8 @@ struct fly_vectors {
     size_t ld;       /* tile * tiles */
     size_t padded;   /* f32: D rounded up to 64 */
     int32_t granule;
+    int wide;        /* f32: vectors_f32_wide.c serves */
+    int32_t reach;   /* f32: chips from here on never came */
     double *square;  /* (K) 0: a zero vector */
     float *inverse;  /* (ld) 1 / sqrt(square), 0 for 0 */
     uint8_t *there;  /* (K) has a vector */
@@ -30,7 +33,7 @@ struct fly_vectors {
     int32_t block_count;
 
     float *x;        /* f32: (ld, padded), each row times a power of two that brings it near length 1 */
-    float *block_x;  /* f32: (FLY_BLOCK_MAX, padded) */
+    float *block_x;  /* f32: (FLY_BLOCK_MAX, padded); wide: (padded, FLY_BLOCK_MAX) */
 
     double *columns; /* f64: (D, ld), scaled as x is */
 
@@ -42,9 +45,10 @@ struct fly_vectors {
     uint32_t pages;
     uint32_t free;     /* head of the chain of free pages */
     uint32_t free_count;
-    void *dense;       /* counts: (D, abreast) numbers of the type that sums are made in; the rows of the
-                          block side by side */
+    void *dense;       /* counts: (D, abreast) bytes where sums are made in 16 bits, else numbers of the
+                          type of the sums; the rows of the block side by side */
     int32_t abreast;
+    uint64_t most;     /* counts: the largest of raw */
     enum fly_sums_in { FLY_SUMS_U16, FLY_SUMS_F32, FLY_SUMS_F64 } sums_in;
 };
 
@@ -54,6 +58,8 @@ void fly_f32_put(struct fly_vectors *vectors, int32_t chip, const float *x);
 double fly_f32_dot(const struct fly_vectors *vectors, int32_t i, int32_t j);
 void fly_f32_block(struct fly_vectors *vectors);
 void fly_f32_fill(struct fly_vectors *vectors, int32_t tile);
+void fly_f32_block_wide(struct fly_vectors *vectors);
+void fly_f32_fill_wide(struct fly_vectors *vectors, int32_t tile);
 
 size_t fly_f64_need(const struct fly_vectors_config *config);
 void fly_f64_open(struct fly_vectors *vectors, struct fly_arena *arena);
@@ -73,6 +79,9 @@ void fly_counts_drop(struct fly_vectors *vectors, int32_t chip);
 double fly_counts_cosine(const struct fly_vectors *vectors, int32_t i, int32_t j);
 double fly_counts_dot(const struct fly_vectors *vectors, int32_t i, int32_t j);
 void fly_counts_block(struct fly_vectors *vectors);
+
+/* vectors_meet.c: the block's products with one chip's photons, `abreast` of them. */
+void fly_counts_meet(const struct fly_vectors *vectors, uint32_t first, double *sums);
 void fly_counts_fill(struct fly_vectors *vectors, int32_t tile);
 
 /* sum[d] += x[d] * scale, and the dot of a vector with a (D) array of doubles, over all kinds. */

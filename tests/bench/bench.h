@@ -2,13 +2,21 @@
  *
  *   {"name", "size", "threads", "median", "unit", "reference", "ratio"}
  *
- * reference is the plain or the library's own way, measured in the same run; ratio is median over it, so
- * that more is better. Cases without a reference leave both out. Codes of engine/base/err.h.
+ * and what a case has to say besides. reference is the plain or the library's own way, measured in the
+ * same run; ratio is median over it, so that more is better. (Where the unit is a time or bytes it is the
+ * reference over the median, for the same reason.) Cases without a reference leave both out. Codes of
+ * engine/base/err.h.
  */
 #ifndef FLY_TESTS_BENCH_H
 #define FLY_TESTS_BENCH_H
 
 #include <stdio.h>
+
+struct bench_options {
+    const char *dir;   /* where recordings are written and removed again */
+    const char *write; /* louvain, scan: leave graph, features and labels in this folder; NULL: do not */
+    int quick;         /* graph, louvain, growth, quantify, live, scan: fewer rounds, smaller sizes */
+};
 
 int bench_assembly(FILE *out);  /* lines and photons into chips */
 int bench_wire(FILE *out);      /* decoding and hashing */
@@ -16,6 +24,12 @@ int bench_embed(FILE *out);     /* the embedders, VGG16 beside oneDNN's own figu
 int bench_label(FILE *out);     /* few-shot: the whole map after a change of the support set */
 int bench_recording(FILE *out, const char *dir); /* the session file beside plain writes */
 int bench_ingest(FILE *out, const char *dir);    /* a running plugin beside bare sockets */
+int bench_graph(FILE *out, const struct bench_options *options);    /* similarities and what is kept of them */
+int bench_louvain(FILE *out, const struct bench_options *options);  /* communities, from nothing and after a row */
+int bench_growth(FILE *out, const struct bench_options *options);   /* both at more and more chips */
+int bench_quantify(FILE *out, const struct bench_options *options); /* atomic percents */
+int bench_live(FILE *out, const struct bench_options *options);     /* all of it, row by row */
+int bench_scan(FILE *out, const struct bench_options *options);     /* a whole scan, for compare_igraph.py */
 
 int fly_cmd_bench(int argc, char **argv);
 

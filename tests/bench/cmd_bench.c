@@ -8,52 +8,73 @@
 
 #include "engine/base/err.h"
 
-static int assembly(FILE *out, const char *dir)
+static int assembly(FILE *out, const struct bench_options *options)
 {
-    (void)dir;
+    (void)options;
     return bench_assembly(out);
 }
 
-static int wire(FILE *out, const char *dir)
+static int wire(FILE *out, const struct bench_options *options)
 {
-    (void)dir;
+    (void)options;
     return bench_wire(out);
 }
 
-static int embed(FILE *out, const char *dir)
+static int embed(FILE *out, const struct bench_options *options)
 {
-    (void)dir;
+    (void)options;
     return bench_embed(out);
 }
 
-static int label(FILE *out, const char *dir)
+static int label(FILE *out, const struct bench_options *options)
 {
-    (void)dir;
+    (void)options;
     return bench_label(out);
+}
+
+static int recording(FILE *out, const struct bench_options *options)
+{
+    return bench_recording(out, options->dir);
+}
+
+static int ingest(FILE *out, const struct bench_options *options)
+{
+    return bench_ingest(out, options->dir);
 }
 
 static const struct {
     const char *name;
-    int (*run)(FILE *out, const char *dir);
+    int (*run)(FILE *out, const struct bench_options *options);
     const char *what;
 } cases[] = {
     {"wire", wire, "decoding messages, hashing them"},
     {"assembly", assembly, "lines and photons into chips, beside plain loops"},
     {"label", label, "relabelling the map after a change of the support set, beside the plain twin"},
     {"embed", embed, "the embedders; VGG16 at 32 px beside oneDNN's own two-thread figure"},
-    {"recording", bench_recording, "the session file with 64-KiB messages, beside plain writes and one sync"},
-    {"ingest", bench_ingest, "1-KiB lines into a running plugin, beside bare sockets"},
+    {"recording", recording, "the session file with 64-KiB messages, beside plain writes and one sync"},
+    {"ingest", ingest, "1-KiB lines into a running plugin, beside bare sockets"},
+    {"graph", bench_graph, "graph.row, graph.scan, graph.memory: similarities of chips, beside sgemm and batch"},
+    {"louvain", bench_louvain, "louvain.cold, louvain.row: communities of 2601 chips"},
+    {"growth", bench_growth, "graph.growth: a row and a cold start at 1000 to 10000 chips"},
+    {"quantify", bench_quantify, "chips into atomic percents by each method, beside a plain product"},
+    {"live", bench_live, "live.row: a row of chips into three graphs and their communities"},
+    {"scan", bench_scan, "live.scan: all rows of a scan, quantified (compare_igraph.py reads it)"},
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
 static void help(void)
 {
-    printf("Usage: flyback bench [CASE ...] [--dir DIR]\n\nMeasures, one JSON line per case on stdout: name, size, "
-           "threads, median, unit, reference, ratio.\n\n");
+    printf("Usage: flyback bench [CASE ...] [--dir DIR] [--quick] [--write DIR]\n\nMeasures, one JSON line per "
+           "case on stdout: name, size, threads, median, unit, reference, ratio.\n\n");
     for (int i = 0; i < CASES; i++)
         printf("  %-10s %s\n", cases[i].name, cases[i].what);
-    printf("\n  --dir DIR  where recordings are written and removed again (a new folder below /tmp)\n"
-           "\nExamples\n  flyback bench\n  flyback bench embed recording --dir /data\n");
+    printf("\n  --dir DIR    where recordings are written and removed again (a new folder below /tmp)\n"
+           "  --quick      graph and the cases after it: fewer rounds and smaller sizes, seconds each\n"
+           "  --write DIR  louvain and scan: leave graph, features and labels there as .npy\n"
+           "\nFigures of one core hold for a core that is free: taskset -c 1, and nothing beside it.\n"
+           "\nExamples\n  flyback bench\n  flyback bench embed recording --dir /data\n"
+           "  taskset -c 1 flyback bench graph live --quick\n"
+           "  tests/bench/compare_igraph.py build/default/flyback\n");
 }
 
 static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *at)
@@ -64,52 +85,54 @@ static int remove_one(const char *path, const struct stat *st, int kind, struct 
     return remove(path);
 }
 
-static int wanted(int argc, char **argv, const char *name)
+static int known(const char *name)
+{
+    for (int c = 0; c < CASES; c++)
+        if (strcmp(name, cases[c].name) == 0)
+            return 1;
+    return 0;
+}
+
+/* Marks the cases that are named; none named: all. */
+static int read_options(struct bench_options *options, const char **parent, int wanted[CASES], int argc, char **argv)
 {
     int named = 0;
 
     for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--dir") == 0) {
-            i++;
-            continue;
-        }
-        named = 1;
-        if (strcmp(argv[i], name) == 0)
-            return 1;
-    }
-    return !named;
-}
+        const char **value = strcmp(argv[i], "--dir") == 0     ? parent
+                             : strcmp(argv[i], "--write") == 0 ? &options->write
+                                                               : NULL;
 
-static int check(int argc, char **argv, const char **parent)
-{
-    for (int i = 1; i < argc; i++) {
-        int known = 0;
-
-        if (strcmp(argv[i], "--dir") == 0) {
+        if (value) {
             if (++i == argc)
-                return fly_fail(FLY_ERANGE, "--dir needs a value");
-            *parent = argv[i];
-            continue;
-        }
-        for (int c = 0; c < CASES; c++)
-            known |= strcmp(argv[i], cases[c].name) == 0;
-        if (!known)
+                return fly_fail(FLY_ERANGE, "%s needs a value", argv[i - 1]);
+            *value = argv[i];
+        } else if (strcmp(argv[i], "--quick") == 0) {
+            options->quick = 1;
+        } else if (!known(argv[i])) {
             return fly_fail(FLY_ERANGE, "%s: no such case (see --help)", argv[i]);
+        }
+        for (int c = 0; !value && c < CASES; c++)
+            if (strcmp(argv[i], cases[c].name) == 0)
+                wanted[c] = named = 1;
     }
+    for (int c = 0; !named && c < CASES; c++)
+        wanted[c] = 1;
     return FLY_OK;
 }
 
 int fly_cmd_bench(int argc, char **argv)
 {
+    struct bench_options options = {0};
     const char *parent = "/tmp";
+    int wanted[CASES] = {0}, rc;
     char dir[200];
-    int rc;
 
     if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
         help();
         return 0;
     }
-    rc = check(argc, argv, &parent);
+    rc = read_options(&options, &parent, wanted, argc, argv);
     if (rc < 0) {
         fprintf(stderr, "flyback bench: %s\n", fly_fail_text());
         return 2;
@@ -119,9 +142,10 @@ int fly_cmd_bench(int argc, char **argv)
         fprintf(stderr, "flyback bench: %s: %s\n", dir, strerror(errno));
         return 1;
     }
+    options.dir = dir;
     for (int i = 0; rc == FLY_OK && i < CASES; i++)
-        if (wanted(argc, argv, cases[i].name))
-            rc = cases[i].run(stdout, dir);
+        if (wanted[i])
+            rc = cases[i].run(stdout, &options);
     if (rc < 0)
         fprintf(stderr, "flyback bench: %s\n", fly_fail_text());
     nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);

@@ -10,6 +10,8 @@
 #include <string.h>
 
 #include "engine/base/rng.h"
+#include "engine/graph/code_row.h"
+#include "engine/graph/wide.h"
 #include "tests/support/alike.h"
 #include "tests/support/pool_exec.h"
 
@@ -357,6 +359,11 @@ static void a_pair_has_the_same_bits_in_every_place(void **state)
     places_of(1100, 130, 0);
     places_of(90, 1000, 0);
     places_of(70, 33, 1);
+    fly_wide_forbid(1); /* OpenBLAS */
+    places_of(70, 10, 0);
+    places_of(200, 512, 0);
+    places_of(1100, 130, 0);
+    fly_wide_forbid(0);
 }
 
 /* ---- limits of work ----------------------------------------------------------------------------- */
@@ -726,6 +733,104 @@ static void what_cannot_be_compared_is_refused_and_nothing_changes(void **state)
     alike_close(&f);
 }
 
+/* ---- by hand and portable ----------------------------------------------------------------------- */
+
+static void rows_of_codes_by_hand_are_the_portable_ones(void **state)
+{
+    enum { WORDS = 3, LEN = 64 * WORDS };
+    struct fly_rng rng = {77};
+    uint16_t code[LEN], other[LEN];
+    uint64_t bits[2][WORDS];
+    uint32_t change[2][LEN];
+
+    (void)state;
+    for (int trial = 0; trial < 200; trial++) {
+        uint16_t sure = (uint16_t)(1 + fly_rng_below(&rng, FLY_CODE_TOP));
+        uint32_t sign = trial % 2 ? 1 : UINT32_MAX, sum[2][2];
+
+        for (int32_t j = 0; j < LEN; j++) {
+            code[j] = (uint16_t)(fly_rng_below(&rng, 3) ? fly_rng_below(&rng, FLY_CODES) : FLY_CODE_NONE);
+            other[j] = fly_rng_below(&rng, 2) ? code[j] : (uint16_t)(code[j] + 1);
+            change[0][j] = change[1][j] = (uint32_t)fly_rng_next(&rng);
+        }
+        for (int plain = 0; plain < 2; plain++) {
+            fly_wide_forbid(plain);
+            fly_codes_keep(bits[plain], code, WORDS, sure);
+            sum[plain][0] = fly_codes_add(change[plain], code, bits[plain], WORDS, trial % 3 == 0, sign);
+            sum[plain][1] = fly_codes_add(NULL, code, bits[plain], WORDS, 0, 1);
+        }
+        fly_wide_forbid(0);
+        for (int32_t j = 0; j < LEN; j++)
+            assert_int_equal(bits[0][j / 64] >> (j % 64) & 1, code[j] >= sure && code[j] < FLY_CODE_NEGATIVE);
+        assert_memory_equal(bits[0], bits[1], sizeof bits[0]);
+        assert_memory_equal(change[0], change[1], sizeof change[0]);
+        assert_memory_equal(sum[0], sum[1], sizeof sum[0]);
+        for (int32_t j = 0, differ = 0; j < LEN; j++) {
+            differ += code[j] != other[j];
+            if (j + 1 == LEN)
+                assert_int_equal(fly_codes_differ(code, other, WORDS), differ);
+        }
+    }
+}
+
+static void columns_follow_rows(void **state)
+{
+    enum { WIDTH = 64, LEN = 131, STRIDE = 80 };
+    static uint16_t from[WIDTH][LEN], to[LEN][STRIDE];
+    struct fly_rng rng = {78};
+
+    (void)state;
+    for (int32_t k = 0; k < WIDTH; k++)
+        for (int32_t j = 0; j < LEN; j++)
+            from[k][j] = (uint16_t)fly_rng_next(&rng);
+    for (int32_t width = 1; width <= WIDTH; width++) {
+        int32_t len = 1 + (int32_t)fly_rng_below(&rng, LEN), at = (int32_t)fly_rng_below(&rng, STRIDE - WIDTH + 1);
+
+        memset(to, 0xa5, sizeof to);
+        fly_codes_transpose(&to[0][at], STRIDE, &from[0][0], LEN, width, len);
+        for (int32_t j = 0; j < LEN; j++)
+            for (int32_t c = 0; c < STRIDE; c++)
+                assert_int_equal(to[j][c], j < len && c >= at && c < at + width ? from[c - at][j] : 0xa5a5);
+    }
+}
+
+/* Products of counts are exact in every type that they are summed in: bytes, shorts, floats, doubles. */
+static void counts_meet_exactly(void **state)
+{
+    enum { N = 96, E = 200 };
+    static const uint32_t most[] = {8, 30, 400, 5000};
+
+    (void)state;
+    for (int size = 0; size < 4; size++)
+        for (int plain = 0; plain < 2; plain++) {
+            struct alike v = alike_vectors(FLY_VECTORS_COUNTS, N, E, 0, 0);
+            struct fly_rng rng = {80 + (uint64_t)size};
+            uint32_t x[E];
+            int32_t block[FLY_BLOCK_MAX];
+
+            fly_wide_forbid(plain);
+            for (int32_t k = 0; k < N; k++) {
+                for (int32_t e = 0; e < E; e++)
+                    x[e] = fly_rng_below(&rng, 3) ? 0 : (uint32_t)fly_rng_below(&rng, most[size]);
+                assert_int_equal(fly_vectors_put_counts(v.vectors, k, x), FLY_OK);
+            }
+            for (int32_t count = 20; count <= FLY_BLOCK_MAX; count += 22) {
+                for (int32_t a = 0; a < count; a++)
+                    block[a] = (a * 7 + count) % N;
+                fly_vectors_block(v.vectors, block, count);
+                for (int32_t t = 0; t < fly_tile_count(N); t++)
+                    fly_vectors_fill(v.vectors, t);
+                for (int32_t a = 0; a < count; a++)
+                    for (int32_t j = 0; j < N; j++)
+                        assert_true(fabs((double)fly_vectors_row(v.vectors, a)[j] -
+                                         fly_vectors_similarity(v.vectors, block[a], j)) <=
+                                    fly_vectors_error(v.vectors));
+            }
+            fly_wide_forbid(0);
+            alike_close(&v);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -734,6 +839,9 @@ int main(void)
         cmocka_unit_test(debiased_histories_end_in_the_batch_too),
         cmocka_unit_test(state_matches_the_plain_twin),
         cmocka_unit_test(a_pair_has_the_same_bits_in_every_place),
+        cmocka_unit_test(rows_of_codes_by_hand_are_the_portable_ones),
+        cmocka_unit_test(columns_follow_rows),
+        cmocka_unit_test(counts_meet_exactly),
         cmocka_unit_test(a_row_costs_its_pairs_and_no_more),
         cmocka_unit_test(debiased_cosines_are_unbiased),
         cmocka_unit_test(thinning_does_not_move_the_debiased_graph),

@@ -343,6 +343,48 @@ static void work_is_bounded(void **state)
     world_close(&two);
 }
 
+/* Where the threshold jumps the last answer is no start: communities are as good as from nothing. Chips that
+ * have yet to come cost nothing: an answer early in a scan is made of those that came. */
+static void a_jump_starts_from_nothing(void **state)
+{
+    enum { COLS = 40, ROWS = 40, CAME = 16, N = COLS * ROWS };
+    static struct world w;
+    struct fly_affinity *graph;
+    struct fly_graph_work before;
+    int32_t chips[COLS];
+    int kinds[COLS];
+
+    (void)state;
+    world_open(&w, N, 21, 0.9, (struct fly_live_config){0},
+               (struct fly_affinity_config){.rule = FLY_THRESHOLD_MEDIAN});
+    graph = w.graph.graph;
+    for (int32_t row = 0; row < CAME; row++) {
+        before = w.live.work;
+        for (int32_t c = 0; c < COLS; c++) {
+            chips[c] = row * COLS + c;
+            kinds[c] = (row / 4 + c / 10) % KINDS_MAX;
+        }
+        change(&w, chips, kinds, COLS, 0);
+        if (row == 0)
+            assert_true(w.live.work.visits - before.visits < 200 * (COLS + 64));
+    }
+    for (int turn = 0; turn < 2; turn++) {
+        double to = fly_affinity_threshold(graph) + (turn ? -0.1 : 0.06);
+
+        before = w.live.work;
+        assert_int_equal(fly_affinity_rule(graph, FLY_THRESHOLD_FIXED, to), FLY_OK);
+        fly_affinity_settle(&graph, 1, 0, &w.exec);
+        assert_int_equal(fly_live_renew(&w.live, &w.exec), FLY_OK);
+        assert_true(w.live.work.moves - before.moves >= CAME * COLS / 2);
+        assert_optimal(&w);
+        assert_true(w.live.q >= cold_q(&w) - 0.005);
+        fly_live_tell(&w.live);
+        for (int32_t i = 0; i < N; i++)
+            assert_int_equal(w.live.id[i] == FLY_COMMUNITY_NONE, i >= CAME * COLS);
+    }
+    world_close(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -351,6 +393,7 @@ int main(void)
         cmocka_unit_test(exact_is_only_a_look),
         cmocka_unit_test(nothing_is_told_of_noise),
         cmocka_unit_test(work_is_bounded),
+        cmocka_unit_test(a_jump_starts_from_nothing),
     };
 
     openblas_set_num_threads(1);

@@ -7,6 +7,7 @@
 #include "engine/graph/community.h"
 #include "engine/graph/louvain.h"
 #include "engine/graph/snapshot.h"
+#include "engine/graph/wide.h"
 #include "tests/support/own_graph.h"
 #include "tests/support/pool_exec.h"
 
@@ -46,11 +47,12 @@ static void assert_sound(struct scene *s, const struct fly_dense *graph, int32_t
 
 /* ---- rows --------------------------------------------------------------------------------------- */
 
-static void fast_rows_equal_plain_rows(void **state)
+static void rows_are_plain_ones(int forbidden)
 {
     static const int32_t sizes[] = {1, 2, 31, 32, 33, 63, 64, 65, 96, 97, 127, 128, 200, 321};
     struct fly_rng rng = {.state = 11};
 
+    fly_wide_forbid(forbidden);
     for (size_t t = 0; t < sizeof sizes / sizeof *sizes; t++)
         for (int weighted = 0; weighted < 2; weighted++) {
             int32_t n = sizes[t];
@@ -58,6 +60,7 @@ static void fast_rows_equal_plain_rows(void **state)
             size_t lanes = fly_row_lanes(n);
             uint32_t *a = calloc(4 * lanes, sizeof *a);
             float *k = malloc(lanes * sizeof *k), fast[16], plain[16];
+            int32_t rows[7];
 
             for (size_t j = 0; j < 2 * lanes; j++)
                 a[j] = a[j + 2 * lanes] = (uint32_t)fly_rng_below(&rng, 1u << 31);
@@ -68,9 +71,12 @@ static void fast_rows_equal_plain_rows(void **state)
 
                 fly_row_move(&g.view, i, i % 3 ? a : NULL, i % 4 ? a + lanes : NULL);
                 fly_row_move_ref(&g.view, i, i % 3 ? a + 2 * lanes : NULL, i % 4 ? a + 3 * lanes : NULL);
+                for (int32_t r = 0; r < 7; r++)
+                    rows[r] = (int32_t)fly_rng_below(&rng, (uint64_t)n);
                 for (size_t first = 0; first < lanes; first += 64)
-                    fly_row_add_part(&g.view, i, a, first, 64);
-                fly_row_move_ref(&g.view, i, a + 2 * lanes, NULL);
+                    fly_row_add_part(&g.view, rows, i % 8, a, first, 64);
+                for (int32_t r = 0; r < i % 8; r++)
+                    fly_row_move_ref(&g.view, rows[r], a + 2 * lanes, NULL);
                 assert_true(fly_row_best(&g.view, i, k, pull, fast) ==
                             fly_row_best_ref(&g.view, i, k, pull, plain));
                 assert_memory_equal(fast, plain, (size_t)((n + 63) / 64) * sizeof *fast);
@@ -80,6 +86,14 @@ static void fast_rows_equal_plain_rows(void **state)
             free(k);
             own_graph_free(&g);
         }
+    fly_wide_forbid(0);
+}
+
+static void fast_rows_equal_plain_rows(void **state)
+{
+    (void)state;
+    rows_are_plain_ones(0);
+    rows_are_plain_ones(1);
 }
 
 /* ---- modularity --------------------------------------------------------------------------------- */
