@@ -15,6 +15,8 @@ static struct fly_graphs_config graphs_config(const struct fly_engine *e, const 
     struct fly_graphs_config config = {
         .graph = *graph,
         .n_chips = fly_grid_chips(&e->config.grid),
+        .rows = e->config.grid.rows,
+        .cols = e->config.grid.cols,
         .image_width = !e->config.has_image  ? 0
                        : e->config.embedder ? fly_embedder_width(e->config.embedder)
                                             : e->config.embed_width,

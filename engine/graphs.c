@@ -134,7 +134,9 @@ static int open_one(struct fly_graphs *g, int m, struct fly_arena *arena)
         return rc;
     fly_live_init(&one->live, &(struct fly_live_config){.graph = one->graph,
                                                         .resolution = g->config.graph.resolution,
-                                                        .want_structure = g->config.robust}, arena);
+                                                        .want_structure = g->config.robust,
+                                                        .rows = g->config.rows,
+                                                        .cols = g->config.cols}, arena);
     one->label = take(arena, (size_t)g->n, sizeof *one->label);
     one->confidence = take(arena, (size_t)g->n, sizeof *one->confidence);
     one->age = take(arena, (size_t)g->n, sizeof *one->age);

@@ -39,6 +39,7 @@ struct fly_graph_features {
 struct fly_graphs_config {
     struct fly_graph_config graph;
     int32_t n_chips;
+    int32_t rows, cols;  /* of the grid; 0: chips that lie nowhere */
     int32_t image_width; /* D; 0: no image */
     int32_t eds_width;   /* E or n; 0: no EDS */
     enum fly_eds_feature feature;

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/graph/coherence.h"
+
 enum { ORDER_SEEDS = 16, PONDER_SEED = 1000, WARM_PROBES = 2 };
 
 /* Chance is asked again when the chips with edges are a quarter more or fewer, or the share of pairs that are
@@ -232,23 +234,32 @@ int fly_live_doubts(const struct fly_live *live)
     if (!live->config.want_structure || live->linked < 3)
         return 0;
     return live->null_linked == 0 || 4 * live->linked >= 5 * live->null_linked ||
-           5 * live->linked <= 4 * live->null_linked || live->null_resolution != live->config.resolution ||
+           5 * live->linked <= 4 * live->null_linked ||
            fabs(p - live->null_density) > DENSITY_MOVED * fmin(live->null_density, 1.0 - live->null_density);
 }
 
 void fly_live_doubt(struct fly_live *live, struct fly_arena *arena)
 {
-    fly_null_fill(&live->null, &live->dense, live->config.resolution, 1, arena);
+    fly_null_fill(&live->null, &live->dense, FLY_RESOLUTION_ONE, 1, arena);
     live->null_linked = live->linked;
     live->null_density = density(live);
-    live->null_resolution = live->config.resolution;
     live->changed = 1;
 }
 
-/* Modularity of graphs without structure goes as sqrt((1 - p) / (p N)). */
-static int structured(const struct fly_live *live)
+/* `labels` (N), below 0 for chips that are not in the graph. member is scratch here. */
+static int lies_together(struct fly_live *live, const int32_t *labels)
 {
-    double p = density(live), was = live->null_density, scale;
+    if (live->config.rows == 0)
+        return 1;
+    FLY_ASSERT(live->config.rows * live->config.cols == live->n);
+    return fabs(fly_coherence(labels, live->config.rows, live->config.cols, live->member)) > FLY_COHERENT;
+}
+
+/* Modularity of graphs without structure goes as sqrt((1 - p) / (p N)). */
+static int structured(struct fly_live *live)
+{
+    const uint8_t *in = fly_affinity_members(live->config.graph);
+    double p = density(live), was = live->null_density, scale, q;
     struct fly_null null = live->null;
 
     if (live->dense.m2 == 0)
@@ -262,7 +273,12 @@ static int structured(const struct fly_live *live)
         scale *= (1.0 - p) / p * was / (1.0 - was);
     null.mean *= sqrt(scale);
     null.sd *= sqrt(scale);
-    return fly_structure_enough(live->q, &null);
+    q = live->config.resolution == FLY_RESOLUTION_ONE ? live->q : fly_louvain_plain_q(&live->louvain);
+    if (!fly_structure_enough(q, &null))
+        return 0;
+    for (int32_t i = 0; i < live->n; i++)
+        live->scratch[i] = in[i] ? live->louvain.label[i] : FLY_COMMUNITY_NONE;
+    return q > FLY_MODULAR || lies_together(live, live->scratch);
 }
 
 /* ---- telling ------------------------------------------------------------------------------------- */
@@ -398,6 +414,7 @@ static int find_exact(struct fly_live *live, const struct fly_dense *dense, stru
     struct fly_louvain_config config = fly_louvain_config_default();
     const uint8_t *in = fly_affinity_members(live->config.graph);
     struct fly_null null;
+    double q;
     int rc;
 
     config.resolution = live->config.resolution;
@@ -412,19 +429,21 @@ static int find_exact(struct fly_live *live, const struct fly_dense *dense, stru
                                     .bin = fly_affinity_bin(live->config.graph),
                                     .q = cold->q,
                                     .enough = dense->m2 > 0};
-    if (live->config.want_structure) {
-        fly_null_fill(&null, dense, live->config.resolution, 1, arena);
-        told->enough = told->enough && fly_structure_enough(cold->q, &null);
-    }
-    if (!share)
+    if (!share && !live->config.want_structure)
         return FLY_OK;
+    /* The best of the orders is seldom the last: from its own labels it brings its columns. */
     config.orders = config.probes = 0;
     rc = fly_louvain_warm(cold, dense, &config, cold->label, exec);
     if (rc < 0)
         return rc;
     fly_louvain_finish(cold);
-    for (int32_t i = 0; i < live->n; i++)
+    for (int32_t i = 0; share && i < live->n; i++)
         share[i] = in[i] ? (float)fly_louvain_share(cold, i) : NAN;
+    if (live->config.want_structure && told->enough) {
+        fly_null_fill(&null, dense, FLY_RESOLUTION_ONE, 1, arena);
+        q = fly_louvain_plain_q(cold);
+        told->enough = fly_structure_enough(q, &null) && (q > FLY_MODULAR || lies_together(live, live->scratch));
+    }
     return FLY_OK;
 }
 

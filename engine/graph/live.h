@@ -4,7 +4,8 @@
  * spare time the owner lets it ponder: one cold order at a time, adopted where it is better. What it finds
  * is told under stable ids: a community keeps the id of the one told before that it shares most chips with,
  * and an id is never given to another. Communities of fewer than FLY_COMMUNITY_SMALLEST chips are told as
- * minor. Where asked for, nothing is told before there is more structure than chance gives (structure.h).
+ * minor. Where asked for, nothing is told before there is more structure than chance gives (structure.h) and,
+ * unless that is plain, before it lies together in the scan (coherence.h).
  *
  *   fly_live_forget ──▶ vectors change, fly_affinity_update and _settle ──▶ fly_live_renew
  *   fly_live_doubt, fly_live_ponder: when nothing else is to be done
@@ -36,6 +37,7 @@ struct fly_live_config {
     struct fly_affinity *graph; /* lent for the life of it */
     int32_t resolution;         /* 1 .. FLY_RESOLUTION_MAX */
     int want_structure;         /* `robust`: see structure.h */
+    int32_t rows, cols;         /* of the grid that the chips lie in, row by row; 0: they lie nowhere */
 };
 
 struct fly_live {
@@ -63,7 +65,6 @@ struct fly_live {
     struct fly_null null;
     int32_t null_linked; /* chips with edges then; 0: never asked */
     double null_density;
-    int32_t null_resolution;
     int32_t *scratch;    /* (N) */
     int32_t *slot;       /* (N) of the community that the chip was told to be in, -1 */
     int32_t *id_of;      /* (N) by slot, -1: free */

@@ -345,17 +345,40 @@ void fly_louvain_finish(struct fly_louvain *l)
         ;
 }
 
-double fly_louvain_share(const struct fly_louvain *l, int32_t i)
+/* The weight of node i's edges that stays within its community. */
+static int64_t strength_inside(const struct fly_louvain *l, int32_t i)
 {
     const struct fly_dense *g = l->parting.graph;
     int64_t inside = 0;
 
-    if (g->degree[i] == 0)
-        return NAN;
     if (fly_louvain_can_follow(l))
-        return (double)fly_parting_strength(&l->parting, i) / (double)g->degree[i];
+        return fly_parting_strength(&l->parting, i);
     for (int32_t j = 0; j < g->n; j++)
         if (l->label[j] == l->label[i])
             inside += fly_row_weight(g, i, j);
-    return (double)inside / (double)g->degree[i];
+    return inside;
+}
+
+double fly_louvain_share(const struct fly_louvain *l, int32_t i)
+{
+    const struct fly_dense *g = l->parting.graph;
+
+    return g->degree[i] == 0 ? NAN : (double)strength_inside(l, i) / (double)g->degree[i];
+}
+
+double fly_louvain_plain_q(struct fly_louvain *l)
+{
+    const struct fly_dense *g = l->parting.graph;
+    int64_t *k = l->parting.sum, inside = 0; /* zeros, between visits */
+    fly_score squares = 0;
+
+    for (int32_t i = 0; i < g->n; i++) {
+        inside += strength_inside(l, i);
+        k[l->label[i]] += g->degree[i];
+    }
+    for (int32_t id = 0; id < g->n; id++) {
+        squares += (fly_score)k[id] * k[id];
+        k[id] = 0;
+    }
+    return fly_score_q((fly_score)g->m2 * FLY_RESOLUTION_ONE * inside - squares * FLY_RESOLUTION_ONE, g->m2);
 }

@@ -125,6 +125,9 @@ void fly_louvain_finish(struct fly_louvain *l);
  * edges. The graph as it was for the answer. O(1) where fly_louvain_can_follow, else a row. */
 double fly_louvain_share(const struct fly_louvain *l, int32_t i);
 
+/* The modularity of the answer at resolution 1, whatever it was found at. Cost as above, of all nodes. */
+double fly_louvain_plain_q(struct fly_louvain *l);
+
 /* The plain twin, louvain_ref.c: the same answer from a matrix and simple loops, O(N^2) a sweep and
  * O(N^2) memory of the system's. labels in: warm, NULL: cold. Columns never run out here. */
 fly_score fly_louvain_ref(const struct fly_dense *graph, const struct fly_louvain_config *config,

@@ -162,5 +162,5 @@ void fly_null_fill(struct fly_null *null, const struct fly_dense *graph, int32_t
 
 int fly_structure_enough(double q, const struct fly_null *null)
 {
-    return q > 0.0 && q >= null->mean + 3.0 * null->sd;
+    return q > null->mean + 3.0 * null->sd;
 }

@@ -302,6 +302,50 @@ static void nothing_is_told_of_noise(void **state)
     world_close(&w);
 }
 
+/* Noise in few dimensions has parts, dealt at random over the grid; phases lie together. */
+static void parts_of_noise_are_not_told_where_chips_lie_in_a_grid(void **state)
+{
+    enum { COLS = 16, ROWS = 16, N = COLS * ROWS };
+
+    (void)state;
+    for (uint64_t seed = 1; seed <= 6; seed++) {
+        static struct world w;
+        struct fly_live_exact told;
+        int32_t chips[COLS];
+        int kinds[COLS] = {0};
+
+        world_open(&w, N, seed, 0.8, (struct fly_live_config){.want_structure = 1, .rows = ROWS, .cols = COLS},
+                   (struct fly_affinity_config){.hysteresis = 1});
+        for (int32_t row = 0; row < ROWS; row++) {
+            for (int32_t c = 0; c < COLS; c++)
+                chips[c] = row * COLS + c;
+            change(&w, chips, kinds, COLS, 2);
+            assert_false(w.live.told);
+        }
+        assert_true(w.live.q > w.live.null.mean + 3.0 * w.live.null.sd); /* as far as degrees can tell */
+        assert_int_equal(fly_live_exact(&w.live, &w.cold, &w.exact, NULL, &told, 0, &w.exec, &w.cold_arena),
+                         FLY_OK);
+        assert_false(told.enough);
+        for (int32_t row = 0; row < ROWS; row += 1) {
+            for (int32_t c = 0; c < COLS; c++) {
+                chips[c] = row * COLS + c;
+                kinds[c] = c >= COLS / 2;
+            }
+            change(&w, chips, kinds, COLS, 2);
+        }
+        assert_true(w.live.told);
+        assert_int_equal(fly_live_exact(&w.live, &w.cold, &w.exact, NULL, &told, 0, &w.exec, &w.cold_arena),
+                         FLY_OK);
+        assert_true(told.enough);
+        /* At another resolution, too: what is asked is asked of plain modularity. */
+        fly_live_resolution(&w.live, FLY_RESOLUTION_ONE / 2 * 3);
+        assert_int_equal(fly_live_renew(&w.live, &w.exec), FLY_OK);
+        fly_live_tell(&w.live);
+        assert_true(w.live.told && w.live.count >= 2);
+        world_close(&w);
+    }
+}
+
 /* In a large graph an update visits each chip a few times and reads the rows that changed or moved: no
  * hidden recomputation. Threads change nothing. */
 static void work_is_bounded(void **state)
@@ -392,6 +436,7 @@ int main(void)
         cmocka_unit_test(ids_stay),
         cmocka_unit_test(exact_is_only_a_look),
         cmocka_unit_test(nothing_is_told_of_noise),
+        cmocka_unit_test(parts_of_noise_are_not_told_where_chips_lie_in_a_grid),
         cmocka_unit_test(work_is_bounded),
         cmocka_unit_test(a_jump_starts_from_nothing),
     };
