@@ -143,9 +143,9 @@ static const struct fly_option table[] = {
      .initial = "[0.5, 0.5]", .flags = FLY_OPTION_LIVE,
      .help = "How much haadf and eds count in the ensemble's similarities."},
     {"graph.min_counts", FLY_OPTION_INT, AT(graph.min_counts), .min = 0, .max = 1073741824,
-     .unit = "photons", .initial = "100",
+     .unit = "photons", .initial = "30",
      .help = "In the robust profile a chip whose spectrum has fewer photons stays out of the graph: its cosine, "
-             "freed of the dose, would be noise."},
+             "freed of the dose, would be noise. Phases that differ little need more."},
     {"graph.chips_max", FLY_OPTION_INT, AT(graph.chips_max), .min = 0, .max = 65536, .unit = "chips",
      .initial = "4096",
      .help = "Sessions of more chips have no communities: three graphs take 6 bytes for each chip and each "
