@@ -6,7 +6,7 @@
 enum {
     SPARE_CHIPS = 64,      /* a block: graphs are updated when a row waits, or this */
     PATIENCE_FIRST = 8,    /* steps of first embeddings and compositions that an update waits for */
-    PATIENCE_AGAIN = 4,    /* of revisions */
+    PATIENCE_AGAIN = 16,    /* of revisions */
     PATIENCE_SPARE = 64,   /* steps of any kind that spare work waits for */
 };
 
