@@ -114,6 +114,35 @@ def the_last_metrics_are_of_the_final_maps():
     return "modularity within %.2g" % worst
 
 
+def after_the_first_rows_the_graphs_are_those_of_the_golden_prefix():
+    told = []
+    for case in golden_cases("b_pristine01"):
+        with open(os.path.join(case.folder, "expected", "expected.json")) as file:
+            prefix = json.load(file)["prefix"]
+        settings = dict(case.settings("vgg16"), **{"graph.mode": "m2"})
+        with Flyback(settings) as fly, Witness(fly) as viewer, fly.sender() as sender:
+            case.start(sender)
+            line = 0
+            for rows in sorted(prefix, key=int):
+                case.send_raster(sender, line, int(rows) * case.params["chip"])
+                line = int(rows) * case.params["chip"]
+                settled(fly, sender, viewer)
+                before = len(viewer.reports)
+                viewer.until(lambda: (sender.poll(), len(viewer.reports) > before + 1)[1], "metrics", 10)
+                header, _, final = viewer.reports[-1]
+                n = prefix[rows]["chips"]
+                assert not final and n == int(rows) * case.params["cols"], (rows, n)
+                for modality, golden in (("haadf", "emb"), ("eds", "spec"), ("ensemble", "mix")):
+                    want = prefix[rows][golden]["mode_m2"]
+                    # one bin, where two are all but equally full: the tolerance of the golden definitions
+                    assert abs(header["threshold"][modality] - want) <= 2 / 2048, (rows, modality, header, want)
+                    labels = sender.control.map_get("community", modality, exact=True).labels
+                    assert (labels[int(rows):] == PENDING).all() and (labels[:int(rows)] != PENDING).all()
+                told.append("%s row %s" % (os.path.basename(case.folder), rows))
+            sender.stop()
+    return ", ".join(told)
+
+
 # ---- order ---------------------------------------------------------------------------------------
 
 
@@ -312,6 +341,7 @@ run(
     communities_streamed_reach_the_golden_modularity,
     metrics_tell_modularity_and_threshold_of_the_maps_shown,
     the_last_metrics_are_of_the_final_maps,
+    after_the_first_rows_the_graphs_are_those_of_the_golden_prefix,
     the_composition_can_be_what_is_alike,
     random_rectangles_end_with_the_maps_of_a_raster,
     agreement_is_that_of_the_maps_shown,
