@@ -71,6 +71,13 @@ size_t fly_engine_graphs_need(const struct fly_engine *engine, const struct fly_
 
 /* ---- thinking ------------------------------------------------------------------------------------ */
 
+static uint64_t chip_total(const void *ctx, int32_t chip)
+{
+    const struct fly_engine *e = ctx;
+
+    return fly_spectra_total(e->spectra, chip);
+}
+
 static struct fly_graph_features features_of(const struct fly_engine *e)
 {
     int composition = fly_graphs_config(e->graphs)->feature == FLY_EDS_COMPOSITION;
@@ -82,6 +89,8 @@ static struct fly_graph_features features_of(const struct fly_engine *e)
         .spectra = e->spectra && !composition ? fly_spectra_of(e->spectra, 0) : NULL,
         .percent = composition ? e->percent : NULL,
         .eds_there = composition ? e->made : e->modality[FLY_EDS].measured,
+        .spectrum_total = e->spectra ? chip_total : NULL,
+        .ctx = e,
         .eds_version = composition ? e->made_version : e->modality[FLY_EDS].version,
     };
 }
@@ -117,8 +126,9 @@ int fly_engine_think(struct fly_engine *engine, enum fly_need need)
         }
         e->update_waited++;
     }
-    /* After the last data the exact answer comes: there is nothing to seek. */
-    if (e->finished || (need != FLY_NEED_NONE && e->spare_waited < PATIENCE_SPARE)) {
+    if (e->finished) /* the exact answer comes: there is nothing to seek */
+        return 0;
+    if (need != FLY_NEED_NONE && e->spare_waited < PATIENCE_SPARE) {
         e->spare_waited++;
         return 0;
     }

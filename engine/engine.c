@@ -212,10 +212,11 @@ int fly_engine_open(struct fly_engine **out, const struct fly_engine_config *con
         fly_engine_close(&e);
         return fly_fail(FLY_ENOMEM,
                         "a scan of %d x %d px with %d chips and %d channels needs %zu MiB, "
-                        "engine.memory_limit_mib allows %zu",
+                        "engine.memory_limit_mib allows %zu%s",
                         config->grid.height_px, config->grid.width_px, fly_grid_chips(&config->grid),
                         config->segments ? config->n_channels : 0, (whole >> 20) + 1,
-                        config->memory_limit >> 20);
+                        config->memory_limit >> 20,
+                        config->graph ? " (without affinity graphs, graph.chips_max: 0, it needs less)" : "");
     }
     rc = fly_arena_init(&e->arena, need, &from, "engine");
     if (rc < 0) {

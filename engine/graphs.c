@@ -237,6 +237,12 @@ static void put_image(struct fly_graphs *g, const struct fly_graph_features *f, 
          f->image_version[chip]);
 }
 
+/* In the robust profile a composition borrowed from neighbours does not make a chip comparable. */
+static int has_photons(const struct fly_graphs *g, const struct fly_graph_features *f, int32_t chip)
+{
+    return !g->config.robust || f->spectrum_total(f->ctx, chip) >= (uint64_t)g->config.graph.min_counts;
+}
+
 static void put_eds(struct fly_graphs *g, const struct fly_graph_features *f, int32_t chip)
 {
     size_t at = (size_t)chip * (size_t)g->config.eds_width;
@@ -247,9 +253,9 @@ static void put_eds(struct fly_graphs *g, const struct fly_graph_features *f, in
     }
     if (g->config.feature == FLY_EDS_SPECTRUM) {
         took(g, EDS, chip, fly_vectors_put_counts(g->vectors[EDS], chip, f->spectra + at), f->eds_version[chip]);
-    } else if (isfinite(f->percent[at])) {
+    } else if (isfinite(f->percent[at]) && has_photons(g, f, chip)) {
         took(g, EDS, chip, fly_vectors_put_f64(g->vectors[EDS], chip, f->percent + at), f->eds_version[chip]);
-    } else { /* too few counts to make a composition of */
+    } else { /* too few counts, of its own or to make a composition of */
         fly_vectors_drop(g->vectors[EDS], chip);
         g->known[EDS][chip] = TOO_LITTLE;
         g->version[EDS][chip] = f->eds_version[chip];

@@ -34,6 +34,8 @@ struct fly_graph_features {
     const double *percent;      /* (K, n), NaN in chips of too few counts */
     const uint8_t *eds_there;   /* (K) 0 or 1 */
     const uint32_t *eds_version; /* (K) */
+    uint64_t (*spectrum_total)(const void *ctx, int32_t chip); /* photons of its own */
+    const void *ctx;
 };
 
 struct fly_graphs_config {

@@ -541,7 +541,7 @@ int fly_results_picture(struct fly_session *session, int map, const char *path)
     const struct fly_support *support = fly_engine_support(engine);
     struct fly_picture_class classes[FLY_MAP_CLASSES_MAX];
     char names[FLY_MAP_CLASSES_MAX][24];
-    int32_t ids[FLY_MAP_CLASSES_MAX], chips[FLY_MAP_CLASSES_MAX];
+    int32_t ids[FLY_MAP_CLASSES_MAX], chips[FLY_MAP_CLASSES_MAX], more;
     struct fly_map_view view;
     struct fly_text png;
     char title[160], note[200];
@@ -554,7 +554,7 @@ int fly_results_picture(struct fly_session *session, int map, const char *path)
         if (support->classes[c].alive)
             classes[n++] = (struct fly_picture_class){c, support->classes[c].name};
     if (fly_map_method(map) == FLY_COMMUNITY)
-        n = fly_label_ids(view.labels, fly_grid_chips(grid), ids, chips, FLY_MAP_CLASSES_MAX);
+        n = fly_label_ids(view.labels, fly_grid_chips(grid), ids, chips, FLY_MAP_CLASSES_MAX, &more);
     for (int32_t c = 0; fly_map_method(map) == FLY_COMMUNITY && c < n; c++) {
         snprintf(names[c], sizeof names[c], "community %d", (int)ids[c]);
         classes[c] = (struct fly_picture_class){ids[c], names[c]};

@@ -63,13 +63,14 @@ const char *fly_state_name(enum fly_state state)
 
 /* ---- map sets ---------------------------------------------------------------------------------- */
 
-int fly_map_set_init(struct fly_map_set *set, int32_t n_chips)
+int fly_map_set_init(struct fly_map_set *set, int32_t n_chips, int32_t n_maps)
 {
     size_t k = (size_t)n_chips;
 
     memset(set, 0, sizeof *set);
     set->n_chips = set->cap = n_chips;
-    for (int m = 0; m < FLY_MAPS; m++) {
+    set->n_maps = n_maps;
+    for (int m = 0; m < n_maps; m++) {
         set->labels[m] = calloc(k, sizeof(int32_t));
         set->confidence[m] = calloc(k, sizeof(float));
         set->age[m] = calloc(k, sizeof(uint32_t));
@@ -106,19 +107,20 @@ void fly_map_set_copy(struct fly_map_set *to, const struct fly_map_set *from)
     memcpy(to->classes, from->classes, sizeof to->classes);
     memcpy(to->graph, from->graph, sizeof to->graph);
     memcpy(to->as_of, from->as_of, sizeof to->as_of);
-    for (int m = 0; m < FLY_MAPS; m++) {
+    /* A set that once held a session with communities has room for more than this one fills. */
+    for (int m = 0; m < from->n_maps && m < to->n_maps; m++) {
         memcpy(to->labels[m], from->labels[m], k * sizeof(int32_t));
         memcpy(to->confidence[m], from->confidence[m], k * sizeof(float));
         memcpy(to->age[m], from->age[m], k * sizeof(uint32_t));
     }
 }
 
-static int make_fit(struct fly_map_set *set, int32_t n_chips)
+static int make_fit(struct fly_map_set *set, int32_t n_chips, int32_t n_maps)
 {
-    if (set->cap >= n_chips)
+    if (set->cap >= n_chips && set->n_maps >= n_maps)
         return FLY_OK;
     fly_map_set_fini(set);
-    return fly_map_set_init(set, n_chips);
+    return fly_map_set_init(set, n_chips, n_maps);
 }
 
 /* ---- the bus ----------------------------------------------------------------------------------- */
@@ -217,13 +219,13 @@ void fly_bus_post_maps(struct fly_bus *bus, const struct fly_map_set *set)
 
     if (bus->mail_full)
         fly_count(bus, FLY_COUNT_MAPS_SKIPPED, 1);
-    if (make_fit(&bus->mail, set->n_chips) < 0) {
+    if (make_fit(&bus->mail, set->n_chips, set->n_maps) < 0) {
         pthread_mutex_unlock(&bus->lock);
         fly_bus_event(bus, FLY_ERROR, "memory", NULL, 0, "%s", fly_fail_text());
         return;
     }
     fly_map_set_copy(&bus->mail, set);
-    for (int m = 0; m < FLY_MAPS; m++)
+    for (int m = 0; m < set->n_maps; m++)
         for (int32_t k = 0; k < set->n_chips; k++)
             if (set->stamp[m][k] || !kept)
                 bus->mail.stamp[m][k] = set->stamp[m][k];
@@ -239,10 +241,10 @@ int fly_bus_take_maps(struct fly_bus *bus, struct fly_map_set *set, uint64_t ser
     pthread_mutex_lock(&bus->lock);
     if (bus->mail_full && bus->mail.serial < serial)
         bus->mail_full = 0;
-    there = bus->mail_full && bus->mail.serial == serial && make_fit(set, bus->mail.n_chips) == FLY_OK;
+    there = bus->mail_full && bus->mail.serial == serial && make_fit(set, bus->mail.n_chips, bus->mail.n_maps) == FLY_OK;
     if (there) {
         fly_map_set_copy(set, &bus->mail);
-        for (int m = 0; m < FLY_MAPS; m++)
+        for (int m = 0; m < bus->mail.n_maps; m++)
             memcpy(set->stamp[m], bus->mail.stamp[m], (size_t)set->n_chips * sizeof(int64_t));
         bus->mail_full = 0;
     }

@@ -75,6 +75,7 @@ struct fly_map_set {
     uint64_t serial;  /* of the session; 0: empty */
     uint64_t epoch;
     int32_t n_chips, cap;
+    int32_t n_maps;   /* the first of them: sessions without communities need no room for those */
     int32_t *labels[FLY_MAPS];
     float *confidence[FLY_MAPS];
     uint32_t *age[FLY_MAPS];
@@ -86,9 +87,10 @@ struct fly_map_set {
     int final;
 };
 
-FLY_MUST_USE int fly_map_set_init(struct fly_map_set *set, int32_t n_chips);
+enum { FLY_MAPS_FEWSHOT = FLY_MODALITIES }; /* n_maps without communities */
+FLY_MUST_USE int fly_map_set_init(struct fly_map_set *set, int32_t n_chips, int32_t n_maps);
 void fly_map_set_fini(struct fly_map_set *set);
-/* Everything but stamps; both of one cap. */
+/* Everything but stamps, of the maps that both have; `to` has room for the chips. */
 void fly_map_set_copy(struct fly_map_set *to, const struct fly_map_set *from);
 
 struct fly_session_info; /* plugin/session.h */

@@ -21,7 +21,7 @@ void fly_clusters_make(struct fly_clusters *out, struct fly_engine *engine, cons
         fly_engine_percent(engine, &out->n_elements, NULL);
     for (int32_t i = 0; i < out->n_elements; i++)
         snprintf(out->element[i], sizeof out->element[i], "%s", fly_quantifier_line(quantifier, i).symbol);
-    out->n = fly_label_ids(labels, set->n_chips, ids, chips, FLY_MAP_CLASSES_MAX);
+    out->n = fly_label_ids(labels, set->n_chips, ids, chips, FLY_MAP_CLASSES_MAX, &out->more);
     for (int32_t c = 0; c < out->n; c++) {
         struct fly_cluster *cluster = &out->cluster[c];
 
@@ -48,7 +48,8 @@ int fly_clusters_message(struct fly_pub_message *message, struct fly_pack *pack,
                                    .elements = elements,
                                    .n_elements = clusters->n_elements,
                                    .clusters = items,
-                                   .n_clusters = clusters->n};
+                                   .n_clusters = clusters->n,
+                                   .more = clusters->more};
 
     fly_streams_of(&out.as_of, info, clusters->as_of);
     for (int32_t i = 0; i < clusters->n_elements; i++)

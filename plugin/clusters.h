@@ -22,7 +22,7 @@ struct fly_clusters {
     int32_t n_elements;
     char element[FLY_ELEMENTS_MAX][4];
     struct fly_class classes[FLY_CLASSES_MAX];
-    int32_t n;
+    int32_t n, more; /* more: those that there is no room for, none larger */
     struct fly_cluster cluster[FLY_MAP_CLASSES_MAX];
 };
 

@@ -31,7 +31,7 @@ struct fly_stage_engine {
     struct fly_clusters *clusters; /* scratch */
     int clusters_due[FLY_MAPS];    /* the map changed since its groups were told of */
     int clusters_next;
-    int64_t clusters_ns;           /* when some were last */
+    int64_t clusters_ns;           /* not before */
     struct fly_engine_counts told; /* as already added to the bus's counters */
     int range_told;
     int64_t unassembled_told_ns;

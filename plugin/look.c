@@ -98,7 +98,7 @@ static int exact_map(struct fly_session *session, struct fly_job *job, int map,
     struct fly_map_out out = {0};
     struct fly_map_set set;
     struct fly_map_view view;
-    int rc = fly_map_set_init(&set, chips);
+    int rc = fly_map_set_init(&set, chips, FLY_MAPS);
 
     if (rc < 0)
         return rc;

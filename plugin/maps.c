@@ -41,38 +41,70 @@ void fly_streams_of(struct fly_pub_streams *out, const struct fly_session_info *
     }
 }
 
-int32_t fly_label_ids(const int32_t *labels, int32_t n, int32_t *ids, int32_t *chips, int32_t cap)
+struct label_count {
+    int32_t id, chips;
+};
+
+static int by_id(const void *a, const void *b)
 {
-    int32_t count = 0, at = 0;
+    const struct label_count *x = a, *y = b;
+
+    return x->id < y->id ? -1 : x->id > y->id;
+}
+
+static int by_chips(const void *a, const void *b)
+{
+    const struct label_count *x = a, *y = b;
+
+    return x->chips != y->chips ? (x->chips > y->chips ? -1 : 1) : by_id(a, b);
+}
+
+/* Runs of equal labels, which are long in a map, brought together: ascending, each id once. */
+static int32_t count_labels(struct label_count *counts, const int32_t *labels, int32_t n)
+{
+    int32_t runs = 0, count = 0;
 
     for (int32_t k = 0; k < n; k++) {
         if (labels[k] < 0)
             continue;
-        if (at < count && ids[at] == labels[k]) { /* chips beside each other are mostly alike */
-            chips[at]++;
-            continue;
-        }
-        for (at = 0; at < count && ids[at] < labels[k]; at++)
-            ;
-        if (at < count && ids[at] == labels[k]) {
-            chips[at]++;
-        } else if (at < cap) {
-            int32_t last = count < cap ? count++ : count - 1; /* the highest goes, where there is no room */
-
-            memmove(ids + at + 1, ids + at, (size_t)(last - at) * sizeof *ids);
-            memmove(chips + at + 1, chips + at, (size_t)(last - at) * sizeof *chips);
-            ids[at] = labels[k];
-            chips[at] = 1;
-        }
+        if (k > 0 && labels[k] == labels[k - 1])
+            counts[runs - 1].chips++;
+        else
+            counts[runs++] = (struct label_count){labels[k], 1};
     }
+    qsort(counts, (size_t)runs, sizeof *counts, by_id);
+    for (int32_t r = 0; r < runs; r++)
+        if (count && counts[count - 1].id == counts[r].id)
+            counts[count - 1].chips += counts[r].chips;
+        else
+            counts[count++] = counts[r];
+    return count;
+}
+
+int32_t fly_label_ids(const int32_t *labels, int32_t n, int32_t *ids, int32_t *chips, int32_t cap, int32_t *more)
+{
+    struct label_count *counts = malloc((size_t)n * sizeof *counts);
+    int32_t count = counts ? count_labels(counts, labels, n) : 0;
+
+    *more = count > cap ? count - cap : 0;
+    if (*more) {
+        qsort(counts, (size_t)count, sizeof *counts, by_chips);
+        count = cap;
+        qsort(counts, (size_t)count, sizeof *counts, by_id);
+    }
+    for (int32_t c = 0; c < count; c++) {
+        ids[c] = counts[c].id;
+        chips[c] = counts[c].chips;
+    }
+    free(counts);
     return count;
 }
 
 /* Communities have no names of their own: the number serves. */
 static void fill_communities(struct fly_map_out *out, const struct fly_map_set *set, int map)
 {
-    int32_t ids[FLY_MAP_CLASSES_MAX], chips[FLY_MAP_CLASSES_MAX];
-    int32_t n = fly_label_ids(set->labels[map], set->n_chips, ids, chips, FLY_MAP_CLASSES_MAX);
+    int32_t ids[FLY_MAP_CLASSES_MAX], chips[FLY_MAP_CLASSES_MAX], more;
+    int32_t n = fly_label_ids(set->labels[map], set->n_chips, ids, chips, FLY_MAP_CLASSES_MAX, &more);
 
     for (int32_t c = 0; c < n; c++) {
         snprintf(out->name[c], sizeof out->name[c], "community %d", (int)ids[c]);

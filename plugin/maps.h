@@ -8,7 +8,7 @@
 
 /* What fly_pub_map wants, of one map of a set. Arrays are gathered into scratch when the box is not
  * the whole grid. */
-enum { FLY_MAP_CLASSES_MAX = 512 }; /* what a header has room for; of more communities the later ids go unnamed */
+enum { FLY_MAP_CLASSES_MAX = 512 }; /* what a header has room for; of more communities the smaller go unnamed */
 
 struct fly_map_out {
     struct fly_pub_map map;
@@ -35,10 +35,15 @@ int fly_classes_differ(const struct fly_map_set *a, const struct fly_map_set *b)
 /* 1: sessions of these facts have maps of that modality; and have that map (fly_map_index). */
 int fly_maps_has(const struct fly_session_info *info, enum fly_modality modality);
 int fly_maps_has_map(const struct fly_session_info *info, int map);
+/* How many maps a set of that session needs room for: those of few-shot stand first. */
+static inline int32_t fly_maps_count(const struct fly_session_info *info)
+{
+    return info->plan.communities ? FLY_MAPS : FLY_MAPS_FEWSHOT;
+}
 
-/* The ids >= 0 among labels (n), ascending, the cap lowest of them, and how many chips have each. Returns how
- * many. */
-int32_t fly_label_ids(const int32_t *labels, int32_t n, int32_t *ids, int32_t *chips, int32_t cap);
+/* The ids >= 0 among labels (n), ascending, and how many chips have each: the cap with most chips (of equals
+ * those of lower id). Returns how many were written; *more: how many were not. Without memory: 0. */
+int32_t fly_label_ids(const int32_t *labels, int32_t n, int32_t *ids, int32_t *chips, int32_t cap, int32_t *more);
 
 void fly_streams_of(struct fly_pub_streams *out, const struct fly_session_info *info, const uint64_t *seq);
 

@@ -33,6 +33,8 @@ struct fly_stage_publish {
     struct fly_clusters *fresh_clusters;      /* scratch */
     struct fly_clusters *clusters[FLY_MAPS];  /* as last published, NULL before */
     uint64_t clusters_seq[FLY_MAPS];
+    double ami[FLY_METHODS][3], ari[FLY_METHODS][3]; /* of the maps shown at agreed_epoch - 1 */
+    uint64_t agreed_epoch[FLY_METHODS];              /* 0: never */
     struct fly_cached cache[FLY_TOPICS];
     struct fly_latency latency;
     int64_t heartbeat_ns, metrics_ns;

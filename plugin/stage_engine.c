@@ -152,7 +152,7 @@ static void open_session(struct fly_stage_engine *stage, struct fly_input *input
     if (fly_session_open(&stage->session, stage->info,
                          stage->info->embedder ? stage->info->embedder : stage->config.embedder, NULL, 0,
                          &stage->config.exec) < 0 ||
-        fly_map_set_init(&stage->maps, fly_grid_chips(&stage->info->plan.grid)) < 0) {
+        fly_map_set_init(&stage->maps, fly_grid_chips(&stage->info->plan.grid), fly_maps_count(stage->info)) < 0) {
         fly_bus_event(stage->config.bus, FLY_ERROR, "session_open", NULL, 0,
                       "session %s is recorded but not analysed: %s", stage->info->id, fly_fail_text());
         fly_session_close(&stage->session);

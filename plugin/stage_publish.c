@@ -146,6 +146,7 @@ static int take_opened(struct fly_stage_publish *s)
     for (int t = 0; t < FLY_TOPICS; t++)
         s->seq[t] = info->resumed ? (uint64_t)s->config.clock.unix_ns(s->config.clock.ctx) / 1000 : 0;
     memset(s->map_seq, 0, sizeof s->map_seq);
+    memset(s->agreed_epoch, 0, sizeof s->agreed_epoch);
     memset(&s->latency, 0, sizeof s->latency);
     s->cache[FLY_TOPIC_STOP].len = s->cache[FLY_TOPIC_METRICS].len = s->cache[FLY_TOPIC_EVENT].len = 0;
     drop_clusters(s);
@@ -153,7 +154,7 @@ static int take_opened(struct fly_stage_publish *s)
     fly_map_out_fini(&s->out);
     int32_t chips = fly_grid_chips(&info->plan.grid);
 
-    if (fly_map_set_init(&s->shown, chips) < 0 || fly_map_out_init(&s->out, chips) < 0)
+    if (fly_map_set_init(&s->shown, chips, fly_maps_count(info)) < 0 || fly_map_out_init(&s->out, chips) < 0)
         fly_bus_event(bus, FLY_ERROR, "memory", NULL, 0, "%s", fly_fail_text());
     struct fly_pub_id id = next_id(s, FLY_TOPIC_START);
     struct fly_pub_start start = {.grid_shape = {info->plan.grid.rows, info->plan.grid.cols},
@@ -317,6 +318,7 @@ static int take_clusters(struct fly_stage_publish *s)
     int did = 0;
 
     while (s->info && fly_bus_take_clusters(s->config.bus, s->info->serial, s->fresh_clusters)) {
+        take_maps(s); /* theirs was posted before them, maybe since this turn looked */
         int m = s->fresh_clusters->map;
         struct fly_pub_id id = next_id(s, FLY_TOPIC_CLUSTERS);
 
@@ -477,7 +479,13 @@ static void metrics(struct fly_stage_publish *s, int64_t now)
         if (method == FLY_COMMUNITY && !s->info->plan.communities)
             continue;
         out.methods[out.n_methods].method = fly_method_name((enum fly_method)method);
-        agreement(s, (enum fly_method)method, out.methods[out.n_methods].ami, out.methods[out.n_methods].ari);
+        /* Maps may have many parts, and most seconds of a rest show the same ones. */
+        if (s->agreed_epoch[method] != s->shown.epoch + 1) {
+            agreement(s, (enum fly_method)method, s->ami[method], s->ari[method]);
+            s->agreed_epoch[method] = s->shown.epoch + 1;
+        }
+        memcpy(out.methods[out.n_methods].ami, s->ami[method], sizeof s->ami[method]);
+        memcpy(out.methods[out.n_methods].ari, s->ari[method], sizeof s->ari[method]);
         out.methods[out.n_methods].leads = leader(out.methods[out.n_methods].ami);
         out.n_methods++;
     }

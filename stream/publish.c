@@ -325,10 +325,11 @@ int fly_pub_clusters(struct fly_pub_message *out, struct fly_pack *pack, const s
     int32_t n = sort_clusters(order, clusters->clusters, clusters->n_clusters);
     /* The count stands before what it counts. No number of the first try is shorter than that of the
      * second, so what fitted then fits again. */
-    int32_t fit = pack_clusters(pack, id, clusters, order, n, clusters->n_clusters);
+    int32_t all = clusters->n_clusters + clusters->more;
+    int32_t fit = pack_clusters(pack, id, clusters, order, n, all);
 
     fly_pack_init(pack, pack->bytes, pack->cap);
-    (void)pack_clusters(pack, id, clusters, order, fit, clusters->n_clusters - fit);
+    (void)pack_clusters(pack, id, clusters, order, fit, all - fit);
     return close_header(out, pack, "clusters");
 }
 

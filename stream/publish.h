@@ -125,6 +125,7 @@ struct fly_pub_clusters {
     int32_t n_elements;
     const struct fly_pub_cluster *clusters; /* (n_clusters), in any order */
     int32_t n_clusters;
+    int32_t more; /* clusters beside these, none larger: counted in `omitted` */
 };
 
 /* They go out by chips, largest first, equal ones as they were given. What the header has no room for is

@@ -394,8 +394,12 @@ int fly_live_tell(struct fly_live *live)
     for (int32_t i = 0; i < live->n; i++) {
         live->id[i] = FLY_COMMUNITY_NONE;
         live->share[i] = NAN;
-        if (!in[i] || !live->told)
+        if (!live->told)
+            continue; /* what was told before is remembered */
+        if (!in[i]) {
+            live->slot[i] = -1;
             continue;
+        }
         live->slot[i] = live->slot_of[label[i]];
         live->id[i] = live->slot[i] >= 0 ? live->id_of[live->slot[i]] : FLY_COMMUNITY_MINOR;
         live->share[i] = (float)fly_louvain_share(&live->louvain, i);

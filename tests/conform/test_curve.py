@@ -1,4 +1,4 @@
-"""graph.curve: what other thresholds would give; and what a session still does after its stop."""
+"""graph.curve: what other thresholds would give; what a session still does after its stop; very many communities."""
 
 import os
 import sys
@@ -102,8 +102,34 @@ def a_session_still_thinks_after_its_stop():
             viewer.wait(lambda: (viewer.maps["community", "haadf"].labels[:, 0] == -1).all(), 10 * SLOW)
 
 
+def of_very_many_communities_the_largest_are_told():
+    """600 of 3 chips, and one of all others that comes last: classes and clusters have no room for all."""
+    rows, cols, small = 48, 64, 600
+    segment = {"name": "EDS", "n_channels": 2048, "ev_per_channel": 10, "ev_offset": 0}
+    settings = {"chip.size_px": 4, "profile": "paper", "graph.threshold": 0.9}
+    with Flyback(settings) as fly, fly.sender() as sender, fly.viewer() as viewer:
+        sender.start([4 * rows, 4 * cols], [], [segment])
+        for row in range(rows):
+            chip = np.arange(row * cols, (row + 1) * cols)
+            channel = np.repeat(np.where(chip < 3 * small, chip // 3, 2000), 50)
+            sender.eds_pairs("EDS", np.repeat(np.arange(cols) * 4, 50), channel, 4 * row, 0, [4, 4 * cols])
+        sender.stop()
+        viewer.wait(lambda: viewer.stop and ("community", "eds") in viewer.clusters, 30 * SLOW)
+        final = viewer.maps["community", "eds"]
+        ids, chips = np.unique(final.labels, return_counts=True)
+        largest = int(ids[chips.argmax()])
+        assert len(ids) == small + 1 and chips.max() == rows * cols - 3 * small, (len(ids), chips.max())
+        assert len(final.classes) == 512 and largest in [c["id"] for c in final.classes]
+        told = viewer.clusters["community", "eds"]
+        assert told["final"] and told["clusters"][0]["id"] == largest
+        assert told["clusters"][0]["chips"] == chips.max()
+        assert told["omitted"] + len(told["clusters"]) == small + 1, (told["omitted"], len(told["clusters"]))
+        return "%d told, %d left out" % (len(told["clusters"]), told["omitted"])
+
+
 run(
     a_curve_says_what_each_threshold_would_give,
     what_a_curve_cannot_be_is_refused_by_name,
     a_session_still_thinks_after_its_stop,
+    of_very_many_communities_the_largest_are_told,
 )
