@@ -8,6 +8,7 @@ import msgpack
 import numpy as np
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from communities import settled  # noqa: E402
 from flyback_test import (  # noqa: E402
     MAPS, MODALITIES, TESTS, SLOW, Case, Flyback, all_final, all_there, rectangles, run, same_map, same_partition,
     wait_until)
@@ -121,6 +122,8 @@ def a_late_subscriber_gets_start_and_keyframes_at_once():
         CASE.send_raster(sender, 0, 40)
         early.wait(lambda: ("fewshot", "haadf") in early.maps and (early.maps["fewshot", "haadf"].labels[:2] >= 0).all(),
                    20 * SLOW)
+        # A delta sent while the subscription is on its way would be one without its base: let the engine come to rest.
+        settled(fly, sender, early)
         with fly.viewer(ask=False) as late:
             late.wait(lambda: late.start and all_there(late), 2 * SLOW)
             assert late.start["session"] == sender.session

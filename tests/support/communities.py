@@ -82,7 +82,7 @@ def settled(fly, sender, viewer, seconds=0.3):
             return False
         return beat["seq"] > last["beat"] + 1 and time.monotonic() - last["at"] > seconds * SLOW
 
-    viewer.until(still, "an engine at rest", 40)
+    wait_until(lambda: (viewer.poll(0.02), still())[1], 40, "an engine at rest")
     return viewer.heartbeat["counters"]
 
 
