@@ -67,7 +67,6 @@ void fly_graphs_update(struct fly_graphs *graphs, const struct fly_graph_feature
 
 /* One piece of spare work, of 10 ms at most for 2601 chips. 0: there is none. */
 int fly_graphs_spare(struct fly_graphs *graphs, const struct fly_exec *exec);
-int fly_graphs_has_spare(const struct fly_graphs *graphs);
 
 /* No chip waits: adopt the exact partitions. */
 void fly_graphs_finish(struct fly_graphs *graphs, const struct fly_exec *exec);

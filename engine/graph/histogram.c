@@ -71,19 +71,3 @@ double fly_histogram_median(const struct fly_histogram *histogram)
     }
     return 0.0;
 }
-
-void fly_histogram_curve(const struct fly_histogram *histogram, struct fly_curve_point curve[FLY_P100_BINS])
-{
-    struct fly_curve_point above = {0};
-    int32_t code = FLY_CODE_NEGATIVE - 1;
-
-    for (int32_t k = FLY_P100_BINS - 1; k >= 0; k--) {
-        int32_t first = k ? fly_code_of_p100(k) : 1;
-
-        for (; code >= first; code--) {
-            above.edges += histogram->count[code];
-            above.weight += (int64_t)code * histogram->count[code];
-        }
-        curve[k] = above;
-    }
-}

@@ -28,13 +28,4 @@ int32_t fly_fullest(const int64_t *bins, int32_t n_bins);
 /* The mean of the two middle pairs, to half a code; 0 when there is no pair. */
 double fly_histogram_median(const struct fly_histogram *histogram);
 
-/* At each edge of p100: edges, and their weight in units of 1/FLY_WEIGHT_ONE, that a threshold there
- * keeps (s >= edge and s > 0). */
-struct fly_curve_point {
-    int64_t edges;
-    int64_t weight;
-};
-
-void fly_histogram_curve(const struct fly_histogram *histogram, struct fly_curve_point curve[FLY_P100_BINS]);
-
 #endif

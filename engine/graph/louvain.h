@@ -90,7 +90,7 @@ size_t fly_louvain_need(int32_t n_cap, int32_t column_cap);
 void fly_louvain_init(struct fly_louvain *l, int32_t n_cap, int32_t column_cap, struct fly_arena *arena);
 
 /* Begin a task; one under way is forgotten. The graph is lent until the task is done, and must not
- * change: hand in a copy (snapshot.h) when it lives on meanwhile. `labels` (N) may be l->label; a label
+ * change. `labels` (N) may be l->label; a label
  * < 0 is a chip that has no community yet, those of the last answer are 0 .. n-1.
  *
  * FLY_ERANGE  a number of config is outside its range, or the graph too large for weights (65536)

@@ -6,7 +6,6 @@
 
 #include "engine/graph/community.h"
 #include "engine/graph/louvain.h"
-#include "engine/graph/snapshot.h"
 #include "engine/graph/wide.h"
 #include "tests/support/own_graph.h"
 #include "tests/support/pool_exec.h"
@@ -450,35 +449,6 @@ static void following_reads_what_changed(void **state)
     own_graph_free(&early);
 }
 
-static void a_snapshot_stands_while_the_graph_changes(void **state)
-{
-    struct fly_rng rng = {.state = 13};
-
-    for (int weighted = 0; weighted < 2; weighted++) {
-        struct own_graph g = own_graph_planted(150, 3, 0.7, 0.4, weighted, &rng);
-        struct fly_louvain_config config = fly_louvain_config_default();
-        struct fly_snapshot snapshot;
-        struct fly_arena arena;
-        struct scene live, later;
-
-        assert_int_equal(fly_arena_init(&arena, fly_snapshot_need(200, weighted), NULL, "test"), FLY_OK);
-        fly_snapshot_init(&snapshot, 200, weighted, &arena);
-        scene_open(&live, 200, 200);
-        scene_open(&later, 200, 200);
-        fly_snapshot_take(&snapshot, &g.view);
-        run_cold(&live, &g.view, &config);
-        for (int32_t i = 0; i < 150; i += 3)
-            redraw(&g, i, 150, 2, &rng);
-        run_cold(&later, &snapshot.graph, &config);
-        assert_true(live.louvain.score == later.louvain.score);
-        assert_memory_equal(live.louvain.label, later.louvain.label, 150 * sizeof(int32_t));
-        scene_close(&live);
-        scene_close(&later);
-        fly_arena_fini(&arena);
-        own_graph_free(&g);
-    }
-}
-
 /* ---- edges of the range ------------------------------------------------------------------------- */
 
 static void a_refused_task_leaves_the_last_one(void **state)
@@ -587,7 +557,6 @@ int main(void)
         cmocka_unit_test(warm_keeps_up_with_cold),
         cmocka_unit_test(following_is_a_warm_start),
         cmocka_unit_test(following_reads_what_changed),
-        cmocka_unit_test(a_snapshot_stands_while_the_graph_changes),
         cmocka_unit_test(a_refused_task_leaves_the_last_one),
         cmocka_unit_test(the_largest_weights_do_not_overflow),
         cmocka_unit_test(without_edges_every_chip_is_its_own_community),

@@ -112,30 +112,6 @@ static void m2_counts_both_ends_and_ties_go_to_the_lowest(void **state)
     assert_int_equal(fly_fullest(two, 4), 1);
 }
 
-static void the_curve_counts_what_a_threshold_keeps(void **state)
-{
-    static struct fly_histogram histogram;
-    struct fly_curve_point curve[FLY_P100_BINS];
-    const double s[] = {-0.5, 0.0, 0.005, 0.3, 0.57, 0.999, 1.0};
-
-    (void)state;
-    memset(&histogram, 0, sizeof histogram);
-    for (size_t k = 0; k < 7; k++)
-        histogram.count[fly_code_of(s[k])]++;
-    fly_histogram_curve(&histogram, curve);
-    for (int32_t k = 0; k < FLY_P100_BINS; k++) {
-        int64_t edges = 0, weight = 0;
-
-        for (size_t q = 0; q < 7; q++)
-            if (s[q] > 0.0 && s[q] >= fly_p100_edge(k)) {
-                edges++;
-                weight += fly_code_of(s[q]);
-            }
-        assert_int_equal(curve[k].edges, edges);
-        assert_int_equal(curve[k].weight, weight);
-    }
-}
-
 static void a_rival_needs_two_epochs_and_three_percent(void **state)
 {
     struct fly_hysteresis h = fly_hysteresis_none();
@@ -179,7 +155,6 @@ int main(void)
         cmocka_unit_test(a_code_lies_in_the_same_bins_as_its_similarity),
         cmocka_unit_test(codes_rise_with_similarities),
         cmocka_unit_test(m2_counts_both_ends_and_ties_go_to_the_lowest),
-        cmocka_unit_test(the_curve_counts_what_a_threshold_keeps),
         cmocka_unit_test(a_rival_needs_two_epochs_and_three_percent),
         cmocka_unit_test(a_far_mode_wins_after_two_epochs_by_however_little),
     };
