@@ -13,8 +13,8 @@
  *
  * Honest   Below min_counts a chip is FLY_QUANTIFY_TOO_FEW: its numbers are NaN, not guesses. With its
  *          neighbours' counts it may be FLY_QUANTIFY_POOLED, and says so.
- * Sigma    one standard deviation (68 %) from counting alone, first order. Not in it: k-factors,
- *          absorption, the shape of lines and background.
+ * Sigma    one standard deviation (68 %) from counting, first order; ml: also from what may hide below its
+ *          limit. Not in it: k-factors, absorption, the shape of lines and background.
  *
  * Shapes   spectra (K, E) uint32; arrays of a composition (n), n elements in the order given.
  * Threads  a quantifier is read only once open; one work for each thread.
