@@ -78,9 +78,10 @@ static uint64_t chip_total(const void *ctx, int32_t chip)
     return fly_spectra_total(e->spectra, chip);
 }
 
-static struct fly_graph_features features_of(const struct fly_engine *e)
+struct fly_graph_features fly_engine_features(const struct fly_engine *engine, enum fly_eds_feature feature)
 {
-    int composition = fly_graphs_config(e->graphs)->feature == FLY_EDS_COMPOSITION;
+    const struct fly_engine *e = engine;
+    int composition = feature == FLY_EDS_COMPOSITION;
 
     return (struct fly_graph_features){
         .embeddings = e->embeddings,
@@ -105,7 +106,7 @@ static int is_due(const struct fly_engine *e)
 
 static void update(struct fly_engine *e)
 {
-    struct fly_graph_features features = features_of(e);
+    struct fly_graph_features features = fly_engine_features(e, fly_graphs_config(e->graphs)->feature);
 
     fly_graphs_update(e->graphs, &features, &e->exec);
     e->update_waited = 0;
@@ -118,7 +119,7 @@ int fly_engine_think(struct fly_engine *engine, enum fly_need need)
     int32_t patience = need == FLY_NEED_FIRST ? PATIENCE_FIRST : need == FLY_NEED_AGAIN ? PATIENCE_AGAIN : 0;
 
     if (!e->graphs)
-        return 0;
+        return fly_engine_think_trees(e, need);
     if (fly_graphs_waiting(e->graphs) > 0 && (need == FLY_NEED_NONE || is_due(e))) {
         if (e->update_waited >= patience) {
             update(e);
@@ -126,6 +127,8 @@ int fly_engine_think(struct fly_engine *engine, enum fly_need need)
         }
         e->update_waited++;
     }
+    if (fly_engine_think_trees(e, need))
+        return 1;
     if (e->finished) /* the exact answer comes: there is nothing to seek */
         return 0;
     if (need != FLY_NEED_NONE && e->spare_waited < PATIENCE_SPARE) {
@@ -144,16 +147,17 @@ int fly_engine_busy(const struct fly_engine *engine)
 
     return (fly_engine_can_embed(engine) && embed[FLY_QUEUE_FIRST] + embed[FLY_QUEUE_AGAIN] > 0) ||
            quantify[FLY_QUEUE_FIRST] + quantify[FLY_QUEUE_AGAIN] > 0 ||
-           (engine->graphs && fly_graphs_waiting(engine->graphs) > 0);
+           (engine->graphs && fly_graphs_waiting(engine->graphs) > 0) || fly_engine_trees_wait(engine);
 }
 
 int fly_engine_regrouped(const struct fly_engine *engine)
 {
-    return engine->graphs && fly_graphs_untold(engine->graphs);
+    return (engine->graphs && fly_graphs_untold(engine->graphs)) ||
+           (engine->has_trees && fly_trees_untold(&engine->trees));
 }
 
 /* Exact as soon as nothing waits after the last data, and again whenever something changed since. */
-int fly_engine_tell_graphs(struct fly_engine *engine)
+unsigned fly_engine_tell_graphs(struct fly_engine *engine)
 {
     struct fly_engine *e = engine;
     struct fly_graphs_work work;
@@ -227,6 +231,7 @@ int fly_engine_curve(struct fly_engine *engine, enum fly_modality modality, stru
                      int32_t count)
 {
     return engine->graphs ? fly_graphs_curve(engine->graphs, modality, points, count,
+                                             engine->histories.of[fly_map_index(FLY_COMMUNITY, modality)].label,
                                              engine->modality[modality].labels)
                           : no_graphs();
 }

@@ -76,7 +76,7 @@ static void forget(struct fly_engine *e, int32_t k)
     image->version[k] = fly_assembly_version(e->assembly, k);
     memset(e->embeddings + (size_t)k * (size_t)e->width, 0, (size_t)e->width * sizeof(float));
     fly_engine_mark(e, FLY_HAADF, k, 0);
-    fly_engine_touch(e, k, FLY_GRAPH_IMAGE);
+    fly_engine_touch_image(e, k);
 }
 
 void fly_engine_image_changed(struct fly_engine *engine, int64_t stamp)
@@ -136,7 +136,7 @@ void fly_engine_embed(struct fly_engine *engine, enum fly_queue_level level)
         image->measured[k] = 1;
         image->version[k] = fly_assembly_version(e->assembly, k);
         fly_engine_mark(e, FLY_HAADF, k, e->image_stamp[k]);
-        fly_engine_touch(e, k, FLY_GRAPH_IMAGE);
+        fly_engine_touch_image(e, k);
         e->image_stamp[k] = 0;
     }
 }

@@ -12,7 +12,7 @@ const char *fly_modality_name(enum fly_modality modality)
 
 const char *fly_method_name(enum fly_method method)
 {
-    static const char *const names[FLY_METHODS] = {"fewshot", "community"};
+    static const char *const names[FLY_METHODS] = {"fewshot", "community", "ward"};
 
     return names[method];
 }
@@ -198,6 +198,7 @@ int fly_engine_open(struct fly_engine **out, const struct fly_engine_config *con
     e->config.quantify = NULL; /* lent for this call */
     e->exec = *exec;
     e->config.graph = NULL;
+    e->config.tree = NULL;
     if (config->segments && config->quantify)
         rc = fly_engine_open_quantifier(e, config->quantify, &from);
     if (rc < 0) {
@@ -208,6 +209,10 @@ int fly_engine_open(struct fly_engine **out, const struct fly_engine_config *con
     whole = fly_size_add(need, e->quantify_arena.cap);
     if (config->graph)
         whole = fly_size_add(whole, fly_engine_graphs_need(e, config->graph));
+    if (config->tree)
+        whole = fly_size_add(whole, fly_engine_trees_need(e, config->tree));
+    whole = fly_size_add(whole, fly_engine_histories_need(e, config->graph, config->tree));
+    whole = fly_size_add(whole, fly_engine_regions_need(e));
     if (whole > config->memory_limit) {
         fly_engine_close(&e);
         return fly_fail(FLY_ENOMEM,
@@ -216,7 +221,9 @@ int fly_engine_open(struct fly_engine **out, const struct fly_engine_config *con
                         config->grid.height_px, config->grid.width_px, fly_grid_chips(&config->grid),
                         config->segments ? config->n_channels : 0, (whole >> 20) + 1,
                         config->memory_limit >> 20,
-                        config->graph ? " (without affinity graphs, graph.chips_max: 0, it needs less)" : "");
+                        config->graph || config->tree ? " (without affinity graphs, graph.chips_max: 0, or "
+                                                        "hierarchies, tree.chips_max: 0, it needs less)"
+                                                      : "");
     }
     rc = fly_arena_init(&e->arena, need, &from, "engine");
     if (rc < 0) {
@@ -235,6 +242,12 @@ int fly_engine_open(struct fly_engine **out, const struct fly_engine_config *con
         rc = fly_spectra_open(&e->spectra, &eds, &e->arena);
     if (rc == FLY_OK && config->graph)
         rc = fly_engine_open_graphs(e, config->graph, alloc ? alloc : &lazy);
+    if (rc == FLY_OK && config->tree)
+        rc = fly_engine_open_trees(e, config->tree, alloc ? alloc : &lazy);
+    if (rc == FLY_OK)
+        rc = fly_engine_open_regions(e, &config->region, alloc ? alloc : &lazy);
+    if (rc == FLY_OK)
+        rc = fly_engine_open_histories(e, alloc ? alloc : &lazy);
     if (rc < 0) {
         fly_engine_close(&e);
         return rc;
@@ -260,6 +273,9 @@ void fly_engine_close(struct fly_engine **engine)
         return;
     struct fly_alloc alloc = e->arena.alloc;
 
+    fly_engine_close_regions(e);
+    fly_arena_fini(&e->histories_arena);
+    fly_arena_fini(&e->trees_arena);
     fly_arena_fini(&e->graphs_arena);
     fly_arena_fini(&e->quantify_arena);
     fly_arena_fini(&e->arena);
@@ -431,9 +447,9 @@ int32_t fly_engine_backlog(const struct fly_engine *engine, int32_t *first, int3
 
 int fly_engine_epoch(struct fly_engine *engine)
 {
-    int anything = fly_engine_score(engine);
+    int relabelled = fly_engine_score(engine), anything;
 
-    anything |= fly_engine_tell_graphs(engine);
+    anything = fly_engine_tell_histories(engine, fly_engine_tell_graphs(engine), relabelled);
     for (int m = 0; m < FLY_ENSEMBLE; m++)
         memset(engine->modality[m].changed, 0, (size_t)engine->n_chips);
     engine->counts.epochs++;
@@ -447,10 +463,18 @@ void fly_engine_map(const struct fly_engine *engine, enum fly_method method, enu
 {
     const struct fly_modality_state *mod = &engine->modality[modality];
 
-    if (method == FLY_COMMUNITY) {
+    if (method != FLY_FEWSHOT) {
+        const struct fly_history *h = &engine->histories.of[fly_map_index(method, modality)];
+
         *view = (struct fly_map_view){NULL, NULL, NULL, NULL};
-        if (fly_engine_has_graph(engine, modality))
+        if (!h->there)
+            return;
+        if (method == FLY_COMMUNITY)
             fly_graphs_map(engine->graphs, modality, view);
+        else
+            *view = (struct fly_map_view){.age = engine->trees.age[modality], .stamp = engine->trees.stamp};
+        view->labels = h->label;
+        view->confidence = h->confidence;
         return;
     }
     *view = (struct fly_map_view){mod->labels, mod->confidence, mod->age, mod->stamp};
@@ -526,6 +550,8 @@ void fly_engine_count(const struct fly_engine *engine, struct fly_engine_counts 
     struct fly_graphs_work work;
 
     *counts = engine->counts;
+    if (engine->has_trees)
+        fly_trees_count(&engine->trees, counts);
     if (!engine->graphs)
         return;
     fly_graphs_work(engine->graphs, &work);
@@ -536,5 +562,5 @@ void fly_engine_count(const struct fly_engine *engine, struct fly_engine_counts 
     counts->nodes_visited = (uint64_t)work.communities.visits;
     counts->nodes_moved = (uint64_t)work.communities.moves;
     counts->rows_read = (uint64_t)work.communities.rows;
-    counts->not_compared = work.refused;
+    counts->not_compared += work.refused;
 }

@@ -36,6 +36,11 @@
 #include "engine/graph/modularity.h"
 #include "engine/label/fewshot.h"
 #include "engine/label/support.h"
+#include "engine/map/names.h"
+#include "engine/map/story.h"
+#include "engine/region/spacing.h"
+#include "engine/region/square.h"
+#include "engine/tree/ward.h"
 
 struct fly_engine;
 
@@ -44,8 +49,8 @@ enum fly_modality { FLY_HAADF = 0, FLY_EDS, FLY_ENSEMBLE, FLY_MODALITIES };
 const char *fly_modality_name(enum fly_modality modality); /* "haadf", "eds", "ensemble" */
 
 /* Every method labels every modality: a map is one pair of the two. */
-enum fly_method { FLY_FEWSHOT = 0, FLY_COMMUNITY, FLY_METHODS };
-const char *fly_method_name(enum fly_method method); /* "fewshot", "community" */
+enum fly_method { FLY_FEWSHOT = 0, FLY_COMMUNITY, FLY_WARD, FLY_METHODS };
+const char *fly_method_name(enum fly_method method); /* "fewshot", "community", "ward" */
 enum { FLY_MAPS = FLY_METHODS * FLY_MODALITIES };
 static inline int fly_map_index(enum fly_method method, enum fly_modality modality)
 {
@@ -77,6 +82,20 @@ struct fly_graph_config {
     int64_t min_counts;           /* robust: a spectrum of fewer photons is too little to be compared */
 };
 
+/* How chips are grouped by Ward's hierarchies (engine/tree): of images, of X-rays, and by the vote of both. */
+struct fly_tree_config {
+    int32_t k;                    /* clusters of each, 1 .. FLY_TREE_K_MAX */
+    enum fly_eds_feature feature; /* of eds; without quantification it is the spectrum */
+    int64_t min_counts;           /* robust: a spectrum of fewer photons is too little to be compared */
+};
+enum { FLY_TREE_K_MAX = 64 };
+
+/* What lengths are, and which lattice spacings are looked for (engine/region/spacing.h). */
+struct fly_region_config {
+    double pixel_nm[2]; /* y, x; not above 0, or NaN: not known, and spacings come out in px */
+    double d_nm[2];     /* least and largest; 0, 0: spacing.h's default */
+};
+
 struct fly_engine_config {
     struct fly_grid grid;
     enum fly_profile profile;
@@ -97,6 +116,9 @@ struct fly_engine_config {
     const struct fly_graph_config *graph; /* NULL: no communities. Lent for the call of open. In the robust profile
                                            * cosines of spectra are freed of the dose, the threshold has
                                            * hysteresis, and nothing is told of noise */
+
+    const struct fly_tree_config *tree; /* NULL: no hierarchies. Lent for the call of open */
+    struct fly_region_config region;    /* without an image it is not looked at */
 
     int32_t frames_held;      /* engine/chip/assemble.h */
     int64_t frames_max;
@@ -225,6 +247,60 @@ int fly_engine_has_graph(const struct fly_engine *engine, enum fly_modality moda
 FLY_MUST_USE int fly_engine_exact(struct fly_engine *engine, enum fly_modality modality, int32_t *labels,
                                   float *confidence, struct fly_graph_view *view);
 
+/* Where a modality's hierarchy is cut, as of the last epoch. The k clusters are the partition at every height from
+ * parted to merged: the wider that gap, the plainer is k. */
+struct fly_tree_view {
+    int32_t k;      /* asked for */
+    int32_t chips;  /* in the tree */
+    double parted;  /* height at which k + 1 clusters become k; 0 with no more than k chips */
+    double merged;  /* at which k become k - 1; infinite for k = 1. Both NaN without chips, and of the ensemble */
+};
+
+/* Labels of the method FLY_WARD: ids that stay, never given twice; -3 where a chip has too few counts. Confidence
+ * is engine/tree/ward.h's, of the vote the lower of the two. The partition is at every epoch the exact one of the
+ * chips taken in. */
+void fly_engine_tree(const struct fly_engine *engine, enum fly_modality modality, struct fly_tree_view *view);
+int fly_engine_has_tree(const struct fly_engine *engine, enum fly_modality modality);
+
+/* All merges of the hierarchy of haadf or eds as of the last step (engine/tree/ward.h), count - 1 of count chips; NULL:
+ * there is none. */
+const struct fly_ward_merge *fly_engine_merges(const struct fly_engine *engine, enum fly_modality modality,
+                                               int32_t *merges);
+
+/* The same clusters numbered by first appearance, with their confidence; (K). Not while fly_engine_busy, and after an
+ * epoch. FLY_ERANGE: no hierarchy of that modality. */
+FLY_MUST_USE int fly_engine_ward_exact(const struct fly_engine *engine, enum fly_modality modality, int32_t *labels,
+                                       float *confidence);
+
+/* Another cut, in force at the next epoch. FLY_ERANGE: k outside 1 .. FLY_TREE_K_MAX, or no hierarchies. */
+FLY_MUST_USE int fly_engine_set_tree_k(struct fly_engine *engine, int32_t k);
+
+/* What became of the clusters of a map in the last epoch that changed it (engine/map/story.h), lent until the next
+ * epoch; NULL: there is no such map. fresh: 1 when that was the last epoch. */
+const struct fly_story *fly_engine_story(const struct fly_engine *engine, int map, int *fresh);
+
+/* What a person calls the clusters of a map; change it through the fly_names functions. NULL: no such map. */
+struct fly_names *fly_engine_names(struct fly_engine *engine, int map);
+
+/* The largest square of each cluster: squares (n_ids) of the labels ids (n_ids), ascending, in labels (K); of chips
+ * whose image is complete. n = 0: it has none. */
+void fly_engine_squares(struct fly_engine *engine, const int32_t *labels, const int32_t *ids, int32_t n_ids,
+                        struct fly_square *squares);
+int32_t fly_engine_square_px(const struct fly_engine *engine, struct fly_square square);
+/* The side of its power spectrum. */
+int32_t fly_engine_power_px(const struct fly_engine *engine, struct fly_square square);
+
+/* The lattice in a square of the mean image so far, by the profile's definition (spacing.h). power: NULL, or
+ * fly_engine_power_px squared. FLY_EAGAIN: there is no image, or no square. */
+FLY_MUST_USE int fly_engine_lattice(struct fly_engine *engine, struct fly_square square, struct fly_spacing *out,
+                                    float *power);
+
+/* How crystalline the image is around a chip, 0 .. 1 (crystallinity.h); NaN: not measured, or cannot be told. */
+float fly_engine_crystallinity(struct fly_engine *engine, int32_t chip);
+
+/* FLY_ERANGE: the range is none: nothing changed. */
+FLY_MUST_USE int fly_engine_set_d_range(struct fly_engine *engine, const double d_nm[2]);
+
 /* What other thresholds would give: fills all but `threshold` of each point. About 15 ms a point at 2601
  * chips; leaves everything as it is. FLY_ERANGE as above. */
 struct fly_graph_point {
@@ -299,6 +375,9 @@ struct fly_engine_counts {
     uint64_t codes_changed, edges_flipped;   /* of pairs */
     uint64_t nodes_visited, nodes_moved;     /* chips, looking for the community that suits them best */
     uint64_t rows_read;                      /* of a graph, by that */
+    uint64_t tree_updates;                   /* times that chips were taken into a hierarchy */
+    uint64_t tree_distances;                 /* of clusters, in full width */
+    uint64_t tree_merges_kept, tree_merges_made;
     uint64_t not_compared;                   /* spectra too large to be: a channel of 2^26 counts */
     uint64_t epochs;
     size_t bytes_reserved;

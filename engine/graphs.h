@@ -74,15 +74,16 @@ void fly_graphs_finish(struct fly_graphs *graphs, const struct fly_exec *exec);
 /* 1: telling may change something. */
 int fly_graphs_untold(const struct fly_graphs *graphs);
 
-/* Make what is told the communities as they are now. 1: something may have changed. */
-int fly_graphs_tell(struct fly_graphs *graphs);
+/* Make what is told the communities as they are now. A bit 1 << modality for each graph where something may have
+ * changed. */
+unsigned fly_graphs_tell(struct fly_graphs *graphs);
 
 /* Another threshold, resolution or weights, in force at once. Checked by the caller. */
 void fly_graphs_set(struct fly_graphs *graphs, const struct fly_graph_config *config,
                     const struct fly_exec *exec);
 const struct fly_graph_config *fly_graphs_config(const struct fly_graphs *graphs);
 
-/* As last told; (K). */
+/* As last told; (K). Communities under numbers that mean nothing from one time to the next, minor ones too. */
 void fly_graphs_map(const struct fly_graphs *graphs, enum fly_modality modality, struct fly_map_view *view);
 void fly_graphs_view(const struct fly_graphs *graphs, enum fly_modality modality, struct fly_graph_view *view);
 int fly_graphs_jump(struct fly_graphs *graphs, enum fly_modality modality, struct fly_threshold_jump *jump);
@@ -91,7 +92,8 @@ int fly_graphs_jump(struct fly_graphs *graphs, enum fly_modality modality, struc
 FLY_MUST_USE int fly_graphs_exact(struct fly_graphs *graphs, enum fly_modality modality, int32_t *labels,
                                   float *confidence, struct fly_graph_view *view, const struct fly_exec *exec);
 FLY_MUST_USE int fly_graphs_curve(struct fly_graphs *graphs, enum fly_modality modality,
-                                  struct fly_graph_point *points, int32_t count, const int32_t *fewshot);
+                                  struct fly_graph_point *points, int32_t count, const int32_t *shown,
+                                  const int32_t *fewshot);
 /* NULL: there is none. */
 const struct fly_affinity *fly_graphs_affinity(const struct fly_graphs *graphs, enum fly_modality modality);
 

@@ -31,9 +31,8 @@ static void tell_chip(struct fly_graphs *g, int m, int32_t k)
     } else if (known == FLY_CHIP_TOO_LITTLE || !one->live.told) {
         one->label[k] = FLY_LABEL_TOO_LITTLE;
     } else {
-        one->label[k] = one->live.id[k];
-        if (one->label[k] >= 0)
-            one->confidence[k] = one->live.share[k];
+        one->label[k] = one->live.label[k];
+        one->confidence[k] = one->live.share[k];
     }
 }
 
@@ -45,9 +44,9 @@ int fly_graphs_untold(const struct fly_graphs *graphs)
     return 0;
 }
 
-int fly_graphs_tell(struct fly_graphs *graphs)
+unsigned fly_graphs_tell(struct fly_graphs *graphs)
 {
-    int anything = 0;
+    unsigned changed = 0;
 
     for (int m = 0; m < FLY_MODALITIES; m++) {
         struct fly_one_graph *one = &graphs->one[m];
@@ -57,10 +56,10 @@ int fly_graphs_tell(struct fly_graphs *graphs)
         one->moved |= fly_live_tell(&one->live);
         for (int32_t k = 0; one->moved && k < graphs->n; k++)
             tell_chip(graphs, m, k);
-        anything |= one->moved;
+        changed |= one->moved ? 1u << m : 0;
         one->moved = 0;
     }
-    return anything;
+    return changed;
 }
 
 void fly_graphs_map(const struct fly_graphs *graphs, enum fly_modality modality, struct fly_map_view *view)
@@ -162,7 +161,7 @@ static double agreement(struct fly_graphs *g, const int32_t *a, const int32_t *b
 }
 
 int fly_graphs_curve(struct fly_graphs *graphs, enum fly_modality modality, struct fly_graph_point *points,
-                     int32_t count, const int32_t *fewshot)
+                     int32_t count, const int32_t *shown, const int32_t *fewshot)
 {
     struct fly_graphs *g = graphs;
     struct fly_one_graph *one = &g->one[modality];
@@ -191,7 +190,7 @@ int fly_graphs_curve(struct fly_graphs *graphs, enum fly_modality modality, stru
             points[i].modularity = g->cold.q;
             points[i].communities = g->exact.count - g->exact.minor_count;
             points[i].minor_chips = g->exact.minor_chips;
-            points[i].ami_now = agreement(g, g->exact.wire, one->label);
+            points[i].ami_now = agreement(g, g->exact.wire, shown);
             points[i].ami_fewshot = agreement(g, g->exact.wire, fewshot);
         }
         fly_affinity_return(one->graph, &stand);

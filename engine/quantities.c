@@ -56,8 +56,7 @@ void fly_engine_quantify(struct fly_engine *engine, enum fly_queue_level level)
         if (fly_engine_fewshot_feature(e) == FLY_EDS_COMPOSITION)
             fly_engine_mark(e, FLY_EDS, k, e->eds_stamp[k]);
         e->eds_stamp[k] = 0;
-        if (fly_engine_compares(e) == FLY_EDS_COMPOSITION)
-            fly_engine_touch(e, k, FLY_GRAPH_EDS);
+        fly_engine_touch_eds(e, k, FLY_EDS_COMPOSITION);
     }
 }
 
@@ -70,8 +69,7 @@ static void forget(struct fly_engine *e, int32_t k)
     e->made_version[k] = 0;
     memset(e->percent + (size_t)k * (size_t)e->n_elements, 0, (size_t)e->n_elements * sizeof *e->percent);
     e->status[k] = FLY_QUANTIFY_OK;
-    if (fly_engine_compares(e) == FLY_EDS_COMPOSITION)
-        fly_engine_touch(e, k, FLY_GRAPH_EDS);
+    fly_engine_touch_eds(e, k, FLY_EDS_COMPOSITION);
 }
 
 /* A composition is a function of the chip's spectrum and, without counts enough, of its neighbours'. So a chip
@@ -111,8 +109,8 @@ void fly_engine_eds_changed(struct fly_engine *engine, int64_t stamp)
             eds->version[k] = fly_spectra_version(e->spectra, k);
             if (is ? by_spectrum : was)
                 fly_engine_mark(e, FLY_EDS, k, is ? stamp : 0);
-            if ((is || was) && fly_engine_compares(e) == FLY_EDS_SPECTRUM)
-                fly_engine_touch(e, k, FLY_GRAPH_EDS);
+            if (is || was)
+                fly_engine_touch_eds(e, k, FLY_EDS_SPECTRUM);
             if (e->quantifier)
                 requantify(e, k, stamp);
         }

@@ -4,7 +4,10 @@
 
 #include "engine/engine.h"
 #include "engine/graphs.h"
+#include "engine/histories.h"
 #include "engine/queue.h"
+#include "engine/region/crystallinity.h"
+#include "engine/trees.h"
 
 /* Chips of one step of quantification: a constant, because whoever follows a journal takes the same steps with
  * another number of threads. A step of it is then a few ms for one thread (ml). */
@@ -83,6 +86,21 @@ struct fly_engine {
     uint64_t exact_updates;            /* of the graphs, when their exact partitions were adopted */
     int is_exact;
 
+    /* hierarchies.c */
+    struct fly_arena trees_arena;
+    int has_trees;
+    struct fly_trees trees;
+    int32_t tree_waited[FLY_TREES];    /* steps of other kinds since an update was due */
+    /* regions.c */
+    struct fly_arena regions_arena;
+    struct fly_transforms transforms;
+    struct fly_spacing_config spacing;
+    float *region_px;                  /* (P, P) of the largest square */
+    int32_t *region_labels;            /* (K) */
+
+    struct fly_arena histories_arena;
+    struct fly_histories histories;
+
     uint8_t *speaks;                   /* (K) scratch: the chip has features that say something */
 
     struct fly_modality_state modality[FLY_MODALITIES];
@@ -101,17 +119,21 @@ static inline void fly_engine_mark(struct fly_engine *engine, int modality, int3
     engine->counts.features_changed++;
 }
 
-/* What the graphs compare of the X-rays. */
-static inline enum fly_eds_feature fly_engine_compares(const struct fly_engine *engine)
-{
-    return engine->graphs ? fly_graphs_config(engine->graphs)->feature : FLY_EDS_SPECTRUM;
-}
-
-/* The chip's features came, changed or went: the graphs are to know. */
-static inline void fly_engine_touch(struct fly_engine *engine, int32_t chip, enum fly_graph_source source)
+/* The chip's embedding, or this feature of its X-rays, came, changed or went: graphs and hierarchies are to know. */
+static inline void fly_engine_touch_image(struct fly_engine *engine, int32_t chip)
 {
     if (engine->graphs)
-        fly_graphs_touch(engine->graphs, chip, source);
+        fly_graphs_touch(engine->graphs, chip, FLY_GRAPH_IMAGE);
+    if (engine->has_trees)
+        fly_trees_touch(&engine->trees, chip, FLY_TREE_IMAGE);
+}
+
+static inline void fly_engine_touch_eds(struct fly_engine *engine, int32_t chip, enum fly_eds_feature feature)
+{
+    if (engine->graphs && fly_graphs_config(engine->graphs)->feature == feature)
+        fly_graphs_touch(engine->graphs, chip, FLY_GRAPH_EDS);
+    if (engine->has_trees && engine->trees.config.feature == feature)
+        fly_trees_touch(&engine->trees, chip, FLY_TREE_EDS);
 }
 
 /* engine/communities.c: graphs in an arena of their own (after the quantifier); the one piece of work on them
@@ -122,7 +144,27 @@ FLY_MUST_USE int fly_engine_open_graphs(struct fly_engine *engine, const struct 
                                         const struct fly_alloc *alloc);
 size_t fly_engine_graphs_need(const struct fly_engine *engine, const struct fly_graph_config *graph);
 int fly_engine_think(struct fly_engine *engine, enum fly_need need);
-int fly_engine_tell_graphs(struct fly_engine *engine);
+struct fly_graph_features fly_engine_features(const struct fly_engine *engine, enum fly_eds_feature feature);
+unsigned fly_engine_tell_graphs(struct fly_engine *engine); /* a bit 1 << modality for each map that may */
+
+/* engine/hierarchies.c: trees in an arena of their own, and the histories of all maps in another (after the graphs);
+ * the one piece of work on trees whose turn it is; what the maps show of trees, of graphs (those of the bits 1 <<
+ * modality) and of few-shot, 1 when it may differ. */
+FLY_MUST_USE int fly_engine_open_trees(struct fly_engine *engine, const struct fly_tree_config *tree,
+                                       const struct fly_alloc *alloc);
+size_t fly_engine_trees_need(const struct fly_engine *engine, const struct fly_tree_config *tree);
+FLY_MUST_USE int fly_engine_open_histories(struct fly_engine *engine, const struct fly_alloc *alloc);
+size_t fly_engine_histories_need(const struct fly_engine *engine, const struct fly_graph_config *graph,
+                                 const struct fly_tree_config *tree);
+int fly_engine_think_trees(struct fly_engine *engine, enum fly_need need);
+int fly_engine_trees_wait(const struct fly_engine *engine);
+int fly_engine_tell_histories(struct fly_engine *engine, unsigned regrouped, int relabelled);
+
+/* engine/regions.c */
+FLY_MUST_USE int fly_engine_open_regions(struct fly_engine *engine, const struct fly_region_config *region,
+                                         const struct fly_alloc *alloc);
+void fly_engine_close_regions(struct fly_engine *engine);
+size_t fly_engine_regions_need(const struct fly_engine *engine);
 
 /* engine/embedding.c: the intensity range from frame 0 (are its rows there?) or another; chips whose pixels
  * changed join the queue or leave it; embed the next of a level. */

@@ -63,6 +63,9 @@ FLY_MUST_USE int fly_source_run(const struct fly_analysis *analysis, const struc
 FLY_MUST_USE int fly_results_write(struct fly_session *session, const struct fly_analysis *analysis,
                                    struct fly_embedder *embedder, const char *dir);
 
+/* The paper's figures of a finished session (plugin/figures.h) into dir: figure2.png .. table1.png. */
+FLY_MUST_USE int fly_results_figures(struct fly_session *session, const char *dir);
+
 /* The figure of a map (fly_map_index) that the session has, as PNG over the HAADF image. */
 FLY_MUST_USE int fly_results_picture(struct fly_session *session, int map, const char *path);
 

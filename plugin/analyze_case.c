@@ -206,7 +206,7 @@ static int read_params(struct fly_analysis *a, struct fly_options *o, json_t *pa
         {"chip", "chip.size_px", 1}, {"rows", "chip.rows", 1},         {"cols", "chip.cols", 1},
         {"lo", "haadf.lo", 1},       {"hi", "haadf.hi", 1},            {"px_nm", "pixel_nm", 1},
         {"n_ch", "eds.n_channels", 1}, {"e0", "eds.ev_offset", 1000}, {"de", "eds.ev_per_channel", 1000},
-        {"size", "embed.input_px", 1},
+        {"size", "embed.input_px", 1}, {"k", "tree.k", 1},
     };
     int rc = fly_options_set(o, "profile", "paper", origin);
 

@@ -46,6 +46,8 @@ const int32_t *fly_analyze_labels(const struct fly_analyze_out *out, enum fly_me
 
     if (method == FLY_COMMUNITY)
         return out->community[modality];
+    if (method == FLY_WARD)
+        return out->ward[modality];
     fly_engine_map(out->engine, method, modality, &view);
     return view.labels;
 }

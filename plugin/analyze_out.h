@@ -14,6 +14,7 @@ struct fly_analyze_out {
     /* By fly_analyze_communities: exact ones, NULL where there is no graph. (K) */
     int32_t *community[FLY_MODALITIES];
     struct fly_graph_view graph[FLY_MODALITIES];
+    int32_t *ward[FLY_MODALITIES]; /* by fly_analyze_trees: the same of hierarchies */
 };
 
 /* DIR/name.npy. FLY_EIO, FLY_ENOMEM. */
@@ -24,8 +25,8 @@ FLY_MUST_USE int fly_analyze_npy(const struct fly_analyze_out *out, const char *
  * force, with their uncertainties. */
 FLY_MUST_USE int fly_analyze_quantities(const struct fly_analyze_out *out);
 
-/* The "post" object: what the regions of the ensemble, by few-shot and by community, and of the truth where it is
- * there, are made of. */
+/* The "post" object: what the regions of the ensemble (of the one modality there is), by each method, and of the truth
+ * where it is there, are made of, and the lattice in the largest square of each. */
 FLY_MUST_USE int fly_analyze_post(const struct fly_analyze_out *out, struct fly_json *json);
 
 /* The exact communities of each modality by the configured graph, as they would be on the wire:
@@ -34,6 +35,14 @@ FLY_MUST_USE int fly_analyze_communities(struct fly_analyze_out *out);
 void fly_analyze_communities_free(struct fly_analyze_out *out);
 /* The "communities" object: what they were found by. */
 void fly_analyze_tell_communities(const struct fly_analyze_out *out, struct fly_json *json);
+
+/* The clusters of Ward's hierarchies where they are cut, under golden's names: ward_<emb, at or spec, vote>.npy,
+ * ward_..._confidence.npy, ward_heights_....npy; with --case that of raw spectra, too. Filled in `out`. _free
+ * afterwards. */
+FLY_MUST_USE int fly_analyze_trees(struct fly_analyze_out *out);
+void fly_analyze_trees_free(struct fly_analyze_out *out);
+/* The "ward" object. */
+void fly_analyze_tell_trees(const struct fly_analyze_out *out, struct fly_json *json);
 
 /* Labels of a modality by a method, NULL where there are none. */
 const int32_t *fly_analyze_labels(const struct fly_analyze_out *out, enum fly_method method,

@@ -1,10 +1,12 @@
 /* Compositions as an analysis leaves them: arrays of every chip, and what the regions are made of. */
 #include "plugin/analyze_out.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "plugin/maps.h"
 #include "plugin/quantify_choice.h"
 
 /* A quantifier of its own, with its scratch, in memory of its own. */
@@ -202,38 +204,98 @@ static int32_t region(const struct fly_analyze_out *out, struct own *own, const 
     return chips;
 }
 
+/* Golden definition 15, or the robust one with what it knows beside. */
+static void tell_lattice(struct fly_json *json, struct fly_square square, const struct fly_spacing *s, int paper)
+{
+    static const char *const states[] = {"nothing_to_measure", "too_small", "not_crystalline", "measured"};
+
+    fly_json_key(json, "square");
+    fly_json_row(json);
+    fly_json_int(json, square.row);
+    fly_json_int(json, square.col);
+    fly_json_int(json, square.n);
+    fly_json_end(json);
+    fly_json_key(json, s->in_px ? "d_px" : "d");
+    fly_json_f64(json, s->d > 0.0 ? s->d : NAN);
+    if (paper) {
+        fly_json_key(json, "ky");
+        fly_json_int(json, s->ky);
+        fly_json_key(json, "kx");
+        fly_json_int(json, s->kx);
+        fly_json_key(json, "fy");
+        fly_json_f64(json, s->spot[0].fy);
+        fly_json_key(json, "fx");
+        fly_json_f64(json, s->spot[0].fx);
+    } else {
+        fly_json_key(json, s->in_px ? "d_px_sigma" : "d_sigma");
+        fly_json_f64(json, s->d > 0.0 ? s->d_sd : NAN);
+        fly_json_key(json, "vectors");
+        fly_json_array(json);
+        for (int32_t v = 0; v < s->spots; v++) {
+            fly_json_object(json);
+            fly_json_key(json, "fy");
+            fly_json_f64(json, s->spot[v].fy);
+            fly_json_key(json, "fx");
+            fly_json_f64(json, s->spot[v].fx);
+            fly_json_key(json, "d");
+            fly_json_f64(json, s->spot[v].d);
+            fly_json_key(json, "d_sigma");
+            fly_json_f64(json, s->spot[v].d_sd);
+            fly_json_key(json, "snr");
+            fly_json_f64(json, s->spot[v].snr);
+            fly_json_end(json);
+        }
+        fly_json_end(json);
+        fly_json_key(json, "angle_deg");
+        fly_json_f64(json, s->spots == 2 ? s->angle_deg : NAN);
+        fly_json_key(json, "crystallinity");
+        fly_json_f64(json, s->crystallinity);
+        fly_json_key(json, "lattice");
+        fly_json_str(json, states[s->state]);
+    }
+    fly_json_key(json, "snr");
+    fly_json_f64(json, s->snr);
+    fly_json_key(json, "crystalline");
+    fly_json_bool(json, s->crystalline);
+}
+
 static void tell_labelling(const struct fly_analyze_out *out, struct fly_json *json, struct own *own, const char *name,
                            const int32_t *labels, uint64_t *sum)
 {
-    int32_t n = own->choice.config.n_elements, highest = -1;
+    int32_t n = own ? own->choice.config.n_elements : 0, ids[FLY_MAP_CLASSES_MAX], sizes[FLY_MAP_CLASSES_MAX], more;
+    int32_t count = fly_label_ids(labels, out->chips, ids, sizes, FLY_MAP_CLASSES_MAX, &more);
+    struct fly_square squares[FLY_MAP_CLASSES_MAX];
+    int paper = fly_session_options(out->session)->profile == FLY_OPTION_PAPER;
     double mine[2][4];
     int there[2] = {0, 0};
 
-    for (int32_t k = 0; k < out->chips; k++)
-        highest = labels[k] > highest ? labels[k] : highest;
+    fly_engine_squares(out->engine, labels, ids, count, squares);
     fly_json_key(json, name);
     fly_json_object(json);
-    for (int32_t v = 0; v <= highest; v++) {
+    for (int32_t c = 0; c < count; c++) {
         struct fly_composition made;
+        struct fly_spacing spacing;
         double interest[4];
         char key[16];
-        int32_t chips = region(out, own, labels, v, sum, &made);
+        int32_t v = ids[c], chips = own ? region(out, own, labels, v, sum, &made) : 0;
 
-        if (!chips)
-            continue;
-        of_interest(own->quantifier, made.percent, n, interest);
-        if (v == 1 || v == 2) {
-            memcpy(mine[v - 1], interest, sizeof interest);
-            there[v - 1] = 1;
-        }
         snprintf(key, sizeof key, "%d", v);
         fly_json_key(json, key);
         fly_json_object(json);
         fly_json_key(json, "chips");
-        fly_json_int(json, chips);
-        tell_elements(json, "at_percent", own->quantifier, made.percent, n);
-        tell_elements(json, "at_percent_sigma", own->quantifier, made.sigma, n);
-        tell_numbers(json, "La_Fe_O_extraneous", interest, 4);
+        fly_json_int(json, sizes[c]);
+        if (fly_engine_lattice(out->engine, squares[c], &spacing, NULL) == FLY_OK)
+            tell_lattice(json, squares[c], &spacing, paper);
+        if (chips) {
+            of_interest(own->quantifier, made.percent, n, interest);
+            if (v == 1 || v == 2) {
+                memcpy(mine[v - 1], interest, sizeof interest);
+                there[v - 1] = 1;
+            }
+            tell_elements(json, "at_percent", own->quantifier, made.percent, n);
+            tell_elements(json, "at_percent_sigma", own->quantifier, made.sigma, n);
+            tell_numbers(json, "La_Fe_O_extraneous", interest, 4);
+        }
         fly_json_end(json);
     }
     if (there[0] && there[1]) {
@@ -255,22 +317,23 @@ static void tell_labelling(const struct fly_analyze_out *out, struct fly_json *j
 int fly_analyze_post(const struct fly_analyze_out *out, struct fly_json *json)
 {
     const struct fly_plan *plan = &fly_session_facts(out->session)->plan;
+    enum fly_modality modality = plan->image < 0 ? FLY_EDS : plan->n_segments ? FLY_ENSEMBLE : FLY_HAADF;
     int32_t *truth = malloc((size_t)out->chips * sizeof *truth);
-    uint64_t *sum = malloc((size_t)plan->n_channels * sizeof *sum);
-    struct fly_map_view view;
+    uint64_t *sum = malloc((size_t)(plan->n_channels + 1) * sizeof *sum);
     struct own *own = NULL;
     int rc = truth && sum ? FLY_OK : fly_fail(FLY_ENOMEM, "result.json: no memory for the regions");
 
-    if (rc == FLY_OK)
+    if (rc == FLY_OK && fly_engine_quantifier(out->engine))
         rc = open_own(&own, out, FLY_QUANTIFY_METHODS);
     if (rc == FLY_OK) {
         fly_json_key(json, "post");
         fly_json_object(json);
-        fly_engine_map(out->engine, FLY_FEWSHOT, plan->image > 0 ? FLY_ENSEMBLE : FLY_EDS, &view);
-        tell_labelling(out, json, own, "fewshot", view.labels, sum);
-        if (out->community[plan->image > 0 ? FLY_ENSEMBLE : FLY_EDS])
-            tell_labelling(out, json, own, "community", out->community[plan->image > 0 ? FLY_ENSEMBLE : FLY_EDS],
-                           sum);
+        for (int method = 0; method < FLY_METHODS; method++) {
+            const int32_t *labels = fly_analyze_labels(out, (enum fly_method)method, modality);
+
+            if (labels)
+                tell_labelling(out, json, own, fly_method_name((enum fly_method)method), labels, sum);
+        }
         if (out->a->truth.bytes && out->a->truth.npy.items == out->chips) {
             for (int32_t k = 0; k < out->chips; k++)
                 truth[k] = (int32_t)fly_array_int(&out->a->truth, k);

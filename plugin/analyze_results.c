@@ -477,11 +477,12 @@ static int write_json(const struct fly_analyze_out *out, struct fly_embedder *em
         tell_classes(out, &json);
         if (out->community[FLY_HAADF] || out->community[FLY_EDS])
             fly_analyze_tell_communities(out, &json);
+        if (out->ward[FLY_HAADF] || out->ward[FLY_EDS])
+            fly_analyze_tell_trees(out, &json);
         tell_agreement(out, &json, scratch);
         if (out->a->truth.bytes && out->a->truth.npy.items == out->chips)
             tell_truth(out, &json, scratch);
-        if (fly_engine_quantifier(out->engine))
-            rc = fly_analyze_post(out, &json);
+        rc = fly_analyze_post(out, &json);
         if (rc == FLY_OK && out->a->is_case && fly_engine_quantifier(out->engine) &&
             fly_session_facts(out->session)->plan.image > 0)
             rc = fly_analyze_graphs(out, &json);
@@ -528,8 +529,11 @@ int fly_results_write(struct fly_session *session, const struct fly_analysis *an
     if (rc == FLY_OK)
         rc = fly_analyze_communities(&out);
     if (rc == FLY_OK)
+        rc = fly_analyze_trees(&out);
+    if (rc == FLY_OK)
         rc = write_json(&out, embedder);
     fly_analyze_communities_free(&out);
+    fly_analyze_trees_free(&out);
     return rc;
 }
 
@@ -553,11 +557,13 @@ int fly_results_picture(struct fly_session *session, int map, const char *path)
     for (int32_t c = 0; fly_map_method(map) == FLY_FEWSHOT && c < support->n_classes; c++)
         if (support->classes[c].alive)
             classes[n++] = (struct fly_picture_class){c, support->classes[c].name};
-    if (fly_map_method(map) == FLY_COMMUNITY)
+    if (fly_map_method(map) != FLY_FEWSHOT)
         n = fly_label_ids(view.labels, fly_grid_chips(grid), ids, chips, FLY_MAP_CLASSES_MAX, &more);
-    for (int32_t c = 0; fly_map_method(map) == FLY_COMMUNITY && c < n; c++) {
-        snprintf(names[c], sizeof names[c], "community %d", (int)ids[c]);
-        classes[c] = (struct fly_picture_class){ids[c], names[c]};
+    for (int32_t c = 0; fly_map_method(map) != FLY_FEWSHOT && c < n; c++) {
+        const struct fly_name *name = fly_names_find(fly_engine_names(engine, map), ids[c]);
+
+        fly_cluster_call(names[c], sizeof names[c], fly_map_method(map), ids[c]);
+        classes[c] = (struct fly_picture_class){ids[c], name && name->name[0] ? name->name : names[c]};
     }
     if (info->plan.image > 0) {
         image = malloc((size_t)grid->height_px * (size_t)grid->width_px * sizeof *image);
@@ -566,12 +572,14 @@ int fly_results_picture(struct fly_session *session, int map, const char *path)
         fly_engine_peek(engine, (struct fly_rect){0, 0, grid->height_px, grid->width_px}, image);
     }
     snprintf(title, sizeof title, "%s: %s, %s", info->id,
-             fly_map_method(map) == FLY_FEWSHOT ? "few-shot" : "communities",
+             fly_map_method(map) == FLY_FEWSHOT  ? "few-shot"
+             : fly_map_method(map) == FLY_WARD ? "Ward"
+                                               : "communities",
              fly_modality_name(fly_map_modality(map)));
     snprintf(note, sizeof note, "%s, profile %s, %d x %d chips of %d px", fly_session_embedder_name(session),
              fly_options_word(fly_session_options(session), "profile"), grid->rows, grid->cols, grid->side_px);
     fly_text_init(&png);
-    rc = fly_picture_png(&(struct fly_picture){.title = title,
+    rc = fly_picture_png(&(struct fly_scan_picture){.title = title,
                                                .note = note,
                                                .height_px = grid->height_px,
                                                .width_px = grid->width_px,

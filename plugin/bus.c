@@ -70,6 +70,9 @@ int fly_map_set_init(struct fly_map_set *set, int32_t n_chips, int32_t n_maps)
     memset(set, 0, sizeof *set);
     set->n_chips = set->cap = n_chips;
     set->n_maps = n_maps;
+    set->names = calloc(FLY_MAPS, sizeof *set->names);
+    if (!set->names)
+        return fly_fail(FLY_ENOMEM, "maps of %d chips: no memory", n_chips);
     for (int m = 0; m < n_maps; m++) {
         set->labels[m] = calloc(k, sizeof(int32_t));
         set->confidence[m] = calloc(k, sizeof(float));
@@ -91,7 +94,14 @@ void fly_map_set_fini(struct fly_map_set *set)
         free(set->age[m]);
         free(set->stamp[m]);
     }
+    free(set->names);
     memset(set, 0, sizeof *set);
+}
+
+void fly_map_set_copy_names(struct fly_map_set *to, int map, const struct fly_names *names)
+{
+    if (to->names[map].version != names->version || to->names[map].count != names->count)
+        to->names[map] = *names;
 }
 
 void fly_map_set_copy(struct fly_map_set *to, const struct fly_map_set *from)
@@ -99,6 +109,11 @@ void fly_map_set_copy(struct fly_map_set *to, const struct fly_map_set *from)
     size_t k = (size_t)from->n_chips;
 
     FLY_ASSERT(to->cap >= from->n_chips);
+    for (int m = 0; m < FLY_MAPS; m++)
+        if (to->serial != from->serial)
+            to->names[m] = from->names[m];
+        else
+            fly_map_set_copy_names(to, m, &from->names[m]);
     to->serial = from->serial;
     to->epoch = from->epoch;
     to->n_chips = from->n_chips;

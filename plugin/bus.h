@@ -75,21 +75,24 @@ struct fly_map_set {
     uint64_t serial;  /* of the session; 0: empty */
     uint64_t epoch;
     int32_t n_chips, cap;
-    int32_t n_maps;   /* the first of them: sessions without communities need no room for those */
+    int32_t n_maps;   /* the first of them: sessions with few-shot alone need no room for the others */
     int32_t *labels[FLY_MAPS];
     float *confidence[FLY_MAPS];
     uint32_t *age[FLY_MAPS];
     int64_t *stamp[FLY_MAPS]; /* newest arrival behind a label not published yet; 0: none */
     struct fly_class classes[FLY_CLASSES_MAX];
     int32_t n_classes;
+    struct fly_names *names; /* (FLY_MAPS) what a person calls clusters */
     struct fly_graph_view graph[FLY_MODALITIES];
     uint64_t as_of[FLY_STREAMS_MAX];
     int final;
 };
 
-enum { FLY_MAPS_FEWSHOT = FLY_MODALITIES }; /* n_maps without communities */
+enum { FLY_MAPS_FEWSHOT = FLY_MODALITIES }; /* n_maps with few-shot alone */
 FLY_MUST_USE int fly_map_set_init(struct fly_map_set *set, int32_t n_chips, int32_t n_maps);
 void fly_map_set_fini(struct fly_map_set *set);
+/* Names, where they are others. */
+void fly_map_set_copy_names(struct fly_map_set *to, int map, const struct fly_names *names);
 /* Everything but stamps, of the maps that both have; `to` has room for the chips. */
 void fly_map_set_copy(struct fly_map_set *to, const struct fly_map_set *from);
 

@@ -176,6 +176,37 @@ static void draw_letter(struct fly_canvas *canvas, const struct outline *outline
     }
 }
 
+void fly_canvas_line(struct fly_canvas *canvas, double x0, double y0, double x1, double y1, double thick,
+                     uint32_t colour, double alpha)
+{
+    struct point a = {x0, y0}, b = {x1, y1};
+    double reach = thick / 2 + 1;
+
+    for (int32_t j = (int32_t)floor(fmin(y0, y1) - reach); j <= (int32_t)ceil(fmax(y0, y1) + reach); j++) {
+        for (int32_t i = (int32_t)floor(fmin(x0, x1) - reach); i <= (int32_t)ceil(fmax(x0, x1) + reach); i++) {
+            double cover = thick / 2 + 0.5 - distance_to((struct point){i + 0.5, j + 0.5}, a, b);
+
+            if (cover > 0)
+                fly_canvas_dot(canvas, i, j, colour, (cover > 1 ? 1 : cover) * alpha);
+        }
+    }
+}
+
+void fly_canvas_ring(struct fly_canvas *canvas, double x, double y, double radius, double thick, uint32_t colour,
+                     double alpha)
+{
+    double reach = radius + thick / 2 + 1;
+
+    for (int32_t j = (int32_t)floor(y - reach); j <= (int32_t)ceil(y + reach); j++) {
+        for (int32_t i = (int32_t)floor(x - reach); i <= (int32_t)ceil(x + reach); i++) {
+            double cover = thick / 2 + 0.5 - fabs(hypot(i + 0.5 - x, j + 0.5 - y) - radius);
+
+            if (cover > 0)
+                fly_canvas_dot(canvas, i, j, colour, (cover > 1 ? 1 : cover) * alpha);
+        }
+    }
+}
+
 void fly_canvas_text(struct fly_canvas *canvas, double x, double baseline, double cap_px, double weight,
                      uint32_t colour, const char *text)
 {

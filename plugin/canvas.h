@@ -27,10 +27,16 @@ void fly_canvas_fill(struct fly_canvas *canvas, int32_t x, int32_t y, int32_t w,
                      uint32_t colour, double alpha);
 void fly_canvas_frame(struct fly_canvas *canvas, int32_t x, int32_t y, int32_t w, int32_t h,
                       int32_t thick, uint32_t colour, double alpha); /* just inside the rectangle */
+/* Antialiased; whole numbers are the corners of pixels. A line has round ends; a ring's radius is that of
+ * the middle of its stroke. */
+void fly_canvas_line(struct fly_canvas *canvas, double x0, double y0, double x1, double y1, double thick,
+                     uint32_t colour, double alpha);
+void fly_canvas_ring(struct fly_canvas *canvas, double x, double y, double radius, double thick, uint32_t colour,
+                     double alpha);
 
 /* Letters of our own design: single strokes with round ends, antialiased at any size. cap_px is the
  * height of a capital, weight the width of a stroke as a fraction of it (0.13 regular, 0.18 bold).
- * Characters beyond ASCII are drawn as an empty box. */
+ * Beyond ASCII there is the plus-minus sign; other characters are an empty box. */
 #define FLY_REGULAR 0.125
 #define FLY_BOLD    0.18
 void fly_canvas_text(struct fly_canvas *canvas, double x, double baseline, double cap_px, double weight,

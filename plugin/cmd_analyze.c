@@ -26,7 +26,7 @@ struct run {
     const char *session_path;
     const char *out;
     const char *haadf, *cube, *events, *emb;
-    int epochs, pictures;
+    int epochs, pictures, figures;
     struct fly_pool *pool;
     struct fly_exec exec;
     struct fly_embedder *embedder;
@@ -66,6 +66,9 @@ static void print_help(void)
            "  --order ORDER       raster (default) or random:SEED; results are the same bytes\n"
            "  --epochs            with SESSION.fly: follow its journal and write every interim map as well\n"
            "                      (epoch_<number>_<modality>.npy, ..._confidence.npy, ..._age.npy)\n"
+           "  --figures           the paper's panels as well: figure2.png (HAADF, elements), figure3.png (three\n"
+           "                      methods x three modalities), figure4.png (composition of regions), figure5.png\n"
+           "                      (their lattices), table1.png (agreement)\n"
            "  --no-pictures       arrays and result.json alone\n"
            "  --config FILE, --set key=value   settings; the later wins\n"
            "  --out DIR           where results go; made when it is not there\n"
@@ -99,10 +102,11 @@ static int parse_order(struct fly_analysis *a, const char *text)
 /* FLY_OK, or FLY_ERANGE; 1 when --help was printed. */
 static int parse(struct run *run, int argc, char **argv)
 {
-    enum { HAADF = 1, EDS, EVENTS, CASE, SUPPORT, EMB, ORDER, EPOCHS, NO_PICTURES, OUT, HELP };
+    enum { HAADF = 1, EDS, EVENTS, CASE, SUPPORT, EMB, ORDER, EPOCHS, FIGURES, NO_PICTURES, OUT, HELP };
     static const struct option longs[] = {
         {"haadf", 1, 0, HAADF},   {"eds", 1, 0, EDS},     {"events", 1, 0, EVENTS}, {"case", 1, 0, CASE},
         {"support", 1, 0, SUPPORT}, {"emb", 1, 0, EMB},   {"order", 1, 0, ORDER},   {"epochs", 0, 0, EPOCHS},
+        {"figures", 0, 0, FIGURES},
         {"no-pictures", 0, 0, NO_PICTURES}, {"out", 1, 0, OUT}, {"help", 0, 0, HELP}, {0, 0, 0, 0}};
     int c, rc = FLY_OK;
 
@@ -134,6 +138,9 @@ static int parse(struct run *run, int argc, char **argv)
             break;
         case EPOCHS:
             run->epochs = 1;
+            break;
+        case FIGURES:
+            run->figures = 1;
             break;
         case NO_PICTURES:
             run->pictures = 0;
@@ -477,6 +484,8 @@ static int write_all(struct run *run)
                  fly_modality_name(fly_map_modality(m)));
         rc = fly_results_picture(run->session, m, path);
     }
+    if (rc == FLY_OK && run->figures)
+        rc = fly_results_figures(run->session, run->out);
     run->write_s = now_s() - t;
     return rc;
 }

@@ -270,7 +270,7 @@ static int watch(struct demo *demo)
  * part the specimen is all that can be said of them. */
 static void tell_scores(const struct demo *demo)
 {
-    static const char *const methods[] = {"fewshot", "community"};
+    static const char *const methods[] = {"fewshot", "community", "ward"};
     char path[1100];
     json_t *root, *maps, *map;
     const char *modality;

@@ -13,7 +13,7 @@ enum { REQUESTS_A_TURN = 32, REPLY_CAP = FLY_RESULT_CAP + 8192 };
 
 static const char *const ops[] = {"status",       "map.get",      "chip.get",   "support.add", "support.remove",
                                   "class.rename", "class.remove", "params.set", "frame.shift",
-                                  "graph.curve"};
+                                  "graph.curve",  "cluster.name", "cluster.role"};
 
 void fly_job_free(struct fly_job *job)
 {

@@ -29,6 +29,7 @@ struct fly_stage_engine {
     int urgent;                 /* a person changed something: cut the epoch now */
     struct fly_map_set maps;
     struct fly_clusters *clusters; /* scratch */
+    struct fly_cluster_news news[FLY_MAPS];
     int clusters_due[FLY_MAPS];    /* the map changed since its groups were told of */
     int clusters_next;
     int64_t clusters_ns;           /* not before */

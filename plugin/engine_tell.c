@@ -44,8 +44,11 @@ static void fill_maps(struct fly_stage_engine *stage, struct fly_map_set *set, i
     for (int m = 0; m < FLY_MODALITIES; m++)
         fly_engine_graph(engine, (enum fly_modality)m, &set->graph[m]);
     for (int m = 0; m < FLY_MAPS; m++) {
+        const struct fly_names *names = fly_engine_names(engine, m);
         struct fly_map_view view;
 
+        if (names)
+            fly_map_set_copy_names(set, m, names);
         fly_engine_map(engine, fly_map_method(m), fly_map_modality(m), &view);
         if (!view.labels)
             continue; /* there is none: it is not published either */
@@ -132,12 +135,27 @@ static void tell_jumps(struct fly_stage_engine *stage)
     }
 }
 
+/* What became of the clusters of the maps that changed. */
+static void take_news(struct fly_stage_engine *stage)
+{
+    struct fly_engine *engine = fly_session_engine(stage->session);
+
+    for (int m = 0; m < FLY_MAPS; m++) {
+        int fresh;
+        const struct fly_story *story = fly_engine_story(engine, m, &fresh);
+
+        if (story && fresh)
+            fly_cluster_news_add(&stage->news[m], story);
+    }
+}
+
 void fly_stage_cut_epoch(struct fly_stage_engine *stage, int final)
 {
     int changed = fly_session_epoch(stage->session);
 
     stage->urgent = 0;
     fill_maps(stage, &stage->maps, final);
+    take_news(stage);
     fly_stage_mark_journal(stage, FLY_MARK_EPOCH, stage->maps.epoch);
     tell_counts(stage);
     tell_jumps(stage);
@@ -153,7 +171,8 @@ int fly_stage_tell_clusters(struct fly_stage_engine *stage, int map)
     if (!stage->clusters_due[map])
         return 0;
     stage->clusters_due[map] = 0;
-    fly_clusters_make(stage->clusters, fly_session_engine(stage->session), &stage->maps, map);
+    fly_clusters_make(stage->clusters, fly_session_engine(stage->session), &stage->maps, map,
+                      &stage->news[map]);
     fly_bus_post_clusters(stage->config.bus, stage->clusters);
     return 1;
 }

@@ -105,5 +105,7 @@ const char *fly_font_strokes(unsigned code)
 {
     if (code >= 32 && code < 127)
         return glyphs[code - 32];
+    if (code == 0xB1) /* plus-minus */
+        return "-3c3i -0f6f -0m6m";
     return "-0b6b6m0m0b";
 }

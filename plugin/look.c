@@ -40,7 +40,7 @@ double fly_look_complete(struct fly_session *session)
 
 enum fly_refusal fly_map_args(struct fly_value args, const struct fly_session_info *info, int *map)
 {
-    static const char *const methods[] = {"fewshot", "community"};
+    static const char *const methods[] = {"fewshot", "community", "ward"};
     static const char *const modalities[] = {"haadf", "eds", "ensemble"};
     int32_t method, m;
     enum fly_refusal why = fly_arg_word(args, "method", methods, FLY_METHODS, &method);
@@ -55,8 +55,12 @@ enum fly_refusal fly_map_args(struct fly_value args, const struct fly_session_in
         return FLY_REFUSE_BAD_VALUE;
     }
     if (!fly_maps_has_map(info, *map)) {
-        fly_fail(FLY_ERANGE, "args.method: this session has no communities: it has more chips than "
-                             "graph.chips_max, %d", (int)info->options.graph.chips_max);
+        if (fly_map_method(*map) == FLY_COMMUNITY)
+            fly_fail(FLY_ERANGE, "args.method: this session has no communities: it has more chips than "
+                                 "graph.chips_max, %d", (int)info->options.graph.chips_max);
+        else
+            fly_fail(FLY_ERANGE, "args.method: this session has no hierarchies: it has more chips than "
+                                 "tree.chips_max, %d", (int)info->options.tree.chips_max);
         return FLY_REFUSE_BAD_VALUE;
     }
     return FLY_REFUSE_NONE;
@@ -87,7 +91,7 @@ int fly_look_give_map(struct fly_job *job, const struct fly_pub_id *id, struct f
 }
 
 /* The epoch was cut with nothing left to embed: what the views show of few-shot is the batch result, and its ids
- * are the classes' own. Communities are the cold partition, numbered anew. */
+ * are the classes' own. Communities are the cold partition and Ward's clusters the same, numbered anew. */
 static int exact_map(struct fly_session *session, struct fly_job *job, int map,
                      const uint64_t as_of[FLY_STREAMS_MAX], int final, int64_t t_ns)
 {
@@ -109,6 +113,8 @@ static int exact_map(struct fly_session *session, struct fly_job *job, int map,
             struct fly_graph_view graph;
 
             rc = fly_engine_exact(engine, fly_map_modality(map), set.labels[map], set.confidence[map], &graph);
+        } else if (fly_map_method(map) == FLY_WARD) {
+            rc = fly_engine_ward_exact(engine, fly_map_modality(map), set.labels[map], set.confidence[map]);
         } else {
             memcpy(set.labels[map], view.labels, (size_t)chips * sizeof *view.labels);
             memcpy(set.confidence[map], view.confidence, (size_t)chips * sizeof *view.confidence);
@@ -247,21 +253,22 @@ static void pack_composition(struct fly_pack *pack, struct fly_engine *engine, i
     }
 }
 
-/* {modality: id or nil}: of the modalities that have a graph. */
-static void pack_communities(struct fly_pack *pack, struct fly_session *session, int32_t chip)
+/* {modality: id}: of the modalities that have such a map. */
+static void pack_clusters(struct fly_pack *pack, const char *key, enum fly_method method, struct fly_session *session,
+                          int32_t chip)
 {
     const struct fly_session_info *info = fly_session_facts(session);
     struct fly_map_view view;
     uint32_t n = 0;
 
     for (int m = 0; m < FLY_MODALITIES; m++)
-        n += fly_maps_has_map(info, fly_map_index(FLY_COMMUNITY, (enum fly_modality)m)) != 0;
-    fly_pack_str(pack, "communities");
+        n += fly_maps_has_map(info, fly_map_index(method, (enum fly_modality)m)) != 0;
+    fly_pack_str(pack, key);
     fly_pack_map(pack, n);
     for (int m = 0; m < FLY_MODALITIES; m++) {
-        if (!fly_maps_has_map(info, fly_map_index(FLY_COMMUNITY, (enum fly_modality)m)))
+        if (!fly_maps_has_map(info, fly_map_index(method, (enum fly_modality)m)))
             continue;
-        fly_engine_map(fly_session_engine(session), FLY_COMMUNITY, (enum fly_modality)m, &view);
+        fly_engine_map(fly_session_engine(session), method, (enum fly_modality)m, &view);
         fly_pack_str(pack, fly_modality_name((enum fly_modality)m));
         fly_pack_int(pack, view.labels[chip]);
     }
@@ -292,8 +299,9 @@ static int chip_get(struct fly_session *session, struct fly_job *job)
     spectra = fly_engine_spectra(engine, &channels, NULL);
     for (int32_t e = 0; spectra && e < channels; e++)
         counts += spectra[(size_t)chip * (size_t)channels + (size_t)e];
-    fly_pack_map(&pack, 8);
-    pack_communities(&pack, session, chip);
+    fly_pack_map(&pack, 9);
+    pack_clusters(&pack, "communities", FLY_COMMUNITY, session, chip);
+    pack_clusters(&pack, "ward", FLY_WARD, session, chip);
     pack_modalities(&pack, "labels", session);
     for (int m = 0; m < FLY_MODALITIES; m++) {
         struct fly_map_view view;

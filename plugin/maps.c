@@ -100,16 +100,23 @@ int32_t fly_label_ids(const int32_t *labels, int32_t n, int32_t *ids, int32_t *c
     return count;
 }
 
-/* Communities have no names of their own: the number serves. */
-static void fill_communities(struct fly_map_out *out, const struct fly_map_set *set, int map)
+void fly_cluster_call(char *out, size_t cap, enum fly_method method, int32_t id)
+{
+    snprintf(out, cap, "%s %d", fly_method_name(method), (int)id);
+}
+
+/* Communities and clusters have the names that persons gave them; else the number serves. */
+static void fill_clusters(struct fly_map_out *out, const struct fly_map_set *set, int map)
 {
     int32_t ids[FLY_MAP_CLASSES_MAX], chips[FLY_MAP_CLASSES_MAX], more;
     int32_t n = fly_label_ids(set->labels[map], set->n_chips, ids, chips, FLY_MAP_CLASSES_MAX, &more);
 
     for (int32_t c = 0; c < n; c++) {
-        snprintf(out->name[c], sizeof out->name[c], "community %d", (int)ids[c]);
+        const struct fly_name *name = fly_map_name(set, map, ids[c]);
+
+        fly_cluster_call(out->name[c], sizeof out->name[c], fly_map_method(map), ids[c]);
         out->classes[c] = (struct fly_pub_class){
-            ids[c], out->name[c], fly_colour_text(out->colour[c], fly_palette_colour(ids[c]))};
+            ids[c], name && name->name[0] ? name->name : out->name[c], fly_colour_text(out->colour[c], fly_palette_colour(ids[c]))};
     }
     out->map.classes = out->classes;
     out->map.n_classes = n;
@@ -146,8 +153,8 @@ void fly_map_out_fill(struct fly_map_out *out, const struct fly_session_info *in
                                     .bbox = {box[0], box[1], box[2], box[3]},
                                     .final = set->final};
     fly_streams_of(&out->map.as_of, info, set->as_of);
-    if (fly_map_method(map) == FLY_COMMUNITY)
-        fill_communities(out, set, map);
+    if (fly_map_method(map) != FLY_FEWSHOT)
+        fill_clusters(out, set, map);
     else
         fill_classes(out, set);
     for (int32_t r = box[0]; r < box[0] + box[2]; r++) {
@@ -189,6 +196,16 @@ int fly_maps_differ(const struct fly_map_set *a, const struct fly_map_set *b, in
     return 1;
 }
 
+const struct fly_name *fly_map_name(const struct fly_map_set *set, int map, int32_t id)
+{
+    return set->names ? fly_names_find(&set->names[map], id) : NULL;
+}
+
+int fly_names_differ(const struct fly_map_set *a, const struct fly_map_set *b, int map)
+{
+    return a->names[map].version != b->names[map].version;
+}
+
 int fly_classes_differ(const struct fly_map_set *a, const struct fly_map_set *b)
 {
     if (a->n_classes != b->n_classes)
@@ -213,6 +230,5 @@ int fly_maps_has(const struct fly_session_info *info, enum fly_modality modality
 
 int fly_maps_has_map(const struct fly_session_info *info, int map)
 {
-    return fly_maps_has(info, fly_map_modality(map)) &&
-           (fly_map_method(map) != FLY_COMMUNITY || info->plan.communities);
+    return fly_maps_has(info, fly_map_modality(map)) && fly_maps_has_method(info, fly_map_method(map));
 }

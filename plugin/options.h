@@ -87,7 +87,7 @@ struct fly_options {
         int32_t tap, precision, preproc;
     } embed;
     struct {
-        int32_t feature_fewshot, feature_community; /* enum fly_eds_feature of engine/engine.h */
+        int32_t feature_fewshot, feature_community, feature_ward; /* enum fly_eds_feature of engine/engine.h */
         int32_t method, line_table, min_counts, k_basis;
         char elements[FLY_OPTION_TEXT_CAP], k_factors[FLY_OPTION_TEXT_CAP], k_factor_file[FLY_OPTION_TEXT_CAP];
         int32_t n_channels;
@@ -105,6 +105,12 @@ struct fly_options {
         double weights[2];  /* haadf, eds */
         int32_t min_counts, chips_max;
     } graph;
+    struct {
+        int32_t k, chips_max;
+    } tree;
+    struct {
+        double d_range_nm[2]; /* from, to */
+    } region;
     struct {
         int enabled;
         char dir[FLY_OPTION_TEXT_CAP];

@@ -85,6 +85,9 @@ static const struct fly_option table[] = {
     {"eds.feature.community", FLY_OPTION_ENUM, AT(eds.feature_community), .unit = "",
      .initial = "spectrum", .words = eds_features,
      .help = "What of a chip's X-rays is compared in the affinity graph, by cosine."},
+    {"eds.feature.ward", FLY_OPTION_ENUM, AT(eds.feature_ward), .unit = "",
+     .initial = "composition", .words = eds_features,
+     .help = "What of a chip's X-rays Ward's hierarchy compares."},
     {"eds.method", FLY_OPTION_ENUM, AT(eds.method), .unit = "", .initial = "auto", .words = eds_methods,
      .help = "How line intensities are found: linear fit, windows less background, or Poisson maximum "
              "likelihood (ml). auto: fit in the paper profile, ml in robust."},
@@ -150,6 +153,19 @@ static const struct fly_option table[] = {
      .initial = "4096",
      .help = "Sessions of more chips have no communities: three graphs take 6 bytes for each chip and each "
              "other, 96 MiB at 4096. 0: never any."},
+
+    {"tree.k", FLY_OPTION_INT, AT(tree.k), .min = 1, .max = 64, .unit = "clusters", .initial = "4",
+     .flags = FLY_OPTION_LIVE,
+     .help = "Where Ward's hierarchies are cut: so many clusters of images and of X-rays each. Their vote has up to "
+             "k times k."},
+    {"tree.chips_max", FLY_OPTION_INT, AT(tree.chips_max), .min = 0, .max = 65536, .unit = "chips",
+     .initial = "4096",
+     .help = "Sessions of more chips have no hierarchies. 0: never any."},
+
+    {"region.d_range_nm", FLY_OPTION_FLOATS, AT(region.d_range_nm), .count = 2, .min = 0.01, .max = 1000, .unit = "nm",
+     .initial = "[0.33, 0.55]", .flags = FLY_OPTION_LIVE,
+     .help = "Lattice spacings looked for in regions, from and to. HAADF of perovskites shows {110} (0.28 nm) more "
+             "strongly than the {100} that is meant."},
 
     {"recording.enabled", FLY_OPTION_BOOL, AT(recording.enabled), .unit = "", .initial = "true",
      .help = "Keep every accepted message on disk. Without it a crash loses the session."},

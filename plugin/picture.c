@@ -54,7 +54,7 @@ static int image_range(const float *image, int64_t count, double *lo, double *hi
 }
 
 /* Mean of the scan pixels under canvas pixel (i, j) of the scan's place; NaN when none is measured. */
-static double image_at(const struct fly_picture *p, const struct place *place, int32_t j, int32_t i)
+static double image_at(const struct fly_scan_picture *p, const struct place *place, int32_t j, int32_t i)
 {
     double sum = 0;
     int n = 0;
@@ -73,7 +73,7 @@ static double image_at(const struct fly_picture *p, const struct place *place, i
 }
 
 /* The chip that owns a scan pixel, or -1. Of overlapping chips it is the one whose middle is nearest. */
-static int32_t chip_at(const struct fly_picture *p, int32_t y, int32_t x)
+static int32_t chip_at(const struct fly_scan_picture *p, int32_t y, int32_t x)
 {
     int32_t skip = (p->side_px - p->pitch_px) / 2;
     int32_t height = (p->rows - 1) * p->pitch_px + p->side_px, width = (p->cols - 1) * p->pitch_px + p->side_px;
@@ -112,8 +112,7 @@ static int on_cross(int32_t y, int32_t x)
     return on_hatch(y, x) || ((x - y) % 12 + 12) % 12 < 2;
 }
 
-/* Paint one canvas pixel as a chip of that label, over what is there. */
-static void paint_label(struct fly_canvas *canvas, int32_t y, int32_t x, int32_t label)
+void fly_picture_label(struct fly_canvas *canvas, int32_t y, int32_t x, int32_t label)
 {
     switch (label) {
     case FLY_LABEL_PENDING:
@@ -143,7 +142,7 @@ static void paint_label(struct fly_canvas *canvas, int32_t y, int32_t x, int32_t
 }
 
 /* 1 when the canvas pixel lies within `thick` of a chip with another label. */
-static int on_border(const struct fly_picture *p, const struct place *place, int32_t j, int32_t i,
+static int on_border(const struct fly_scan_picture *p, const struct place *place, int32_t j, int32_t i,
                      int32_t label, int32_t thick)
 {
     static const int steps[4][2] = {{-1, 0}, {1, 0}, {0, -1}, {0, 1}};
@@ -160,7 +159,7 @@ static int on_border(const struct fly_picture *p, const struct place *place, int
     return 0;
 }
 
-static void draw_scan(struct fly_canvas *canvas, const struct fly_picture *p, const struct place *place,
+static void draw_scan(struct fly_canvas *canvas, const struct fly_scan_picture *p, const struct place *place,
                       double lo, double hi)
 {
     for (int32_t j = 0; j < place->h; j++) {
@@ -184,11 +183,11 @@ static void draw_scan(struct fly_canvas *canvas, const struct fly_picture *p, co
             if (p->labels) {
                 int32_t label = p->labels[chip];
 
-                paint_label(canvas, y, x, label);
+                fly_picture_label(canvas, y, x, label);
                 if (label >= 0 && on_border(p, place, j, i, label, 2))
                     fly_canvas_dot(canvas, x, y, fly_palette_colour(label), 0.85);
             } else if (p->heat && isnan(p->heat[chip])) {
-                paint_label(canvas, y, x, FLY_LABEL_PENDING);
+                fly_picture_label(canvas, y, x, FLY_LABEL_PENDING);
             } else if (p->heat) {
                 fly_canvas_dot(canvas, x, y, fly_heat_colour((double)p->heat[chip]), p->image ? 0.78 : 1);
             }
@@ -206,7 +205,7 @@ static double round_length(double most)
     return most >= 5 * ten ? 5 * ten : most >= 2 * ten ? 2 * ten : ten;
 }
 
-static void draw_scale(struct fly_canvas *canvas, const struct fly_picture *p, const struct place *place)
+static void draw_scale(struct fly_canvas *canvas, const struct fly_scan_picture *p, const struct place *place)
 {
     double nm_a_dot = p->pixel_nm * place->down / place->up;
     double nm, length;
@@ -239,9 +238,15 @@ struct entry {
     int64_t chips;
 };
 
-static const char *const outside_names[] = {"not measured", "unknown", "too little", "minor"}; /* -1 .. -4 */
+const char *fly_picture_outside_name(int32_t label)
+{
+    static const char *const names[] = {"not measured", "unknown", "too little", "minor"}; /* -1 .. -4 */
 
-static int64_t count_label(const struct fly_picture *p, int32_t label)
+    FLY_ASSERT(label <= FLY_LABEL_PENDING && label >= FLY_LABEL_MINOR);
+    return names[-label - 1];
+}
+
+static int64_t count_label(const struct fly_scan_picture *p, int32_t label)
 {
     int64_t n = 0;
 
@@ -286,7 +291,7 @@ static int32_t legend(struct fly_canvas *canvas, const struct entry *entries, in
                     if (entries[e].label >= 0)
                         fly_canvas_dot(canvas, left + i, top + j, fly_palette_colour(entries[e].label), 1);
                     else
-                        paint_label(canvas, top + j, left + i, entries[e].label);
+                        fly_picture_label(canvas, top + j, left + i, entries[e].label);
                 }
             }
             fly_canvas_frame(canvas, left, top, SWATCH, SWATCH, 1, ink, 0.35);
@@ -300,7 +305,7 @@ static int32_t legend(struct fly_canvas *canvas, const struct entry *entries, in
     return n ? y + SWATCH : 0;
 }
 
-static void draw_heat_bar(struct fly_canvas *canvas, const struct fly_picture *p, int32_t x, int32_t y)
+static void draw_heat_bar(struct fly_canvas *canvas, const struct fly_scan_picture *p, int32_t x, int32_t y)
 {
     const char *name = p->heat_name ? p->heat_name : "";
     int32_t left = x + (int32_t)ceil(fly_canvas_text_width(LEGEND_CAP, name)) + 18, bar = 240;
@@ -316,7 +321,7 @@ static void draw_heat_bar(struct fly_canvas *canvas, const struct fly_picture *p
 }
 
 /* Classes in the legend's order, then what else occurs. Caller frees. */
-static struct entry *entries_of(const struct fly_picture *p, int *count)
+static struct entry *entries_of(const struct fly_scan_picture *p, int *count)
 {
     struct entry *entries = calloc((size_t)p->n_classes + 4, sizeof *entries);
 
@@ -330,12 +335,12 @@ static struct entry *entries_of(const struct fly_picture *p, int *count)
         int64_t chips = count_label(p, label);
 
         if (chips)
-            entries[(*count)++] = (struct entry){label, outside_names[-label - 1], chips};
+            entries[(*count)++] = (struct entry){label, fly_picture_outside_name(label), chips};
     }
     return entries;
 }
 
-int fly_picture_png(const struct fly_picture *p, struct fly_text *out)
+int fly_picture_png(const struct fly_scan_picture *p, struct fly_text *out)
 {
     struct fly_canvas canvas = {0};
     struct place place = {.up = 1, .down = 1};

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "engine/base/err.h"
+#include "plugin/canvas.h"
 #include "plugin/text.h"
 
 struct fly_picture_class {
@@ -21,7 +22,7 @@ struct fly_picture_class {
     const char *name;
 };
 
-struct fly_picture {
+struct fly_scan_picture {
     const char *title;  /* NULL: none */
     const char *note;   /* a smaller line below the title; NULL: none */
     int32_t height_px, width_px; /* H, W of the scan, 1 .. 16384 */
@@ -36,6 +37,13 @@ struct fly_picture {
 };
 
 /* Append the PNG. FLY_ENOMEM. Sizes outside their ranges are asserted. */
-FLY_MUST_USE int fly_picture_png(const struct fly_picture *picture, struct fly_text *out);
+FLY_MUST_USE int fly_picture_png(const struct fly_scan_picture *picture, struct fly_text *out);
+
+/* How a label looks, wherever one is drawn: paint one pixel of a canvas as a chip of that label, over what is
+ * there. Labels below 0 have patterns that go on from pixel to pixel. */
+void fly_picture_label(struct fly_canvas *canvas, int32_t y, int32_t x, int32_t label);
+
+/* What a label below 0 (enum fly_label) is called: "not measured". */
+const char *fly_picture_outside_name(int32_t label);
 
 #endif

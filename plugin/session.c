@@ -66,6 +66,7 @@ int fly_plan_make(struct fly_plan *plan, const struct fly_options *options, cons
             made.pixel_nm[i] = options->pixel_nm;
     }
     made.communities = fly_grid_chips(&made.grid) <= options->graph.chips_max;
+    made.ward = fly_grid_chips(&made.grid) <= options->tree.chips_max;
     made.n_ignored = streams - 1 - (made.image > 0) - made.n_segments;
     *plan = made;
     return FLY_OK;
@@ -217,7 +218,8 @@ int fly_session_open(struct fly_session **out, struct fly_session_info *info,
     quantified = quantify_elements(session, &quantify);
     /* What is in force is told, whatever the configuration says. */
     if (!quantified)
-        session->options.eds.feature_fewshot = session->options.eds.feature_community = FLY_EDS_SPECTRUM;
+        session->options.eds.feature_fewshot = session->options.eds.feature_community =
+            session->options.eds.feature_ward = FLY_EDS_SPECTRUM;
     fly_graph_choose(&graph, o, quantified);
     rc = fly_engine_open(&session->engine,
                          &(struct fly_engine_config){
@@ -230,10 +232,15 @@ int fly_session_open(struct fly_session **out, struct fly_session_info *info,
                              .range_rows = o->haadf.range_rows,
                              .segments = plan->n_segments,
                              .n_channels = plan->n_channels,
+                             .region = {.pixel_nm = {plan->pixel_nm[0], plan->pixel_nm[1]},
+                                        .d_nm = {o->region.d_range_nm[0], o->region.d_range_nm[1]}},
                              .frames_held = o->engine.frames_held,
                              .frames_max = frames > 0 ? frames : o->engine.frames_max,
                              .quantify = quantified ? &quantify.config : NULL,
                              .graph = plan->communities ? &graph : NULL,
+                             .tree = plan->ward ? &(struct fly_tree_config){o->tree.k, (enum fly_eds_feature)o->eds.feature_ward,
+                                                                        o->graph.min_counts}
+                                                : NULL,
                              .fewshot_feature = (enum fly_eds_feature)o->eds.feature_fewshot,
                              .photons_held = (int64_t)o->engine.photons_held_millions * 1000000,
                              .embedder = given || plan->image < 0 ? NULL : embedder,

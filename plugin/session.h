@@ -30,6 +30,7 @@ struct fly_plan {
     double pixel_nm[2];                   /* y, x; NaN unknown */
     int32_t n_ignored;                    /* streams recorded but not looked at */
     int communities;                      /* 0: none, there are more chips than graph.chips_max */
+    int ward;                             /* 0: none, there are more chips than tree.chips_max */
 };
 
 /* FLY_ERANGE: the chip size does not fit the scan, or no stream can be looked at. */
@@ -94,7 +95,7 @@ void fly_session_apply(struct fly_session *session, const struct fly_ingest *msg
                        struct fly_effect *effect);
 
 /* Run a request that changes something (support.add, support.remove, class.rename, class.remove,
- * params.set, frame.shift); result is packed into `result` on success.
+ * params.set, frame.shift, cluster.name, cluster.role); result is packed into `result` on success.
  * FLY_ERANGE with words that name the key and what is allowed, *code a word for programs: nothing
  * changed. */
 FLY_MUST_USE int fly_session_control(struct fly_session *session, const char *op, struct fly_value args,

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "plugin/graph_choice.h"
+#include "plugin/look.h"
 #include "plugin/options_pack.h"
 #include "plugin/support_file.h"
 #include "stream/request.h"
@@ -157,6 +158,10 @@ static int params_set(struct change *change)
         fly_graph_choose(&graph, asked, quantified);
         rc = fly_engine_set_graph(engine, &graph);
     }
+    if (rc == FLY_OK && fly_session_facts(change->session)->plan.ward)
+        rc = fly_engine_set_tree_k(engine, asked->tree.k);
+    if (rc == FLY_OK)
+        rc = fly_engine_set_d_range(engine, asked->region.d_range_nm);
     /* fly_options_check has the same rules: these cannot refuse what that took. */
     if (rc == FLY_OK)
         rc = fly_engine_set_ensemble(engine, asked->fewshot.weights, asked->fewshot.temperature);
@@ -166,6 +171,85 @@ static int params_set(struct change *change)
         *options = *asked;
     free(asked);
     return rc;
+}
+
+/* ---- names and roles of clusters ----------------------------------------------------------------- */
+
+static int pack_named(struct change *change, int map, int32_t id)
+{
+    const struct fly_name *found =
+        fly_names_find(fly_engine_names(fly_session_engine(change->session), map), id);
+    const char *role = found ? fly_role_word(found->role) : NULL;
+
+    fly_pack_map(change->result, 5);
+    fly_pack_str(change->result, "method");
+    fly_pack_str(change->result, fly_method_name(fly_map_method(map)));
+    fly_pack_str(change->result, "modality");
+    fly_pack_str(change->result, fly_modality_name(fly_map_modality(map)));
+    fly_pack_str(change->result, "id");
+    fly_pack_int(change->result, id);
+    fly_pack_str(change->result, "name");
+    if (found && found->name[0])
+        fly_pack_str(change->result, found->name);
+    else
+        fly_pack_nil(change->result);
+    fly_pack_str(change->result, "role");
+    if (role)
+        fly_pack_str(change->result, role);
+    else
+        fly_pack_nil(change->result);
+    return FLY_OK;
+}
+
+/* Which cluster: a map, and a label in it. */
+static int which_cluster(struct change *change, int *map, int32_t *id)
+{
+    int64_t label;
+    enum fly_refusal why = fly_map_args(change->args, fly_session_facts(change->session), map);
+
+    if (why == FLY_REFUSE_NONE)
+        why = fly_arg_int(change->args, "id", 0, INT32_MAX, &label);
+    if (why != FLY_REFUSE_NONE)
+        return refused(change, why);
+    *id = (int32_t)label;
+    return FLY_OK;
+}
+
+static int cluster_name(struct change *change)
+{
+    struct fly_engine *engine = fly_session_engine(change->session);
+    char to[FLY_CLUSTER_NAME_MAX + 1];
+    int32_t id;
+    int map, fresh, rc = which_cluster(change, &map, &id);
+    enum fly_refusal why;
+
+    if (rc < 0)
+        return rc;
+    if (fly_map_method(map) == FLY_FEWSHOT)
+        return fly_fail(FLY_ERANGE, "args.method: classes of few-shot are named by class.rename");
+    why = fly_arg_str(change->args, "to", FLY_CLUSTER_NAME_MAX, to);
+    if (why != FLY_REFUSE_NONE)
+        return refused(change, why);
+    rc = fly_names_call(fly_engine_names(engine, map), fly_engine_story(engine, map, &fresh), id, to);
+    return rc < 0 ? rc : pack_named(change, map, id);
+}
+
+static int cluster_role(struct change *change)
+{
+    static const char *const roles[] = {"none", "ordered", "disordered", "other"};
+    struct fly_engine *engine = fly_session_engine(change->session);
+    int32_t id, role;
+    int map, fresh, rc = which_cluster(change, &map, &id);
+    enum fly_refusal why;
+
+    if (rc < 0)
+        return rc;
+    why = fly_arg_word(change->args, "to", roles, (int32_t)(sizeof roles / sizeof *roles), &role);
+    if (why != FLY_REFUSE_NONE)
+        return refused(change, why);
+    rc = fly_names_take_for(fly_engine_names(engine, map), fly_engine_story(engine, map, &fresh), id,
+                            (enum fly_role)role);
+    return rc < 0 ? rc : pack_named(change, map, id);
 }
 
 /* frame.shift {frame, dy_px, dx_px}: a frame's drift against the reference, as whoever measured it says. */
@@ -200,6 +284,7 @@ static const struct {
 } changes[] = {
     {"support.add", support_add},   {"support.remove", support_remove}, {"class.rename", class_rename},
     {"class.remove", class_remove}, {"params.set", params_set},         {"frame.shift", frame_shift},
+    {"cluster.name", cluster_name}, {"cluster.role", cluster_role},
 };
 
 int fly_session_control_known(const char *op)

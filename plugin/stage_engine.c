@@ -145,6 +145,7 @@ static void open_session(struct fly_stage_engine *stage, struct fly_input *input
     stage->told = (struct fly_engine_counts){0};
     stage->trace = (struct fly_trace){.len = 0};
     memset(stage->clusters_due, 0, sizeof stage->clusters_due);
+    memset(stage->news, 0, sizeof stage->news);
     stage->shown = 0;
     stage->last_ticket = input->ticket;
     memset(stage->as_of, 0, sizeof stage->as_of);

@@ -266,7 +266,8 @@ static int take_maps(struct fly_stage_publish *s)
     int classes = fly_classes_differ(&s->shown, &s->fresh);
 
     for (int m = 0; m < FLY_MAPS; m++) {
-        int first = s->map_seq[m] == 0, renamed = classes && fly_map_method(m) == FLY_FEWSHOT;
+        int first = s->map_seq[m] == 0, renamed = (classes && fly_map_method(m) == FLY_FEWSHOT) ||
+                                               fly_names_differ(&s->shown, &s->fresh, m);
 
         if (!fly_maps_has_map(s->info, m))
             continue;
@@ -476,7 +477,7 @@ static void metrics(struct fly_stage_publish *s, int64_t now)
     struct fly_pub_message message;
 
     for (int method = 0; method < FLY_METHODS; method++) {
-        if (method == FLY_COMMUNITY && !s->info->plan.communities)
+        if (!fly_maps_has_method(s->info, (enum fly_method)method))
             continue;
         out.methods[out.n_methods].method = fly_method_name((enum fly_method)method);
         /* Maps may have many parts, and most seconds of a rest show the same ones. */

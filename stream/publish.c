@@ -257,21 +257,83 @@ static void pack_estimate(struct fly_pack *pack, double value, double sigma)
     pack_number(pack, "sigma", sigma);
 }
 
+static void pack_estimate_or_nil(struct fly_pack *pack, const char *key, const double estimate[2])
+{
+    fly_pack_str(pack, key);
+    if (isfinite(estimate[0]))
+        pack_estimate(pack, estimate[0], estimate[1]);
+    else
+        fly_pack_nil(pack);
+}
+
+static void pack_word(struct fly_pack *pack, const char *key, const char *word)
+{
+    fly_pack_str(pack, key);
+    if (word)
+        fly_pack_str(pack, word);
+    else
+        fly_pack_nil(pack);
+}
+
+static void pack_region(struct fly_pack *pack, const struct fly_pub_region *region)
+{
+    fly_pack_str(pack, "region");
+    if (!region) {
+        fly_pack_nil(pack);
+        return;
+    }
+    fly_pack_map(pack, 5);
+    pack_ints(pack, "square", region->square, 3);
+    pack_word(pack, "found", region->found);
+    pack_number(pack, "snr", region->snr);
+    fly_pack_str(pack, "vectors");
+    fly_pack_array(pack, (uint32_t)region->n_vectors);
+    for (int32_t v = 0; v < region->n_vectors; v++) {
+        fly_pack_map(pack, 4);
+        pack_number(pack, "fy_per_px", region->vectors[v].fy_per_px);
+        pack_number(pack, "fx_per_px", region->vectors[v].fx_per_px);
+        pack_estimate_or_nil(pack, "d_px", region->vectors[v].d_px);
+        pack_estimate_or_nil(pack, "d_nm", region->vectors[v].d_nm);
+    }
+    pack_number(pack, "angle_deg", region->angle_deg);
+}
+
+static void pack_difference(struct fly_pack *pack, const struct fly_pub_clusters *all)
+{
+    const struct fly_pub_difference *d = all->difference;
+
+    fly_pack_str(pack, "difference");
+    if (!d) {
+        fly_pack_nil(pack);
+        return;
+    }
+    fly_pack_map(pack, 3);
+    fly_pack_str(pack, "ordered");
+    fly_pack_int(pack, d->ordered);
+    fly_pack_str(pack, "disordered");
+    fly_pack_int(pack, d->disordered);
+    fly_pack_str(pack, "percent");
+    fly_pack_map(pack, (uint32_t)all->n_elements);
+    for (int32_t e = 0; e < all->n_elements; e++) {
+        fly_pack_str(pack, all->elements[e]);
+        fly_pack_map(pack, 2);
+        pack_estimate_or_nil(pack, "relative", (double[]){d->relative[e], d->relative_sigma[e]});
+        pack_estimate_or_nil(pack, "symmetric", (double[]){d->symmetric[e], d->symmetric_sigma[e]});
+    }
+}
+
 static void pack_cluster(struct fly_pack *pack, const struct fly_pub_clusters *all,
                          const struct fly_pub_cluster *cluster)
 {
-    fly_pack_map(pack, 8);
+    fly_pack_map(pack, 10);
     fly_pack_str(pack, "id");
     fly_pack_int(pack, cluster->id);
     pack_pair(pack, "name", cluster->name);
     fly_pack_str(pack, "chips");
     fly_pack_int(pack, cluster->chips);
     pack_ints(pack, "parents", cluster->parents, (uint32_t)cluster->n_parents);
-    fly_pack_str(pack, "event");
-    if (cluster->event)
-        fly_pack_str(pack, cluster->event);
-    else
-        fly_pack_nil(pack);
+    pack_word(pack, "event", cluster->event);
+    pack_word(pack, "role", cluster->role);
     fly_pack_str(pack, "atomic_percent");
     if (cluster->percent && cluster->sigma) {
         fly_pack_map(pack, (uint32_t)all->n_elements);
@@ -282,12 +344,9 @@ static void pack_cluster(struct fly_pack *pack, const struct fly_pub_clusters *a
     } else {
         fly_pack_nil(pack);
     }
-    fly_pack_str(pack, "d_spacing_nm");
-    if (isfinite(cluster->d_spacing_nm[0]))
-        pack_estimate(pack, cluster->d_spacing_nm[0], cluster->d_spacing_nm[1]);
-    else
-        fly_pack_nil(pack);
+    pack_estimate_or_nil(pack, "d_spacing_nm", cluster->d_spacing_nm);
     pack_number(pack, "crystallinity", cluster->crystallinity);
+    pack_region(pack, cluster->region);
 }
 
 /* The header with the first n of order; returns how many of them fit. */
@@ -295,7 +354,7 @@ static int32_t pack_clusters(struct fly_pack *pack, const struct fly_pub_id *id,
                              const struct fly_pub_clusters *all, const int32_t *order, int32_t n,
                              int32_t omitted)
 {
-    open_header(pack, "clusters", id, 7);
+    open_header(pack, "clusters", id, 8);
     pack_pair(pack, "method", all->method);
     pack_pair(pack, "modality", all->modality);
     fly_pack_str(pack, "as_of");
@@ -306,6 +365,7 @@ static int32_t pack_clusters(struct fly_pack *pack, const struct fly_pub_id *id,
     fly_pack_array(pack, (uint32_t)all->n_elements);
     for (int32_t e = 0; e < all->n_elements; e++)
         fly_pack_str(pack, all->elements[e]);
+    pack_difference(pack, all);
     fly_pack_str(pack, "omitted");
     fly_pack_int(pack, omitted);
     fly_pack_str(pack, "clusters");

@@ -104,10 +104,27 @@ void fly_pub_map_payloads(struct fly_part payloads[3], const struct fly_pub_map 
 
 enum { FLY_PUB_CLUSTERS_MAX = 1024 }; /* in one message: more than a header has room for */
 
+/* Where a spot of the lattice lies in the Fourier transform of a region. */
+struct fly_pub_vector {
+    double fy_per_px, fx_per_px;
+    double d_px[2], d_nm[2]; /* value, sigma; without a value the whole is nil */
+};
+
+/* The largest square of chips of a cluster, and what its lattice is. */
+struct fly_pub_region {
+    int32_t square[3];  /* row, column, side, in chips */
+    const char *found;  /* "crystalline", "not_crystalline", "not_measurable" */
+    double snr;         /* of the strongest spot; NaN: nil */
+    struct fly_pub_vector vectors[2];
+    int32_t n_vectors;
+    double angle_deg;   /* between the two; NaN: nil */
+};
+
 /* A community or cluster of a map and what is known of it. */
 struct fly_pub_cluster {
     int32_t id; /* its label in the map */
     const char *name;
+    const char *role;       /* "ordered", "disordered", "other"; NULL: nil */
     int32_t chips;          /* how many */
     const int32_t *parents; /* (n_parents), ids of the map before; may be NULL when there are none */
     int32_t n_parents;
@@ -115,6 +132,16 @@ struct fly_pub_cluster {
     const double *percent, *sigma; /* (n_elements), of fly_pub_clusters.elements; NULL: nil */
     double d_spacing_nm[2]; /* value, sigma; without a value the whole is nil */
     double crystallinity;
+    const struct fly_pub_region *region; /* NULL: nil */
+};
+
+/* What the disordered cluster has more (or less) of than the ordered one; arrays (n_elements). */
+struct fly_pub_difference {
+    int32_t ordered, disordered;       /* ids */
+    const double *relative;            /* 100 (b - a) / a, a the ordered one; NaN: nil */
+    const double *relative_sigma;
+    const double *symmetric;           /* 100 |a - b| / ((a + b) / 2) */
+    const double *symmetric_sigma;
 };
 
 struct fly_pub_clusters {
@@ -126,6 +153,7 @@ struct fly_pub_clusters {
     const struct fly_pub_cluster *clusters; /* (n_clusters), in any order */
     int32_t n_clusters;
     int32_t more; /* clusters beside these, none larger: counted in `omitted` */
+    const struct fly_pub_difference *difference; /* NULL: nil, there are no two with these roles */
 };
 
 /* They go out by chips, largest first, equal ones as they were given. What the header has no room for is
@@ -254,6 +282,11 @@ struct fly_cluster_read {
     struct fly_value percent; /* {element: {value, sigma}} or nil: ask fly_cluster_percent */
     double d_spacing_nm[2];   /* value, sigma */
     double crystallinity;
+    const char *role;         /* lent, without a NUL; NULL: nil */
+    size_t role_len;
+    int32_t square[3];        /* row, column, side of its region, in chips; side 0: nil */
+    const char *found;        /* "crystalline", ...; NULL: nil */
+    size_t found_len;
 };
 
 /* One entry of clusters. FLY_EWIRE: a key is missing or wrong. */

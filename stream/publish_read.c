@@ -228,6 +228,31 @@ static int parents_are_right(struct fly_value parents)
     return 1;
 }
 
+/* Role and region are younger than the rest: absent is nil. */
+static int decode_region(struct fly_cluster_read *out, struct fly_value entry)
+{
+    struct fly_value region, square, item;
+    struct fly_value_iter it = {0};
+    int64_t number;
+    int n = 0;
+
+    if (!is_nil(entry, "role") && !get_text(entry, "role", &out->role, &out->role_len))
+        return missing("cluster", "role", "a string or nil");
+    if (is_nil(entry, "region"))
+        return FLY_OK;
+    if (!fly_value_get(entry, "region", &region) || fly_value_kind(region) != FLY_KIND_MAP ||
+        !get_text(region, "found", &out->found, &out->found_len))
+        return missing("cluster", "region", "{square, found, ...} or nil");
+    if (!fly_value_get(region, "square", &square) || fly_value_kind(square) != FLY_KIND_ARRAY)
+        return missing("region", "square", "[row, column, side]");
+    while (fly_value_next(square, &it, NULL, &item)) {
+        if (n >= 3 || !fly_value_int(item, &number) || number < 0 || number > INT32_MAX)
+            return missing("region", "square", "[row, column, side]");
+        out->square[n++] = (int32_t)number;
+    }
+    return n == 3 ? FLY_OK : missing("region", "square", "[row, column, side]");
+}
+
 int fly_cluster_decode(struct fly_cluster_read *out, struct fly_value entry)
 {
     static const unsigned char nil = 0xC0;
@@ -257,7 +282,7 @@ int fly_cluster_decode(struct fly_cluster_read *out, struct fly_value entry)
         return missing("cluster", "d_spacing_nm", "{value, sigma} or nil");
     if (!get_number(entry, "crystallinity", &out->crystallinity))
         return missing("cluster", "crystallinity", "a number or nil");
-    return FLY_OK;
+    return decode_region(out, entry);
 }
 
 int fly_cluster_percent(const struct fly_cluster_read *cluster, const char *element, double *value,

@@ -16,20 +16,13 @@ static const double DENSITY_MOVED = 0.2;
 /* Of the threshold: as far as that is told of (affinity.h). */
 static const double JUMP = 0.05;
 
-/* Chips that a community of the answer shares with one told before. */
-struct fly_overlap {
-    int32_t chips, slot, label;
-};
-
 size_t fly_live_need(int32_t n)
 {
     size_t chips = (size_t)n, sum = fly_louvain_need(n, fly_louvain_columns(n));
 
-    sum = fly_size_add(sum, 6 * fly_arena_need(chips, sizeof(int32_t)));
-    sum = fly_size_add(sum, fly_arena_need(chips + 1, sizeof(int32_t)));
+    sum = fly_size_add(sum, 3 * fly_arena_need(chips, sizeof(int32_t)));
     sum = fly_size_add(sum, fly_arena_need(chips, sizeof(float)));
-    sum = fly_size_add(sum, fly_arena_need(chips, sizeof(uint8_t)));
-    return fly_size_add(sum, fly_arena_need(chips, sizeof(struct fly_overlap)));
+    return fly_size_add(sum, fly_arena_need(chips, sizeof(uint8_t)));
 }
 
 static void *take(struct fly_arena *arena, size_t count, size_t size)
@@ -51,21 +44,15 @@ void fly_live_init(struct fly_live *live, const struct fly_live_config *config, 
     live->dense.n = 0;
     chips = (size_t)live->n;
     fly_louvain_init(&live->louvain, live->n, fly_louvain_columns(live->n), arena);
-    live->id = take(arena, chips, sizeof *live->id);
+    live->label = take(arena, chips, sizeof *live->label);
     live->scratch = take(arena, chips, sizeof *live->scratch);
-    live->slot = take(arena, chips, sizeof *live->slot);
-    live->id_of = take(arena, chips, sizeof *live->id_of);
-    live->slot_of = take(arena, chips, sizeof *live->slot_of);
     live->member = take(arena, chips, sizeof *live->member);
-    live->size = take(arena, chips + 1, sizeof *live->size);
     live->share = take(arena, chips, sizeof *live->share);
     live->fresh = take(arena, chips, sizeof *live->fresh);
-    live->overlap = take(arena, chips, sizeof *live->overlap);
     memset(live->fresh, 0, chips);
     for (int32_t i = 0; i < live->n; i++) {
-        live->id[i] = FLY_COMMUNITY_NONE;
+        live->label[i] = FLY_COMMUNITY_NONE;
         live->share[i] = NAN;
-        live->slot[i] = live->id_of[i] = -1;
         live->louvain.label[i] = i;
     }
 }
@@ -283,129 +270,31 @@ static int structured(struct fly_live *live)
 
 /* ---- telling ------------------------------------------------------------------------------------- */
 
-static int by_chips(const void *a, const void *b)
+static int32_t communities_of(struct fly_live *live)
 {
-    const struct fly_overlap *x = a, *y = b;
+    int32_t *size = live->scratch, count = 0;
 
-    if (x->chips != y->chips)
-        return x->chips > y->chips ? -1 : 1;
-    if (x->slot != y->slot)
-        return x->slot < y->slot ? -1 : 1;
-    return x->label < y->label ? -1 : x->label > y->label;
-}
-
-/* Chips by the answer's ids, those in the graph alone: `member` from size[id] to size[id + 1]. */
-static void sort_members(struct fly_live *live)
-{
-    const uint8_t *in = fly_affinity_members(live->config.graph);
-    const int32_t *label = live->louvain.label;
-    int32_t *start = live->size;
-
-    memset(start, 0, ((size_t)live->n + 1) * sizeof *start);
+    memset(size, 0, (size_t)live->n * sizeof *size);
     for (int32_t i = 0; i < live->n; i++)
-        if (in[i])
-            start[label[i] + 1]++;
-    for (int32_t id = 0; id < live->n; id++) {
-        start[id + 1] += start[id];
-        live->scratch[id] = start[id];
-    }
-    for (int32_t i = 0; i < live->n; i++)
-        if (in[i])
-            live->member[live->scratch[label[i]]++] = i;
-}
-
-static int32_t size_of(const struct fly_live *live, int32_t label)
-{
-    return live->size[label + 1] - live->size[label];
-}
-
-/* What each community of the answer that is worth an id shares with those told before. */
-static int32_t find_overlaps(struct fly_live *live)
-{
-    int32_t *chips = live->scratch, n = 0;
-
-    memset(chips, 0, (size_t)live->n * sizeof *chips);
-    for (int32_t label = 0; label < live->n; label++) {
-        if (size_of(live, label) < FLY_COMMUNITY_SMALLEST)
-            continue;
-        for (int32_t at = live->size[label]; at < live->size[label + 1]; at++)
-            if (live->slot[live->member[at]] >= 0)
-                chips[live->slot[live->member[at]]]++;
-        for (int32_t at = live->size[label]; at < live->size[label + 1]; at++) {
-            int32_t slot = live->slot[live->member[at]];
-
-            if (slot < 0 || chips[slot] == 0)
-                continue;
-            live->overlap[n++] = (struct fly_overlap){chips[slot], slot, label};
-            chips[slot] = 0;
-        }
-    }
-    return n;
-}
-
-/* Slots for the communities of the answer: of most shared chips first, then new ones in the order of their
- * first chips. */
-static void give_slots(struct fly_live *live)
-{
-    int32_t n = find_overlaps(live), *taken = live->scratch, free = 0;
-
-    qsort(live->overlap, (size_t)n, sizeof *live->overlap, by_chips);
-    memset(taken, 0, (size_t)live->n * sizeof *taken);
-    for (int32_t label = 0; label < live->n; label++)
-        live->slot_of[label] = -1;
-    for (int32_t at = 0; at < n; at++) {
-        struct fly_overlap o = live->overlap[at];
-
-        if (live->slot_of[o.label] >= 0 || taken[o.slot])
-            continue;
-        live->slot_of[o.label] = o.slot;
-        taken[o.slot] = 1;
-    }
-    for (int32_t slot = 0; slot < live->n; slot++)
-        if (!taken[slot])
-            live->id_of[slot] = -1;
-    for (int32_t i = 0; i < live->dense.n; i++) {
-        int32_t label = live->louvain.label[i];
-
-        if (size_of(live, label) < FLY_COMMUNITY_SMALLEST || live->slot_of[label] >= 0)
-            continue;
-        while (live->id_of[free] >= 0)
-            free++;
-        live->slot_of[label] = free;
-        live->id_of[free] = live->next_id++;
-    }
+        if (live->label[i] >= 0)
+            count += ++size[live->label[i]] == FLY_COMMUNITY_SMALLEST;
+    return count;
 }
 
 int fly_live_tell(struct fly_live *live)
 {
     const uint8_t *in = fly_affinity_members(live->config.graph);
-    const int32_t *label = live->louvain.label;
 
     if (!live->changed)
         return 0;
     FLY_ASSERT(live->way == FLY_LIVE_STILL);
     live->changed = 0;
     live->told = structured(live);
-    live->count = 0;
-    if (live->told) {
-        sort_members(live);
-        give_slots(live);
-    }
     for (int32_t i = 0; i < live->n; i++) {
-        live->id[i] = FLY_COMMUNITY_NONE;
-        live->share[i] = NAN;
-        if (!live->told)
-            continue; /* what was told before is remembered */
-        if (!in[i]) {
-            live->slot[i] = -1;
-            continue;
-        }
-        live->slot[i] = live->slot_of[label[i]];
-        live->id[i] = live->slot[i] >= 0 ? live->id_of[live->slot[i]] : FLY_COMMUNITY_MINOR;
-        live->share[i] = (float)fly_louvain_share(&live->louvain, i);
+        live->label[i] = live->told && in[i] ? live->louvain.label[i] : FLY_COMMUNITY_NONE;
+        live->share[i] = live->label[i] >= 0 ? (float)fly_louvain_share(&live->louvain, i) : NAN;
     }
-    for (int32_t id = 0; live->told && id < live->n; id++)
-        live->count += size_of(live, id) >= FLY_COMMUNITY_SMALLEST;
+    live->count = communities_of(live);
     return 1;
 }
 

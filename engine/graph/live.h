@@ -1,11 +1,10 @@
-/* engine/graph/live.h: the communities of one affinity graph, kept as it changes, under ids that stay.
+/* engine/graph/live.h: the communities of one affinity graph, kept as it changes.
  *
  * The answer goes on from the last one (louvain.h: follow, warm) after every update of the graph; in its
- * spare time the owner lets it ponder: one cold order at a time, adopted where it is better. What it finds
- * is told under stable ids: a community keeps the id of the one told before that it shares most chips with,
- * and an id is never given to another. Communities of fewer than FLY_COMMUNITY_SMALLEST chips are told as
- * minor. Where asked for, nothing is told before there is more structure than chance gives (structure.h) and,
- * unless that is plain, before it lies together in the scan (coherence.h).
+ * spare time the owner lets it ponder: one cold order at a time, adopted where it is better. Communities are
+ * told under the answer's numbers, which mean nothing: who is who from map to map is said elsewhere
+ * (engine/map). Where asked for, nothing is told before there is more structure than chance gives (structure.h)
+ * and, unless that is plain, before it lies together in the scan (coherence.h).
  *
  *   fly_live_forget ──▶ vectors change, fly_affinity_update and _settle ──▶ fly_live_renew
  *   fly_live_doubt, fly_live_ponder: when nothing else is to be done
@@ -42,9 +41,9 @@ struct fly_live_config {
 
 struct fly_live {
     /* what is told; of use after fly_live_tell */
-    int32_t *id;         /* (N) >= 0, FLY_COMMUNITY_MINOR, or FLY_COMMUNITY_NONE: not in the graph, or nothing is told */
+    int32_t *label;      /* (N) 0 .. N-1, or FLY_COMMUNITY_NONE: not in the graph, or nothing is told */
     float *share;        /* (N) of its edges' weight, the part within its own community; NaN without edges */
-    int32_t count;       /* communities with an id */
+    int32_t count;       /* communities of FLY_COMMUNITY_SMALLEST chips or more */
     int told;            /* 0: too little structure, or no edge yet */
     double q;            /* modularity of the answer in hand, told or not */
     struct fly_graph_work work; /* since init */
@@ -66,13 +65,7 @@ struct fly_live {
     int32_t null_linked; /* chips with edges then; 0: never asked */
     double null_density;
     int32_t *scratch;    /* (N) */
-    int32_t *slot;       /* (N) of the community that the chip was told to be in, -1 */
-    int32_t *id_of;      /* (N) by slot, -1: free */
-    int32_t *slot_of;    /* (N) by the answer's id */
-    int32_t *size;       /* (N + 1) by the answer's id */
-    int32_t *member;     /* (N) chips by the answer's id */
-    struct fly_overlap *overlap; /* (N) */
-    int32_t next_id;
+    int32_t *member;     /* (N) scratch, too */
 };
 
 size_t fly_live_need(int32_t n);
@@ -102,7 +95,7 @@ void fly_live_doubt(struct fly_live *live, struct fly_arena *arena);
 int fly_live_ponders(const struct fly_live *live);
 FLY_MUST_USE int fly_live_ponder(struct fly_live *live, struct fly_louvain *cold, const struct fly_exec *exec);
 
-/* Bring id, share, count and told up to date. 1: something in them may have changed. */
+/* Bring label, share, count and told up to date. 1: something in them may have changed. */
 int fly_live_tell(struct fly_live *live);
 
 /* The canonical partition: by the rule without hysteresis, cold, the best of fly_louvain_orders, numbers by

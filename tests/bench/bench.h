@@ -14,14 +14,16 @@
 
 struct bench_options {
     const char *dir;   /* where recordings are written and removed again */
-    const char *write; /* louvain, scan: leave graph, features and labels in this folder; NULL: do not */
-    int quick;         /* graph, louvain, growth, quantify, live, scan: fewer rounds, smaller sizes */
+    const char *write; /* louvain, scan, ward: leave graph, features and labels in this folder; NULL: do not */
+    const char *cases; /* calibrate: a folder of golden cases table2_* */
+    int quick;         /* graph, louvain, growth, quantify, live, map, scan, calibrate: fewer rounds, smaller sizes */
 };
 
 int bench_assembly(FILE *out);  /* lines and photons into chips */
 int bench_wire(FILE *out);      /* decoding and hashing */
 int bench_embed(FILE *out);     /* the embedders, VGG16 beside oneDNN's own figure */
 int bench_label(FILE *out);     /* few-shot: the whole map after a change of the support set */
+int bench_calibrate(FILE *out, const struct bench_options *options); /* few-shot's confidences: cost, and do they hold */
 int bench_recording(FILE *out, const char *dir); /* the session file beside plain writes */
 int bench_ingest(FILE *out, const char *dir);    /* a running plugin beside bare sockets */
 int bench_graph(FILE *out, const struct bench_options *options);    /* similarities and what is kept of them */
@@ -29,6 +31,9 @@ int bench_louvain(FILE *out, const struct bench_options *options);  /* communiti
 int bench_growth(FILE *out, const struct bench_options *options);   /* both at more and more chips */
 int bench_quantify(FILE *out, const struct bench_options *options); /* atomic percents */
 int bench_live(FILE *out, const struct bench_options *options);     /* all of it, row by row */
+int bench_map(FILE *out, const struct bench_options *options);      /* stable ids and stories, an epoch */
+int bench_region(FILE *out, const struct bench_options *options);   /* squares, d-spacings, crystallinity */
+int bench_ward(FILE *out, const struct bench_options *options);     /* Ward's tree, from nothing and after a row */
 int bench_scan(FILE *out, const struct bench_options *options);     /* a whole scan, for compare_igraph.py */
 
 int fly_cmd_bench(int argc, char **argv);

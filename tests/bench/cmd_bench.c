@@ -50,6 +50,7 @@ static const struct {
     {"wire", wire, "decoding messages, hashing them"},
     {"assembly", assembly, "lines and photons into chips, beside plain loops"},
     {"label", label, "relabelling the map after a change of the support set, beside the plain twin"},
+    {"calibrate", bench_calibrate, "calibrated few-shot: its cost, and whether its confidences hold (needs cases)"},
     {"embed", embed, "the embedders; VGG16 at 32 px beside oneDNN's own two-thread figure"},
     {"recording", recording, "the session file with 64-KiB messages, beside plain writes and one sync"},
     {"ingest", ingest, "1-KiB lines into a running plugin, beside bare sockets"},
@@ -58,19 +59,23 @@ static const struct {
     {"growth", bench_growth, "graph.growth: a row and a cold start at 1000 to 10000 chips"},
     {"quantify", bench_quantify, "chips into atomic percents by each method, beside a plain product"},
     {"live", bench_live, "live.row: a row of chips into three graphs and their communities"},
+    {"map", bench_map, "map.epoch, map.random: stable ids and stories, beside the table of shared chips"},
+    {"region", bench_region, "region.spacing, region.square: d-spacings of regions, beside bare transforms"},
+    {"ward", bench_ward, "ward.batch, ward.row, ward.growth: hierarchies of 2601 chips"},
     {"scan", bench_scan, "live.scan: all rows of a scan, quantified (compare_igraph.py reads it)"},
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
 static void help(void)
 {
-    printf("Usage: flyback bench [CASE ...] [--dir DIR] [--quick] [--write DIR]\n\nMeasures, one JSON line per "
+    printf("Usage: flyback bench [CASE ...] [--dir DIR] [--quick] [--write DIR] [--cases DIR]\n\nMeasures, one JSON line per "
            "case on stdout: name, size, threads, median, unit, reference, ratio.\n\n");
     for (int i = 0; i < CASES; i++)
         printf("  %-10s %s\n", cases[i].name, cases[i].what);
     printf("\n  --dir DIR    where recordings are written and removed again (a new folder below /tmp)\n"
            "  --quick      graph and the cases after it: fewer rounds and smaller sizes, seconds each\n"
            "  --write DIR  louvain and scan: leave graph, features and labels there as .npy\n"
+           "  --cases DIR  calibrate: a folder of scenes table2_* with their truth (../shared/golden)\n"
            "\nFigures of one core hold for a core that is free: taskset -c 1, and nothing beside it.\n"
            "\nExamples\n  flyback bench\n  flyback bench embed recording --dir /data\n"
            "  taskset -c 1 flyback bench graph live --quick\n"
@@ -101,6 +106,7 @@ static int read_options(struct bench_options *options, const char **parent, int 
     for (int i = 1; i < argc; i++) {
         const char **value = strcmp(argv[i], "--dir") == 0     ? parent
                              : strcmp(argv[i], "--write") == 0 ? &options->write
+                             : strcmp(argv[i], "--cases") == 0 ? &options->cases
                                                                : NULL;
 
         if (value) {
@@ -123,7 +129,7 @@ static int read_options(struct bench_options *options, const char **parent, int 
 
 int fly_cmd_bench(int argc, char **argv)
 {
-    struct bench_options options = {0};
+    struct bench_options options = {.cases = "../shared/golden"};
     const char *parent = "/tmp";
     int wanted[CASES] = {0}, rc;
     char dir[200];

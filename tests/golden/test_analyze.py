@@ -109,8 +109,48 @@ def compare_quantities(pair):
     return worst
 
 
+def agreement(a, b):
+    """Adjusted Rand index of two partitions."""
+    table = np.zeros((a.max() + 1, b.max() + 1))
+    np.add.at(table, (a, b), 1)
+    twos = lambda x: (x * (x - 1) / 2).sum()
+    both, of_a, of_b, pairs = twos(table), twos(table.sum(1)), twos(table.sum(0)), len(a) * (len(a) - 1) / 2
+    return 1.0 if of_a == of_b == both else (both - of_a * of_b / pairs) / ((of_a + of_b) / 2 - of_a * of_b / pairs)
+
+
+def compare_ward(pair, exact, names=("emb", "at", "spec", "vote")):
+    """Ward's clusters and heights; exact: from golden features, else from our own embeddings."""
+    worst = 0.0
+    for name in names:
+        want, got = pair.load("ward_" + name)
+        if exact or name in ("at", "spec"):
+            assert np.array_equal(want, got), (name, agreement(want, got))
+        else:
+            assert agreement(want, got) >= 0.98, (name, agreement(want, got))
+        if name == "vote" or not pair.has("ward_heights_" + name):
+            continue
+        want, got = pair.load("ward_heights_" + name)
+        assert want.shape == got.shape and (np.diff(got) >= 0).all(), name
+        if exact or name in ("at", "spec"):  # large cases are stored in single precision
+            off = (np.abs(want - got) / np.maximum(want, 1e-9)).max()
+            worst = max(worst, off)
+            assert off <= 1e-6, (name, off)
+    return worst
+
+
+def compare_numbers(expected, result, methods):
+    """Agreement of the modalities with each other and with the truth, of partitions that are golden's."""
+    for method in methods:
+        for kind in ("ami", "ari"):
+            for pair, value in expected[kind][method].items():
+                assert abs(result[kind][method][pair] - value) <= 1e-9, (kind, method, pair)
+        for modality, numbers in expected["vs_truth"][method].items():
+            for kind, value in numbers.items():
+                assert abs(result["vs_truth"][method][modality][kind] - value) <= 1e-9, (method, modality, kind)
+
+
 def compare_regions(pair, expected, result, labelling):
-    """Composition of every region of a labelling, and what sets two of them apart."""
+    """Composition and lattice of every region of a labelling, and what sets two of them apart."""
     want, got = expected["post"][labelling], result["post"][labelling]
     assert want.keys() <= got.keys(), (labelling, want.keys(), got.keys())
     for label in want:
@@ -119,6 +159,13 @@ def compare_regions(pair, expected, result, labelling):
                 assert np.allclose(want[label][kind], got[label][kind], rtol=1e-6, atol=1e-6)
             continue
         assert want[label]["chips"] == got[label]["chips"]
+        assert want[label]["square"] == got[label]["square"], (labelling, label)
+        assert want[label]["crystalline"] == got[label]["crystalline"], (labelling, label)
+        if want[label]["d"] is None:
+            assert got[label]["d"] is None, (labelling, label)
+        else:
+            assert abs(want[label]["d"] - got[label]["d"]) <= 1e-4, (labelling, label)
+            assert abs(want[label]["snr"] - got[label]["snr"]) <= 1e-3 * want[label]["snr"], (labelling, label)
         for element, percent in want[label]["at_percent"].items():
             assert abs(percent - got[label]["at_percent"][element]) <= 1e-6, (labelling, label, element)
         assert np.allclose(want[label]["La_Fe_O_extraneous"], got[label]["La_Fe_O_extraneous"], rtol=0, atol=1e-6)
@@ -216,9 +263,13 @@ def compare_case(case, exact_labels):
         compare_ensembles(given, case)
         result = json.load(open(os.path.join(given.folders[1], "result.json")))
         compare_regions(given, expected, result, "fewshot")
+        compare_regions(given, expected, result, "ward")
+        compare_numbers(expected, result, ("fewshot", "ward"))
+        heights = compare_ward(given, True)
         with open(os.path.join(case, "expected", "p100.json")) as file:
             short = compare_graphs(given, expected, result, json.load(file))
     else:
+        heights = compare_ward(pair, False)
         short = min(result["graph"][m][k]["q_best"] - expected["graph"][m][k]["q_best"]
                     for m in ("emb", "spec", "at", "mix") for k in ("louvain_m1", "louvain_m2") if k in expected["graph"][m])
         assert short >= -0.005, short
@@ -228,7 +279,8 @@ def compare_case(case, exact_labels):
         with open(os.path.join(case, "expected", "p100.json")) as file:  # those that no embedding of ours is in
             short = min(short, compare_graphs(pair, expected, result, json.load(file), ("spec", "at")))
     compare_regions(pair, expected, result, "truth")
-    return "embeddings within %.2g, atomic percents within %.2g, modularity %+.2g" % (worst, percent, short)
+    return "embeddings within %.2g, atomic percents within %.2g, Ward heights within %.2g, modularity %+.2g" % (
+        worst, percent, heights, short)
 
 
 def a_tiny_is_golden():
@@ -247,6 +299,7 @@ def compare_squeezenet(case):
         result = json.load(file)
     compare_fewshot(pair, "emb", True)
     compare_ensembles(pair, case)
+    compare_ward(pair, True, [name for name in ("emb", "at", "vote") if pair.has("ward_" + name)])
     return "%s modularity %+.2g" % (os.path.basename(case), compare_graphs(pair, expected, result, p100, ("emb", "mix")))
 
 

@@ -399,9 +399,9 @@ def rectangles(rng, h, w, least=4):
     return [tuple(int(v) for v in r) for r in done]
 
 
-METHODS = ("fewshot", "community")
+METHODS = ("fewshot", "community", "ward")
 MODALITIES = ("haadf", "eds", "ensemble")
-# of a session that has an image and spectra, and no more chips than graph.chips_max
+# of a session that has an image and spectra, and no more chips than graph.chips_max and tree.chips_max
 MAPS = [(method, modality) for method in METHODS for modality in MODALITIES]
 
 

@@ -253,7 +253,7 @@ static int32_t labels[R * C];
 static float heat[R * C];
 static const struct fly_picture_class classes[] = {{0, "STO"}, {1, "LFO"}};
 
-static struct fly_picture scene(void)
+static struct fly_scan_picture scene(void)
 {
     for (int i = 0; i < H * W; i++)
         image[i] = (float)(i % W);
@@ -261,12 +261,12 @@ static struct fly_picture scene(void)
         labels[k] = k % C < 3 ? 0 : 1;
         heat[k] = (float)k / (R * C - 1);
     }
-    return (struct fly_picture){.title = "t", .height_px = H, .width_px = W, .image = image, .pixel_nm = 0.1,
+    return (struct fly_scan_picture){.title = "t", .height_px = H, .width_px = W, .image = image, .pixel_nm = 0.1,
                                 .rows = R, .cols = C, .side_px = SIDE, .pitch_px = SIDE, .labels = labels,
                                 .n_classes = 2, .classes = classes};
 }
 
-static struct shown picture(const struct fly_picture *what)
+static struct shown picture(const struct fly_scan_picture *what)
 {
     struct fly_text png;
     struct shown shown;
@@ -280,7 +280,7 @@ static struct shown picture(const struct fly_picture *what)
 
 static void a_small_scan_is_enlarged_to_700_px(void **state)
 {
-    struct fly_picture what = scene();
+    struct fly_scan_picture what = scene();
     struct shown shown = picture(&what);
 
     (void)state;
@@ -291,7 +291,7 @@ static void a_small_scan_is_enlarged_to_700_px(void **state)
 
 static void swatches_and_borders_have_the_colours_of_the_classes(void **state)
 {
-    struct fly_picture what = scene();
+    struct fly_scan_picture what = scene();
     struct shown shown = picture(&what);
 
     (void)state;
@@ -303,7 +303,7 @@ static void swatches_and_borders_have_the_colours_of_the_classes(void **state)
 
 static void a_chip_that_is_not_measured_has_no_classes_colour(void **state)
 {
-    struct fly_picture what = scene();
+    struct fly_scan_picture what = scene();
     struct shown before, after;
     int32_t y = 28 + 17 + 14 + 4 + 8 * SIDE / 2, x = 28 + 8 * SIDE / 2; /* middle of chip 0 */
 
@@ -329,7 +329,7 @@ static void each_kind_of_no_label_has_a_pattern_of_its_own(void **state)
 
     (void)state;
     for (int i = 0; i < 4; i++) {
-        struct fly_picture what = scene();
+        struct fly_scan_picture what = scene();
 
         labels[7] = -1 - i;
         shown[i] = picture(&what);
@@ -349,7 +349,7 @@ static void each_kind_of_no_label_has_a_pattern_of_its_own(void **state)
 
 static void the_same_input_makes_the_same_bytes(void **state)
 {
-    struct fly_picture what = scene();
+    struct fly_scan_picture what = scene();
     struct fly_text a, b;
 
     (void)state;
@@ -365,7 +365,7 @@ static void the_same_input_makes_the_same_bytes(void **state)
 
 static void without_a_pixel_size_there_is_no_scale_bar(void **state)
 {
-    struct fly_picture what = scene();
+    struct fly_scan_picture what = scene();
     struct shown with, without;
     int32_t y = 28 + 17 + 14 + 4 + 8 * H - 14 - 5, x = 28 + 14 + 5; /* in the bar's box */
 
@@ -380,7 +380,7 @@ static void without_a_pixel_size_there_is_no_scale_bar(void **state)
 
 static void heat_shows_its_colours_and_a_bar(void **state)
 {
-    struct fly_picture what = scene();
+    struct fly_scan_picture what = scene();
     struct shown shown;
 
     (void)state;
@@ -397,7 +397,7 @@ static void heat_shows_its_colours_and_a_bar(void **state)
 
 static void pixels_not_measured_are_hatched_not_black(void **state)
 {
-    struct fly_picture what = scene();
+    struct fly_scan_picture what = scene();
     struct shown shown;
 
     (void)state;
@@ -414,7 +414,7 @@ static void pixels_not_measured_are_hatched_not_black(void **state)
 static void awkward_scans_still_make_a_picture(void **state)
 {
     static float large[4096 * 8];
-    struct fly_picture what = scene();
+    struct fly_scan_picture what = scene();
     struct shown shown;
     static int32_t one[1024];
     float dim[1] = {NAN};
@@ -427,17 +427,17 @@ static void awkward_scans_still_make_a_picture(void **state)
     shown = picture(&what);
     free(shown.rgb);
 
-    what = (struct fly_picture){.height_px = 8, .width_px = 4096, .image = large, .side_px = 8, .pitch_px = 8,
+    what = (struct fly_scan_picture){.height_px = 8, .width_px = 4096, .image = large, .side_px = 8, .pitch_px = 8,
                                 .rows = 1, .cols = 512, .labels = one, .pixel_nm = 1e-6};
     shown = picture(&what);
     assert_int_equal(shown.width, 2048 + 56);
     free(shown.rgb);
 
-    what = (struct fly_picture){.height_px = 1, .width_px = 1, .image = dim, .side_px = 1, .pitch_px = 1};
+    what = (struct fly_scan_picture){.height_px = 1, .width_px = 1, .image = dim, .side_px = 1, .pitch_px = 1};
     shown = picture(&what);
     free(shown.rgb);
 
-    what = (struct fly_picture){.height_px = 4096, .width_px = 8, .image = large, .side_px = 8, .pitch_px = 8};
+    what = (struct fly_scan_picture){.height_px = 4096, .width_px = 8, .image = large, .side_px = 8, .pitch_px = 8};
     shown = picture(&what);
     assert_int_equal(shown.width, 700 + 56);
     free(shown.rgb);

@@ -322,6 +322,13 @@ static void wrong_publications_are_not_read(void **state)
 
 static const char *const elements[] = {"Sr", "Ti", "O"};
 
+static const struct fly_pub_region region = {
+    .square = {4, 0, 12}, .found = "crystalline", .snr = 31.5, .n_vectors = 2, .angle_deg = NAN,
+    .vectors = {{0.125, -0.0625, {7.25, 0.5}, {0.390625, 0.125}}, {0.0, 0.125, {8.0, NAN}, {NAN, NAN}}}};
+
+static const double relative[3] = {-6.5, NAN, 0.25}, symmetric[3] = {6.75, NAN, 0.25}, margin[3] = {0.5, 0.5, NAN};
+static const struct fly_pub_difference difference = {0, 3, relative, margin, symmetric, margin};
+
 /* Two of them: the larger one stands second and has everything, the smaller one nothing. */
 static struct fly_pub_clusters two_clusters(void)
 {
@@ -332,10 +339,14 @@ static struct fly_pub_clusters two_clusters(void)
     sigma[1] = NAN;
     clusters[0] = (struct fly_pub_cluster){.id = 3, .name = "3", .chips = 44, .d_spacing_nm = {NAN, 1},
                                            .crystallinity = NAN};
-    clusters[1] = (struct fly_pub_cluster){0, "\xce\xb1-phase", 612, parents, 2, "merged", percent, sigma,
-                                           {0.390625, 0.125}, 0.75};
-    return (struct fly_pub_clusters){"community", "ensemble", {2, {"control", "haadf"}, {3, UINT64_MAX}}, 1,
-                                     elements, 3, clusters, 2, 0};
+    clusters[1] = (struct fly_pub_cluster){.id = 0, .name = "\xce\xb1-phase", .role = "ordered", .chips = 612,
+                                           .parents = parents, .n_parents = 2, .event = "merged", .percent = percent,
+                                           .sigma = sigma, .d_spacing_nm = {0.390625, 0.125}, .crystallinity = 0.75,
+                                           .region = &region};
+    return (struct fly_pub_clusters){.method = "community", .modality = "ensemble",
+                                     .as_of = {2, {"control", "haadf"}, {3, UINT64_MAX}}, .final = 1,
+                                     .elements = elements, .n_elements = 3, .clusters = clusters, .n_clusters = 2,
+                                     .difference = &difference};
 }
 
 static struct fly_clusters_read read_clusters(void)
@@ -404,6 +415,61 @@ static void clusters_come_back_as_they_were_said_the_largest_first(void **state)
     assert_int_equal(fly_cluster_percent(&cluster, "Fe", &value, &sigma), 0);
     assert_true(cluster.d_spacing_nm[0] == 0.390625 && cluster.d_spacing_nm[1] == 0.125);
     assert_true(cluster.crystallinity == 0.75);
+    assert_int_equal(cluster.role_len, 7);
+    assert_memory_equal(cluster.role, "ordered", 7);
+    assert_int_equal(cluster.square[0], 4);
+    assert_int_equal(cluster.square[1], 0);
+    assert_int_equal(cluster.square[2], 12);
+    assert_int_equal(cluster.found_len, 11);
+    assert_memory_equal(cluster.found, "crystalline", 11);
+}
+
+static void a_lattice_comes_back_with_what_is_known_of_it(void **state)
+{
+    const struct fly_pub_clusters said = two_clusters();
+    struct fly_clusters_read back;
+    struct fly_value_iter it = {0};
+    struct fly_value entry, vector;
+
+    empty(sizeof room);
+    assert_int_equal(fly_pub_clusters(&out, &pack, &id, &said), FLY_OK);
+    back = read_clusters();
+    assert_int_equal(fly_value_next(back.clusters, &it, NULL, &entry), 1);
+    entry = get(entry, "region");
+    assert_true(get_f64(entry, "snr") == 31.5);
+    assert_nil(entry, "angle_deg");
+    assert_int_equal(fly_value_count(get(entry, "vectors")), 2);
+    it = (struct fly_value_iter){0};
+    assert_int_equal(fly_value_next(get(entry, "vectors"), &it, NULL, &vector), 1);
+    assert_true(get_f64(vector, "fy_per_px") == 0.125 && get_f64(vector, "fx_per_px") == -0.0625);
+    assert_true(get_f64(get(vector, "d_px"), "value") == 7.25 && get_f64(get(vector, "d_px"), "sigma") == 0.5);
+    assert_true(get_f64(get(vector, "d_nm"), "value") == 0.390625);
+    assert_int_equal(fly_value_next(get(entry, "vectors"), &it, NULL, &vector), 1);
+    assert_nil(get(vector, "d_px"), "sigma");
+    assert_nil(vector, "d_nm"); /* no pixel size */
+}
+
+static void a_difference_names_its_two_clusters_and_each_element(void **state)
+{
+    const struct fly_pub_clusters said = two_clusters();
+    struct fly_published published;
+    struct fly_value percent;
+    int64_t number;
+
+    empty(sizeof room);
+    assert_int_equal(fly_pub_clusters(&out, &pack, &id, &said), FLY_OK);
+    published = read_back();
+    percent = get(published.header, "difference");
+    assert_int_equal(fly_value_int(get(percent, "ordered"), &number), 1);
+    assert_int_equal(number, 0);
+    assert_int_equal(fly_value_int(get(percent, "disordered"), &number), 1);
+    assert_int_equal(number, 3);
+    percent = get(percent, "percent");
+    assert_int_equal(fly_value_count(percent), 3);
+    assert_true(get_f64(get(get(percent, "Sr"), "relative"), "value") == -6.5);
+    assert_true(get_f64(get(get(percent, "Sr"), "symmetric"), "sigma") == 0.5);
+    assert_nil(get(percent, "Ti"), "relative");
+    assert_nil(get(get(percent, "O"), "relative"), "sigma");
 }
 
 static void what_a_cluster_does_not_have_is_nil(void **state)
@@ -424,6 +490,8 @@ static void what_a_cluster_does_not_have_is_nil(void **state)
     assert_nil(entry, "atomic_percent");
     assert_nil(entry, "d_spacing_nm"); /* although it has a sigma */
     assert_nil(entry, "crystallinity");
+    assert_nil(entry, "role");
+    assert_nil(entry, "region");
     assert_int_equal(fly_value_count(get(entry, "parents")), 0);
     cluster = nth_cluster(&back, 1);
     assert_int_equal(cluster.id, 3);
@@ -432,6 +500,9 @@ static void what_a_cluster_does_not_have_is_nil(void **state)
     assert_true(isnan(value) && isnan(sigma));
     assert_true(isnan(cluster.d_spacing_nm[0]) && isnan(cluster.d_spacing_nm[1]));
     assert_true(isnan(cluster.crystallinity));
+    assert_null(cluster.role);
+    assert_null(cluster.found);
+    assert_int_equal(cluster.square[2], 0);
 }
 
 /* Of an element without a result there is no percent, however well its sigma is known. */
@@ -861,6 +932,8 @@ int main(void)
         cmocka_unit_test(wrong_maps_are_not_read),
         cmocka_unit_test(wrong_publications_are_not_read),
         cmocka_unit_test(clusters_come_back_as_they_were_said_the_largest_first),
+        cmocka_unit_test(a_lattice_comes_back_with_what_is_known_of_it),
+        cmocka_unit_test(a_difference_names_its_two_clusters_and_each_element),
         cmocka_unit_test(what_a_cluster_does_not_have_is_nil),
         cmocka_unit_test(a_percent_that_is_not_defined_is_nil),
         cmocka_unit_test(no_cluster_is_a_message_too),

@@ -1,0 +1,180 @@
+/* Regions within the engine: the lattice in a square of chips, from the mean image so far. */
+#include "engine/state.h"
+
+#include <math.h>
+
+static int32_t side_px_max(const struct fly_grid *grid)
+{
+    struct fly_square all = {0, 0, grid->rows < grid->cols ? grid->rows : grid->cols};
+
+    return fly_square_px(all, grid->side_px, grid->pitch_px);
+}
+
+static struct fly_transforms_config transforms_config(const struct fly_engine *e)
+{
+    const struct fly_grid *grid = &e->config.grid;
+    struct fly_transforms_config config = {
+        .chip_px = grid->side_px,
+        .pitch_px = grid->pitch_px,
+        .side_px_max = side_px_max(grid),
+        .exact = e->config.profile == FLY_PROFILE_PAPER,
+        .f_max = {0.5, 0.5}, /* d_range may change while the session runs */
+        .workers = 1,
+    };
+
+    if (config.side_px_max < 8)
+        config.side_px_max = 8;
+    return config;
+}
+
+static struct fly_spacing_config spacing_config(const struct fly_region_config *region)
+{
+    struct fly_spacing_config config = fly_spacing_config_default();
+
+    for (int i = 0; i < 2; i++) {
+        config.pixel_nm[i] = region->pixel_nm[i] > 0.0 ? region->pixel_nm[i] : 0.0;
+        if (region->d_nm[0] != 0.0 || region->d_nm[1] != 0.0)
+            config.d_nm[i] = region->d_nm[i];
+    }
+    if (config.pixel_nm[0] == 0.0 || config.pixel_nm[1] == 0.0)
+        config.pixel_nm[0] = config.pixel_nm[1] = 0.0;
+    return config;
+}
+
+static size_t arena_need(const struct fly_engine *e)
+{
+    struct fly_transforms_config config = transforms_config(e);
+    size_t side = (size_t)config.side_px_max, chips = (size_t)fly_grid_chips(&e->config.grid);
+    size_t need = fly_transforms_need(&config);
+
+    need = fly_size_add(need, fly_arena_need(side * side, sizeof(float)));
+    need = fly_size_add(need, fly_arena_need(chips, sizeof(int32_t)));
+    return fly_size_add(need, fly_squares_need(e->config.grid.cols));
+}
+
+size_t fly_engine_regions_need(const struct fly_engine *engine)
+{
+    return engine->config.has_image ? arena_need(engine) : 0;
+}
+
+int fly_engine_open_regions(struct fly_engine *engine, const struct fly_region_config *region,
+                            const struct fly_alloc *alloc)
+{
+    struct fly_engine *e = engine;
+    struct fly_transforms_config config = transforms_config(e);
+    struct fly_spacing_config spacing = spacing_config(region);
+    int rc = fly_spacing_check(&spacing);
+
+    if (!e->config.has_image)
+        return FLY_OK;
+    if (rc == FLY_OK)
+        rc = fly_arena_init(&e->regions_arena, arena_need(e), alloc, "regions");
+    if (rc == FLY_OK)
+        rc = fly_transforms_init(&e->transforms, &config, &e->regions_arena);
+    if (rc < 0)
+        return rc;
+    e->spacing = spacing;
+    e->region_px = fly_arena_take(&e->regions_arena, (size_t)config.side_px_max * (size_t)config.side_px_max,
+                                  sizeof *e->region_px);
+    e->region_labels = fly_arena_take(&e->regions_arena, (size_t)e->n_chips, sizeof *e->region_labels);
+    FLY_ASSERT(e->region_px && e->region_labels);
+    return FLY_OK;
+}
+
+void fly_engine_close_regions(struct fly_engine *engine)
+{
+    fly_transforms_fini(&engine->transforms);
+    fly_arena_fini(&engine->regions_arena);
+}
+
+int fly_engine_set_d_range(struct fly_engine *engine, const double d_nm[2])
+{
+    struct fly_spacing_config config = engine->spacing;
+    int rc;
+
+    if (!engine->config.has_image)
+        return FLY_OK;
+    config.d_nm[0] = d_nm[0];
+    config.d_nm[1] = d_nm[1];
+    rc = fly_spacing_check(&config);
+    if (rc == FLY_OK)
+        engine->spacing = config;
+    return rc;
+}
+
+void fly_engine_squares(struct fly_engine *engine, const int32_t *labels, const int32_t *ids, int32_t n_ids,
+                        struct fly_square *squares)
+{
+    struct fly_engine *e = engine;
+    const struct fly_grid *grid = &e->config.grid;
+    size_t mark = fly_arena_mark(&e->regions_arena);
+
+    if (!e->config.has_image) {
+        for (int32_t i = 0; i < n_ids; i++)
+            squares[i] = (struct fly_square){0, 0, 0};
+        return;
+    }
+    for (int32_t k = 0; k < e->n_chips; k++) {
+        int32_t low = 0, high = n_ids;
+
+        while (low < high) {
+            int32_t middle = (low + high) / 2;
+
+            if (ids[middle] < labels[k])
+                low = middle + 1;
+            else
+                high = middle;
+        }
+        /* A part of a square that has no pixels is none. */
+        e->region_labels[k] =
+            low < n_ids && ids[low] == labels[k] && fly_assembly_complete(e->assembly, k) ? low : -1;
+    }
+    fly_squares_find(squares, n_ids, e->region_labels, grid->rows, grid->cols, &e->regions_arena);
+    fly_arena_reset(&e->regions_arena, mark);
+}
+
+int32_t fly_engine_square_px(const struct fly_engine *engine, struct fly_square square)
+{
+    return fly_square_px(square, engine->config.grid.side_px, engine->config.grid.pitch_px);
+}
+
+int32_t fly_engine_power_px(const struct fly_engine *engine, struct fly_square square)
+{
+    const struct fly_transform *transform = fly_transforms_for(&engine->transforms, fly_engine_square_px(engine, square));
+
+    return transform ? transform->side : 0;
+}
+
+int fly_engine_lattice(struct fly_engine *engine, struct fly_square square, struct fly_spacing *out, float *power)
+{
+    struct fly_engine *e = engine;
+    const struct fly_grid *grid = &e->config.grid;
+    int32_t side = fly_engine_square_px(e, square);
+    struct fly_picture picture = {e->region_px, side, side, side};
+
+    *out = (struct fly_spacing){.crystallinity = NAN};
+    if (!e->config.has_image || side == 0)
+        return FLY_EAGAIN;
+    fly_assembly_peek(e->assembly, (struct fly_rect){square.row * grid->pitch_px, square.col * grid->pitch_px, side, side},
+                      e->region_px);
+    if (e->config.profile == FLY_PROFILE_PAPER)
+        return fly_spacing_paper(out, &e->transforms, 0, &e->spacing, &picture, power);
+    return fly_spacing_robust(out, &e->transforms, 0, &e->spacing, &picture, power);
+}
+
+float fly_engine_crystallinity(struct fly_engine *engine, int32_t chip)
+{
+    struct fly_engine *e = engine;
+    const struct fly_grid *grid = &e->config.grid;
+    struct fly_square window = fly_crystallinity_window(grid->rows, grid->cols, chip / grid->cols, chip % grid->cols);
+    int32_t side = fly_square_px(window, grid->side_px, grid->pitch_px);
+    float found = NAN;
+
+    if (!e->config.has_image || !fly_assembly_complete(e->assembly, chip))
+        return NAN;
+    fly_assembly_peek(e->assembly, (struct fly_rect){window.row * grid->pitch_px, window.col * grid->pitch_px, side, side},
+                      e->region_px);
+    if (fly_crystallinity(&found, &e->transforms, 0, &e->spacing, &(struct fly_picture){e->region_px, side, side, side}) < 0)
+        return NAN;
+    return found;
+}

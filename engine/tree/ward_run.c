@@ -1,0 +1,284 @@
+#include <math.h>
+#include <string.h>
+
+#include "engine/tree/clones.h"
+#include "engine/tree/ward_state.h"
+
+enum { LANES = FLY_WARD_LANES };
+
+/* ---- nodes --------------------------------------------------------------------------------------- */
+
+void fly_ward_forget_above(struct fly_ward_state *s, int32_t node)
+{
+    for (int32_t up = s->parent[node]; up >= 0 && s->old[up]; up = s->parent[up]) {
+        s->old[up] = 0;
+        s->free_node[s->free_count++] = up;
+    }
+}
+
+/* A merged node of these two; the places it will stand in are the caller's. */
+static int32_t join(struct fly_ward_state *s, int32_t a, int32_t b, double cost)
+{
+    size_t width = (size_t)s->width, p = (size_t)s->short_width;
+    int32_t node;
+
+    FLY_ASSERT(s->free_count > 0);
+    node = s->free_node[--s->free_count];
+    fly_ward_mean(s->centroid + (size_t)node * width, s->centroid + (size_t)a * width,
+                  s->centroid + (size_t)b * width, s->size[a], s->size[b], width);
+    fly_ward_mean(s->brief + (size_t)node * p, s->brief + (size_t)a * p, s->brief + (size_t)b * p, s->size[a],
+                  s->size[b], p);
+    s->size[node] = s->size[a] + s->size[b];
+    /* By rounding a pair can come out nearer than its parts did. */
+    s->cost[node] = fmax(cost, fmax(s->cost[a], s->cost[b]));
+    s->lowest[node] = s->lowest[a] < s->lowest[b] ? s->lowest[a] : s->lowest[b];
+    s->parent[node] = -1;
+    s->old[node] = 0;
+    return node;
+}
+
+/* ---- places -------------------------------------------------------------------------------------- */
+
+void fly_ward_bound(struct fly_ward_state *s, int32_t place, double bound, int32_t nearest)
+{
+    s->bound[place] = bound;
+    s->nearest[place] = nearest;
+    s->stretch[place / FLY_WARD_STRETCH] = -1.0;
+}
+
+static void clear_place(struct fly_ward_state *s, int32_t place)
+{
+    fly_ward_place(s, place, -1);
+    fly_ward_bound(s, place, INFINITY, -1);
+}
+
+/* Nobody stands from there to the end of the last stretch. */
+static void end_places(struct fly_ward_state *s, int32_t end)
+{
+    s->places = (end + FLY_WARD_LANES - 1) / FLY_WARD_LANES * FLY_WARD_LANES;
+    for (int32_t p = end; p < s->places; p++)
+        clear_place(s, p);
+    for (int32_t p = end; p % FLY_WARD_STRETCH || p < s->places; p++)
+        fly_ward_bound(s, p, INFINITY, -1);
+}
+
+/* Everybody's places, in the order they were in, without those where nobody stands. */
+static void close_ranks(struct fly_ward_state *s)
+{
+    int32_t to = 0;
+
+    for (int32_t from = 0; from < s->places; from++) {
+        int32_t node = s->node_at[from];
+
+        if (node < 0)
+            continue;
+        fly_ward_bound(s, to, s->bound[from], s->nearest[from]);
+        fly_ward_place(s, to, node);
+        s->place[node] = to++;
+    }
+    end_places(s, to);
+}
+
+/* Single points take their places; those without an old node are fresh. */
+void fly_ward_line_up(struct fly_ward_state *s)
+{
+    s->clusters = 0;
+    for (int32_t i = 0; i < s->n; i++) {
+        int32_t at = s->clusters;
+
+        if (s->weight[i] == 0)
+            continue;
+        fly_ward_place(s, at, i);
+        s->place[i] = at;
+        fly_ward_bound(s, at, s->old[i] ? INFINITY : 0.0, -1);
+        s->clusters++;
+    }
+    end_places(s, s->clusters);
+}
+
+/* Two clusters become one, in the place of the lower. `known` as the old tree has it. */
+static void merge(struct fly_ward *ward, int32_t node, int32_t a, int32_t b, double cost, int known)
+{
+    struct fly_ward_state *s = ward->state;
+    int32_t to = s->place[a], from = s->place[b];
+
+    FLY_ASSERT(to < from);
+    if (s->by_rows)
+        fly_ward_rows_merge(s, to, from, cost);
+    s->place[a] = s->place[b] = -1;
+    s->parent[a] = s->parent[b] = node;
+    s->place[node] = to;
+    clear_place(s, from);
+    fly_ward_place(s, to, node);
+    fly_ward_bound(s, to, known ? INFINITY : s->cost[node], -1);
+    s->step[s->steps++] = (struct fly_ward_step){.node = node, .a = a, .b = b, .cost = cost};
+    s->clusters--;
+    if (!s->by_rows && 4 * s->clusters <= 3 * s->places && s->places > 4 * FLY_WARD_LANES)
+        close_ranks(s);
+}
+
+/* ---- the order of merges ------------------------------------------------------------------------- */
+
+struct pair {
+    int32_t a, b; /* nodes, a with the lowest point; -1: none */
+    double cost;
+};
+
+static int before(const struct fly_ward_state *s, const struct pair *x, const struct pair *y)
+{
+    if (x->cost != y->cost)
+        return x->cost < y->cost;
+    if (s->lowest[x->a] != s->lowest[y->a])
+        return s->lowest[x->a] < s->lowest[y->a];
+    return s->lowest[x->b] < s->lowest[y->b];
+}
+
+static struct pair pair_of(const struct fly_ward_state *s, int32_t x, int32_t y, double cost)
+{
+    return s->lowest[x] < s->lowest[y] ? (struct pair){x, y, cost} : (struct pair){y, x, cost};
+}
+
+/* The least of a stretch of bounds. */
+FLY_CLONES static double least_of(const double *x)
+{
+    double least[LANES], all = INFINITY;
+
+    for (int l = 0; l < LANES; l++)
+        least[l] = INFINITY;
+    for (int32_t k = 0; k < FLY_WARD_STRETCH; k += LANES)
+        for (int l = 0; l < LANES; l++)
+            least[l] = x[k + l] < least[l] ? x[k + l] : least[l];
+    for (int l = 0; l < LANES; l++)
+        all = least[l] < all ? least[l] : all;
+    return all;
+}
+
+/* The first place from `from` on whose bound is `least`, no other being less; -1: none. */
+static int32_t next_least(const struct fly_ward_state *s, int32_t from, double least)
+{
+    for (int32_t p = from; p < s->places; p++) {
+        if (p % FLY_WARD_STRETCH == 0 && s->stretch[p / FLY_WARD_STRETCH] > least)
+            p += FLY_WARD_STRETCH - 1;
+        else if (s->bound[p] == least)
+            return p;
+    }
+    return -1;
+}
+
+/* Infinite: no cluster is fresh. */
+static double least_bound(struct fly_ward_state *s)
+{
+    double least = INFINITY;
+
+    for (int32_t k = 0; k * FLY_WARD_STRETCH < s->places; k++) {
+        if (s->stretch[k] < 0.0)
+            s->stretch[k] = least_of(s->bound + k * FLY_WARD_STRETCH);
+        least = s->stretch[k] < least ? s->stretch[k] : least;
+    }
+    return least;
+}
+
+static void query(struct fly_ward *ward, int32_t place)
+{
+    if (ward->state->by_rows)
+        fly_ward_rows_query(ward, place);
+    else
+        fly_ward_query(ward, place);
+}
+
+static int stands(const struct fly_ward_state *s, int32_t node)
+{
+    return node >= 0 && s->place[node] >= 0;
+}
+
+/* The nearest pair that has a fresh cluster in it, if that comes before `other`. A bound is no more than the
+ * distance, so asking is put off until it is the least. */
+static struct pair nearest_fresh(struct fly_ward *ward, const struct pair *other)
+{
+    struct fly_ward_state *s = ward->state;
+    struct pair best = {-1, -1, INFINITY};
+
+    for (;;) {
+        double least = least_bound(s);
+        int32_t asked = 0;
+
+        if (least == INFINITY || (other->a >= 0 && least > other->cost))
+            return (struct pair){-1, -1, INFINITY};
+        for (int32_t p = next_least(s, 0, least); p >= 0 && !asked; p = next_least(s, p + 1, least)) {
+            if (stands(s, s->nearest[p])) {
+                struct pair pair = pair_of(s, s->node_at[p], s->nearest[p], least);
+
+                if (best.a < 0 || before(s, &pair, &best))
+                    best = pair;
+            } else {
+                query(ward, p);
+                asked = 1;
+            }
+        }
+        if (!asked)
+            return other->a < 0 || before(s, &best, other) ? best : (struct pair){-1, -1, INFINITY};
+        best.a = -1;
+    }
+}
+
+/* A known cluster leaves the old tree: what held it is no more. */
+static void make_fresh(struct fly_ward_state *s, int32_t node, double bound)
+{
+    int32_t place = s->place[node];
+
+    fly_ward_forget_above(s, node);
+    s->old[node] = 0;
+    if (s->bound[place] == INFINITY)
+        fly_ward_bound(s, place, bound, -1);
+}
+
+static void merge_pair(struct fly_ward *ward, const struct pair *pair)
+{
+    struct fly_ward_state *s = ward->state;
+    int32_t node;
+
+    make_fresh(s, pair->a, pair->cost);
+    make_fresh(s, pair->b, pair->cost);
+    node = join(s, pair->a, pair->b, pair->cost);
+    merge(ward, node, pair->a, pair->b, pair->cost, 0);
+    ward->work.made++;
+}
+
+/* The next merge of the old tree whose parts, or one of them, stand. */
+static const struct fly_ward_step *next_old(const struct fly_ward_state *s, int32_t *at)
+{
+    for (; *at < s->old_steps; (*at)++) {
+        const struct fly_ward_step *step = &s->old_step[*at];
+
+        if ((s->old[step->a] && stands(s, step->a)) || (s->old[step->b] && stands(s, step->b)))
+            return step;
+    }
+    return NULL;
+}
+
+void fly_ward_run(struct fly_ward *ward)
+{
+    struct fly_ward_state *s = ward->state;
+    int32_t at = 0;
+
+    while (s->clusters > 1) {
+        const struct fly_ward_step *step = next_old(s, &at);
+        struct pair old = {-1, -1, INFINITY}, fresh;
+
+        if (step)
+            old = (struct pair){step->a, step->b, step->cost};
+        fresh = nearest_fresh(ward, &old);
+        FLY_ASSERT(step || fresh.a >= 0);
+        if (fresh.a >= 0) {
+            merge_pair(ward, &fresh);
+        } else if (s->old[step->a] && s->old[step->b]) {
+            merge(ward, step->node, step->a, step->b, step->cost, 1);
+            ward->work.kept++;
+            at++;
+        } else {
+            /* Its partner went another way. */
+            make_fresh(s, s->old[step->a] ? step->a : step->b, step->cost);
+            at++;
+        }
+    }
+}
