@@ -65,7 +65,8 @@ static void print_help(void)
            "  --emb FILE          embeddings (chips, width) in place of the embedding stage\n"
            "  --order ORDER       raster (default) or random:SEED; results are the same bytes\n"
            "  --epochs            with SESSION.fly: follow its journal and write every interim map as well\n"
-           "                      (epoch_<number>_<modality>.npy, ..._confidence.npy, ..._age.npy)\n"
+           "                      (epoch_<number>_<modality>.npy of few-shot, epoch_<number>_<method>_<modality>.npy\n"
+           "                      of the others; ..._confidence.npy, ..._age.npy)\n"
            "  --figures           the paper's panels as well: figure2.png (HAADF, elements), figure3.png (three\n"
            "                      methods x three modalities), figure4.png (composition of regions), figure5.png\n"
            "                      (their lattices), table1.png (agreement)\n"
@@ -365,8 +366,8 @@ static int follow_open(void *ctx, const char *id, const struct fly_start *start,
     return rc;
 }
 
-/* One array of an interim map, (R, C): OUT/epoch_<number>_<modality><suffix>.npy, of communities
- * OUT/epoch_<number>_community_<modality><suffix>.npy. */
+/* One array of an interim map, (R, C): OUT/epoch_<number>_<modality><suffix>.npy of few-shot, of the others
+ * OUT/epoch_<number>_<method>_<modality><suffix>.npy. */
 static int write_interim(const struct run *run, const struct fly_grid *grid, uint64_t epoch, int map,
                          const char *suffix, enum fly_npy_type type, const void *data)
 {
@@ -381,9 +382,9 @@ static int write_interim(const struct run *run, const struct fly_grid *grid, uin
         return fly_fail(FLY_ENOMEM, "epoch %" PRIu64 ": no memory", epoch);
     memcpy(bytes, head, len);
     memcpy(bytes + len, data, body);
-    snprintf(path, sizeof path, "%s/epoch_%06" PRIu64 "_%s%s%s.npy", run->out, epoch,
-             fly_map_method(map) == FLY_COMMUNITY ? "community_" : "", fly_modality_name(fly_map_modality(map)),
-             suffix);
+    snprintf(path, sizeof path, "%s/epoch_%06" PRIu64 "_%s%s%s%s.npy", run->out, epoch,
+             fly_map_method(map) == FLY_FEWSHOT ? "" : fly_method_name(fly_map_method(map)),
+             fly_map_method(map) == FLY_FEWSHOT ? "" : "_", fly_modality_name(fly_map_modality(map)), suffix);
     rc = fly_file_write(path, bytes, len + body);
     free(bytes);
     return rc;

@@ -140,7 +140,8 @@ static void clear_out(const struct demo *demo)
                                        "result.json",   "timing.json",         "run.log",
                                        "sim.json",      "map_fewshot_haadf.png", "map_fewshot_eds.png",
                                        "map_fewshot_ensemble.png", "map_community_haadf.png",
-                                       "map_community_eds.png", "map_community_ensemble.png"};
+                                       "map_community_eds.png", "map_community_ensemble.png",
+                                       "map_ward_haadf.png", "map_ward_eds.png", "map_ward_ensemble.png"};
     char path[1100];
 
     for (size_t i = 0; i < sizeof made / sizeof *made; i++) {

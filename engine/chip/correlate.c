@@ -4,6 +4,7 @@
 #include <string.h>
 
 static const double leak = 1e-6; /* of the strongest wave's power, that a window spreads everywhere */
+static const double high_enough = 0.7; /* of the highest L: correlate.h */
 static const double standing_out = 6.0, least_correlation = 0.5;
 static const double doubt_sigmas = 4.0, doubt_share = 0.03; /* within which two peaks are alike */
 
@@ -138,12 +139,13 @@ void fly_correlator_close(struct fly_correlator **correlator)
 
 /* ---- one picture --------------------------------------------------------------------------------------- */
 
-/* Takes the mean off; 0 when no two pixels differ. */
+/* Takes the mean off and the range as the unit, since the square of a float should be one, too; 0 when no two pixels
+ * differ. */
 static int take(const struct fly_correlator *c, const float *picture, float *pixels)
 {
     size_t n = (size_t)c->h * (size_t)c->w, finite = 0;
     float low = INFINITY, high = -INFINITY;
-    double sum = 0.0;
+    double sum = 0.0, range;
 
     for (size_t i = 0; i < n; i++) {
         float v = picture[i];
@@ -157,8 +159,9 @@ static int take(const struct fly_correlator *c, const float *picture, float *pix
     }
     if (!(low < high))
         return 0;
+    range = (double)high - (double)low;
     for (size_t i = 0; i < n; i++)
-        pixels[i] = isfinite(picture[i]) ? (float)((double)picture[i] - sum / (double)finite) : 0.0f;
+        pixels[i] = isfinite(picture[i]) ? (float)(((double)picture[i] - sum / (double)finite) / range) : 0.0f;
     return 1;
 }
 
@@ -317,7 +320,7 @@ int fly_correlator_look(struct fly_correlator *correlator, const float *picture)
     fly_window_lay(c->w, 0.0, c->window_x);
     fly_correlator_transform(c, c->now.pixels, c->now.waves);
     noise = noise_of(c);
-    if (!(noise > 0.0) || !isfinite(noise)) { /* numbers too small or too large for a float's square */
+    if (!(noise > 0.0)) { /* all that differs is lost under the window's edge */
         c->has_now = 0;
         return 0;
     }
@@ -428,24 +431,33 @@ static int peak_at(const struct fly_correlator *c, int32_t y, int32_t x, struct 
     return 1;
 }
 
+static double overlap_at(const struct fly_correlator *c, int32_t y, int32_t x)
+{
+    return c->overlap_y[y < 0 ? -y : y] * c->overlap_x[x < 0 ? -x : x];
+}
+
 int fly_correlator_compare(struct fly_correlator *correlator)
 {
     struct fly_correlator *c = correlator;
-
     double best_overlap = 0.0;
 
     FLY_ASSERT(c->has_reference && c->has_now);
     weigh(c);
     fill_map(c);
+    c->highest = 0.0;
+    for (int32_t y = -c->reach_y; y <= c->reach_y; y++)
+        for (int32_t x = -c->reach_x; x <= c->reach_x; x++)
+            c->highest = fmax(c->highest, (double)c->map[place(c, y, x)] * overlap_at(c, y, x));
     c->best = (struct fly_peak){.value = -INFINITY};
     for (int32_t y = -c->reach_y; y <= c->reach_y; y++)
         for (int32_t x = -c->reach_x; x <= c->reach_x; x++) {
             struct fly_peak peak;
 
-            if (!peak_at(c, y, x, &peak) || peak.value <= c->best.value)
+            if (!peak_at(c, y, x, &peak) || peak.value <= c->best.value ||
+                peak.value * overlap_at(c, y, x) < high_enough * c->highest)
                 continue;
             c->best = peak;
-            best_overlap = c->overlap_y[y < 0 ? -y : y] * c->overlap_x[x < 0 ? -x : x];
+            best_overlap = overlap_at(c, y, x);
         }
     return c->best.value * best_overlap > standing_out * c->noise &&
            c->best.value > least_correlation * c->expected;
@@ -471,7 +483,8 @@ int32_t fly_correlator_peaks(const struct fly_correlator *correlator, struct fly
             struct fly_peak peak;
 
             if (n < cap && (double)c->map[place(c, y, x)] > 0.8 * least && peak_at(c, y, x, &peak) &&
-                peak.value >= least && (peak.y_px != c->best.y_px || peak.x_px != c->best.x_px))
+                peak.value >= least && peak.value * overlap_at(c, y, x) >= high_enough * c->highest &&
+                (peak.y_px != c->best.y_px || peak.x_px != c->best.x_px))
                 peaks[n++] = peak;
         }
     return n;

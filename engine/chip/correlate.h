@@ -5,12 +5,15 @@
  *
  *   L(t) = sum over k of  c(k) Re(conj(A) B exp(i k t)),   c = S / (n (2 S + n)),   n = 1 + S / 20
  *
- * is the log likelihood of a movement t, but for a constant, of a common picture of power S under noise n
- * (the weight of Hannan and Thomson: Knapp, Carter 1976, doi:10.1109/TASSP.1976.1162830, table I). Noise is
- * white, the median power of the outer half of the waves over ln 2; S is the power of both pictures over
- * neighbouring waves, 3 x 3, less the noise, or a thousandth of the noise where that is less than the noise itself: so pictures as
- * rough as noise are compared, too. A twentieth of a wave's power is never believed: line jitter and distortion. L is
- * divided by the overlap of the two windows.
+ * is the log likelihood of a movement t, but for a constant, of a common picture of power S under noise n (the
+ * weight of Hannan and Thomson: Knapp, Carter 1976, doi:10.1109/TASSP.1976.1162830, table I). Noise is white, the
+ * median power of the outer half of the waves over ln 2; S is the power of both pictures over neighbouring waves,
+ * 3 x 3, less the noise, or a thousandth of the noise where that is less than the noise itself: so pictures as rough
+ * as noise are compared, too. A twentieth of a wave's power is never believed: line jitter and distortion.
+ *
+ * L is divided by the overlap of the two windows, but only places of at least 0.7 of the highest L count: at the edge
+ * of the search, where 0.4 are left of the overlap, half of a few particles that fall on each other by chance would
+ * beat all of them.
  *
  * sigma is that of an estimator whose weights may be wrong (the sandwich of Huber 1967): from the phases that
  * the best movement leaves over, not from the model of the noise; widened for neighbouring waves that a window

@@ -34,7 +34,8 @@ struct fly_correlator {
     double *turn;                  /* (ny + columns, 2) of refine */
     double noise;                  /* sd of L at any place */
     double expected;               /* L where all of the strong waves' S lies on each other */
-    struct fly_peak best;
+    double highest;                /* L of the last comparison */
+    struct fly_peak best;          /* of it, over the overlap */
 };
 
 /* A Hann window over px samples, moved toward higher ones. */

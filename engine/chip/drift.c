@@ -5,7 +5,7 @@
 
 #include "engine/chip/correlate.h"
 
-enum { IN_FLIGHT = 2, CLOSED = 16, PEAKS = 256, PART = 16, BIN = 2, BIN_FULL = BIN * BIN };
+enum { IN_FLIGHT = 2, CLOSED = 16, PEAKS = 2048, PART = 16, BIN = 2, BIN_FULL = BIN * BIN };
 
 /* A frame in flight. Of a window's pixel NaN says that it is not there, infinity that it is no number. */
 struct flight {
@@ -42,7 +42,7 @@ struct fly_drift {
     int coarse_referenced;           /* the reference's bins had something to see */
     struct origin origin;
     double last_y_px, last_x_px;     /* of the frame measured last, against the first */
-    struct fly_peak peaks[PEAKS];
+    struct fly_peak peaks[PEAKS];    /* a lattice of 3 px has no more within the search */
     struct fly_drift_counts counts;
 };
 

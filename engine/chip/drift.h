@@ -24,7 +24,11 @@
  * Repeats  of a pixel of the window: the first stands. In a bin both count: they weigh, but are real.
  * Results  a function of the calls made; the same for any order and subdivision of a frame's pixels (of floats in
  *          bins, but for the rounding of double sums).
- * Cost     a put copies; a step costs two FFTs of each view, and needs no memory. drift.c has what was measured.
+ * Cost     a put of a line of 512 px takes 0.6 us where both views want it and less elsewhere, the first of a frame
+ *          50 us; a step 1.5 to 3 ms with both views at their largest, on one core of a Xeon; 7.6 MiB then.
+ * Accuracy of uneven lattices with a few particles, 160 to 256 px, Poisson: 0.08 px an axis at 2 counts in the
+ *          brightest pixels, 0.05 at 20, 0.03 at 180 (tests); sigma says so to a third. Line jitter that a whole
+ *          window has in common is a shift.
  * Threads  one at a time; open and close on the thread that opens all else with FFTW.
  */
 #ifndef FLY_CHIP_DRIFT_H
@@ -50,7 +54,8 @@ struct fly_drift_shift {
     int64_t reference; /* that it was compared with; the frame itself when it became the first */
     int measured;      /* 0: constant, nothing in common, or too noisy: all numbers below are NaN, ambiguous 0 */
     double dy_px, dx_px;
-    double sigma_dy_px, sigma_dx_px; /* of the place within a cell; INFINITY along stripes. 0 in the first frame */
+    double sigma_dy_px, sigma_dx_px; /* of the place within a cell; large, up to
+                                      * INFINITY, along stripes, where all places are rivals. 0 in the first */
     double since_dy_px, since_dx_px; /* since the frame measured before; 0 in the first one */
     double correlation; /* 0 .. 1: of the structure in both frames, how much lies on each other */
     int ambiguous;      /* other cells are as likely, or were for a reference on the way here */

@@ -8,7 +8,8 @@
 #define FLY_REGION_LANES_H
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(FLY_SANITIZE_thread)
-#define FLY_LANES __attribute__((target_clones("default", "avx2", "arch=x86-64-v4"), optimize("O3", "no-trapping-math")))
+#define FLY_LANES \
+    __attribute__((target_clones("default", "avx2", "arch=x86-64-v4"), optimize("O3", "no-trapping-math")))
 #else
 #define FLY_LANES
 #endif

@@ -142,27 +142,30 @@ static void measure(struct fly_spacing *out, const struct fly_annulus *annulus, 
 int fly_spacing_robust(struct fly_spacing *out, const struct fly_transforms *transforms, int32_t worker,
                        const struct fly_spacing_config *config, const struct fly_picture *picture, float *power)
 {
-    const struct fly_transform *transform = transform_for(transforms, picture);
+    const struct fly_transform *planned = transform_for(transforms, picture);
     struct fly_transform_work *work = &transforms->work[worker];
     struct fly_spacing found = {.crystallinity = NAN, .in_px = in_px(config)};
-    double pixel[2], longest, floor;
+    double pixel[2], f_max[2], longest, floor;
     const double *d = units_of(config, pixel);
+    struct fly_transform transform;
     struct fly_annulus annulus;
     struct fly_flat flat;
 
-    if (!transform)
+    if (!planned)
         return FLY_ERANGE;
+    fly_spacing_f_max(config, f_max);
+    transform = fly_transform_within(planned, f_max);
     longest = fmax(picture->h * pixel[0], picture->w * pixel[1]);
     found.d_most = fmin(d[1], longest / periods_least);
-    flat = fly_flatten(picture, transform, work, FLY_FLATTEN_PLANE);
+    flat = fly_flatten(picture, &transform, work, FLY_FLATTEN_PLANE);
     found.missing = share_missing(&flat);
     if (!flat.blank) {
-        fly_transform_power(transform, work, &floor, power, flat.window_power * flat.unit * flat.unit);
+        fly_transform_power(&transform, work, &floor, power, flat.window_power * flat.unit * flat.unit);
         found.noise_sd = sqrt(floor / flat.window_power) / flat.unit;
         found.state = FLY_SPACING_TOO_SMALL;
-        annulus = fly_annulus_of(transform, work, picture, pixel, d);
+        annulus = fly_annulus_of(&transform, work, picture, pixel, d);
         if (longest >= periods_least * d[0])
-            measure(&found, &annulus, transform, work, &flat, pixel, d, floor);
+            measure(&found, &annulus, &transform, work, &flat, pixel, d, floor);
         else
             found.d_most = 0.0;
     }

@@ -4,8 +4,8 @@
  *          strongest peak with d_min <= d <= d_max in the half plane, a parabola through the logarithms of its
  *          neighbours on each axis, d = 1 / |g|. snr = peak / median of all candidates; crystalline from 30 on.
  *
- * Robust   The least-squares plane is taken off. Spots are local maxima of the Hann power with d in
- *          range. Each stands against the median of its own ring (3/2 periods a square wide, its own
+ * Robust   The least-squares plane is taken off. Spots are local maxima of the Hann power with d in range, by their
+ *          refined frequency. Each stands against the median of its own ring (3/2 periods a square wide, its own
  *          neighbourhood left out), so that the broad ring of amorphous matter is background. A spot is one when
  *          its power exceeds what noise would in one of 100 squares of as many candidates (decision D8): powers
  *          of noise are exponential and the median of m correlated ones is worth 0.27 m independent, so

@@ -1,9 +1,9 @@
 #include "engine/region/spacing.h"
 
 #include <math.h>
-#include <string.h>
 
 #include "engine/region/flatten.h"
+#include "engine/region/spots.h"
 
 enum { SIDE_LEAST = 8 };
 
@@ -19,18 +19,6 @@ static double power_at(const float *power, int32_t n, int32_t ky, int32_t kx)
     kx = (kx % n + n) % n;
     ky = (ky % n + n) % n;
     return (double)power[(size_t)kx * (size_t)n + (size_t)ky];
-}
-
-static double log_at(const float *power, int32_t n, int32_t ky, int32_t kx)
-{
-    return log(fmax(power_at(power, n, ky, kx), 1e-300));
-}
-
-static double parabola(double left, double middle, double right)
-{
-    double curve = left - 2.0 * middle + right;
-
-    return curve < 0.0 ? fmin(fmax(0.5 * (left - right) / curve, -0.5), 0.5) : 0.0;
 }
 
 /* The highest k on an axis that can be a candidate: short of the Nyquist limit. */
@@ -69,7 +57,7 @@ static int32_t strongest(struct fly_spacing *out, double *peak, float *values, c
 static void measure(struct fly_spacing *out, const float *power, int32_t n, const double pixel[2], const double d[2],
                     float *values)
 {
-    double peak, median, at;
+    double peak, median;
     int32_t count = strongest(out, &peak, values, power, n, pixel, d), ky = out->ky, kx = out->kx;
     struct fly_spot *spot = &out->spot[0];
 
@@ -78,9 +66,8 @@ static void measure(struct fly_spacing *out, const float *power, int32_t n, cons
         return;
     }
     median = fly_median(values, count);
-    at = log_at(power, n, ky, kx);
-    spot->fy = (ky + parabola(log_at(power, n, ky - 1, kx), at, log_at(power, n, ky + 1, kx))) / n;
-    spot->fx = (kx + parabola(log_at(power, n, ky, kx - 1), at, log_at(power, n, ky, kx + 1))) / n;
+    spot->fy = (ky + fly_log_parabola(power_at(power, n, ky - 1, kx), peak, power_at(power, n, ky + 1, kx))) / n;
+    spot->fx = (kx + fly_log_parabola(power_at(power, n, ky, kx - 1), peak, power_at(power, n, ky, kx + 1))) / n;
     spot->d = out->d = 1.0 / hypot(spot->fy / pixel[0], spot->fx / pixel[1]);
     spot->d_sd = out->d_sd = NAN;
     spot->snr = out->snr = median > 0.0 ? fmin(peak / median, snr_most) : snr_most;
@@ -93,24 +80,27 @@ static void measure(struct fly_spacing *out, const float *power, int32_t n, cons
 int fly_spacing_paper(struct fly_spacing *out, const struct fly_transforms *transforms, int32_t worker,
                       const struct fly_spacing_config *config, const struct fly_picture *picture, float *power)
 {
-    const struct fly_transform *transform = fly_transforms_for(transforms, picture->h);
+    const struct fly_transform *planned = fly_transforms_for(transforms, picture->h);
     struct fly_transform_work *work = &transforms->work[worker];
     int in_px = config->pixel_nm[0] == 0.0 && config->pixel_nm[1] == 0.0;
     const double one[2] = {1.0, 1.0};
     struct fly_spacing found = {.crystallinity = NAN, .in_px = in_px};
+    struct fly_transform transform;
     struct fly_flat flat;
-    double floor;
+    double f_max[2], floor;
 
     if (picture->h < 1 || picture->h != picture->w)
         return fly_fail(FLY_ERANGE, "a region of %d x %d px is no square", picture->h, picture->w);
     if (picture->h >= SIDE_LEAST) {
-        if (!transform || transform->side != picture->h)
+        if (!planned || planned->side != picture->h)
             return fly_fail(FLY_ERANGE, "a region of %d px: no such size was planned", picture->h);
-        flat = fly_flatten(picture, transform, work, FLY_FLATTEN_MEAN);
+        fly_spacing_f_max(config, f_max);
+        transform = fly_transform_within(planned, f_max);
+        flat = fly_flatten(picture, &transform, work, FLY_FLATTEN_MEAN);
         found.missing = 1.0 - (double)flat.present / ((double)picture->h * picture->w);
         if (!flat.blank) {
-            fly_transform_power(transform, work, &floor, power, flat.window_power * flat.unit * flat.unit);
-            measure(&found, work->half, transform->side, in_px ? one : config->pixel_nm,
+            fly_transform_power(&transform, work, &floor, power, flat.window_power * flat.unit * flat.unit);
+            measure(&found, work->half, transform.side, in_px ? one : config->pixel_nm,
                     in_px ? config->d_px : config->d_nm, work->input);
         }
     }

@@ -109,7 +109,8 @@ static int near_any(const struct fly_annulus *a, const struct fly_peak *peaks, i
 
 /* Mean power around a radius by the median, without what lies near the peaks; how many bins it is of. */
 static double ring_background(const struct fly_annulus *a, double radius, double half_width,
-                              const struct fly_peak *peaks, int32_t n_peaks, double periods, float *values, int32_t *count)
+                              const struct fly_peak *peaks, int32_t n_peaks, double periods, float *values,
+                              int32_t *count)
 {
     int32_t n = 0;
 
@@ -220,8 +221,7 @@ static int32_t keep(struct fly_peak *peaks, int32_t n, struct fly_peak peak)
     return n < FLY_PEAKS ? n + 1 : n;
 }
 
-/* Offset of the maximum of a parabola through three logarithms, at most half a bin. */
-static double parabola(double left, double middle, double right)
+double fly_log_parabola(double left, double middle, double right)
 {
     double l = log(fmax(left, 1e-300)), m = log(fmax(middle, 1e-300)), r = log(fmax(right, 1e-300));
     double curve = l - 2.0 * m + r;
@@ -230,7 +230,8 @@ static double parabola(double left, double middle, double right)
 }
 
 /* Weigh a peak against its own ring; 0: noise does that. */
-static int weigh(struct fly_peak *peak, const struct fly_annulus *a, int32_t candidates, struct fly_transform_work *work)
+static int weigh(struct fly_peak *peak, const struct fly_annulus *a, int32_t candidates,
+                 struct fly_transform_work *work)
 {
     double here = power_at(a, peak->ky, peak->kx), natural = a->period_y * a->period_x, chance, m;
     int32_t count;
@@ -242,10 +243,10 @@ static int weigh(struct fly_peak *peak, const struct fly_annulus *a, int32_t can
     peak->snr = here / peak->background;
     m = worth * count / natural;
     chance = -m * log1p(peak->snr / m);
-    peak->fy = (peak->ky + parabola(power_at(a, peak->ky - 1, peak->kx), here, power_at(a, peak->ky + 1, peak->kx))) /
-               a->side;
-    peak->fx = (peak->kx + parabola(power_at(a, peak->ky, peak->kx - 1), here, power_at(a, peak->ky, peak->kx + 1))) /
-               a->side;
+    peak->fy = (peak->ky + fly_log_parabola(power_at(a, peak->ky - 1, peak->kx), here,
+                                            power_at(a, peak->ky + 1, peak->kx))) / a->side;
+    peak->fx = (peak->kx + fly_log_parabola(power_at(a, peak->ky, peak->kx - 1), here,
+                                            power_at(a, peak->ky, peak->kx + 1))) / a->side;
     /* 1 - (1 - p)^N, N the candidates in periods rather than bins. */
     return chance < log(-expm1(log1p(-false_alarms) / fmax(1.0, candidates / natural)));
 }

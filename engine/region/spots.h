@@ -44,6 +44,9 @@ int32_t fly_peaks_beside(struct fly_peak peaks[2 * FLY_PEAKS], int32_t n_peaks, 
 double fly_peak_background(const struct fly_annulus *annulus, const struct fly_peak *peak, const struct fly_peak *peaks,
                            int32_t n_peaks, struct fly_transform_work *work);
 
+/* Offset of the maximum of a parabola through the logarithms of three powers, in bins, at most half a bin. */
+double fly_log_parabola(double left, double middle, double right);
+
 /* Crystallinity as spacing.h has it. floor: mean power of shot noise. */
 double fly_peaks_share(const struct fly_annulus *annulus, const struct fly_peak *peaks, int32_t n_peaks, double floor);
 

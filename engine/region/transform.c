@@ -7,10 +7,10 @@
 
 #include "engine/region/lanes.h"
 
-enum { LINES, COLUMNS, CORNERS, WHOLE, PLANS };
+enum { LINES, COLUMNS, CORNERS, PLANS };
 
 /* Columns beyond the highest frequency: neighbours of a spot, and its background ring. */
-enum { MARGIN = 6, CORNER = 8, SIDE_MIN = 8, SIDE_MAX = 8192 };
+enum { MARGIN = 6, CORNER = 8, GROUP = 8, SIDE_MIN = 8, SIDE_MAX = 8192 };
 
 /* The smallest multiple of 8 not below px with factors 2, 5 and at most one 3: sizes that FFTW does fast (measured:
  * 300 takes nearly twice as long as 320). */
@@ -86,7 +86,7 @@ static size_t column_stride(int32_t side)
 static size_t input_floats(int32_t side)
 {
     size_t input = ((size_t)side + 1) / 2 * 2 * column_stride(side);
-    size_t out = 2 * column_stride(side) * ((size_t)side / 2 + 1 + CORNER);
+    size_t out = 2 * column_stride(side) * half_stride(side); /* columns in whole groups */
 
     return input > out ? input : out;
 }
@@ -145,10 +145,9 @@ static int plan(struct fly_transform *t, struct fly_transform_work *work)
 
     t->plan[LINES] = fftwf_plan_many_dft(1, &side, (side + 1) / 2, pairs, NULL, 1, (int)fly_transform_stride(t), pairs,
                                          NULL, 1, (int)fly_transform_stride(t), FFTW_FORWARD, FFTW_ESTIMATE);
-    t->plan[COLUMNS] = plan_columns(side, 0, t->columns, work);
+    t->plan[COLUMNS] = plan_columns(side, 0, GROUP, work);
     t->plan[CORNERS] = plan_columns(side, t->corner, side / 2 + 1 - t->corner, work);
-    t->plan[WHOLE] = plan_columns(side, 0, side / 2 + 1, work);
-    return t->plan[LINES] && t->plan[COLUMNS] && t->plan[CORNERS] && t->plan[WHOLE];
+    return t->plan[LINES] && t->plan[COLUMNS] && t->plan[CORNERS];
 }
 
 int fly_transforms_init(struct fly_transforms *transforms, const struct fly_transforms_config *config,
@@ -198,6 +197,16 @@ const struct fly_transform *fly_transforms_for(const struct fly_transforms *tran
         if (transforms->transform[i].side >= side_px)
             return &transforms->transform[i];
     return NULL;
+}
+
+struct fly_transform fly_transform_within(const struct fly_transform *t, const double f_max[2])
+{
+    struct fly_transform within = *t;
+    int32_t columns = reach_of(f_max[1], t->side) + 1, reach = reach_of(f_max[0], t->side);
+
+    within.columns = columns < t->columns ? columns : t->columns;
+    within.reach = reach < t->reach ? reach : t->reach;
+    return within;
 }
 
 float fly_select(float *values, int32_t n, int32_t rank)
@@ -281,10 +290,10 @@ static void draw(const struct fly_transform *t, const float *out, float *picture
         }
 }
 
-/* Z = A + i B of two real lines: A(k) = (Z(k) + conj Z(-k)) / 2, B(k) = (Z(k) - conj Z(-k)) / 2i, for k of first .. end - 1
- * with first > 0. */
-FLY_LANES static void part_lines(float *restrict a, float *restrict b, const float *restrict z, int32_t first, int32_t end,
-                                 int32_t side)
+/* Z = A + i B of two real lines: A(k) = (Z(k) + conj Z(-k)) / 2, B(k) = (Z(k) - conj Z(-k)) / 2i, for k of
+ * first .. end - 1, first > 0. */
+FLY_LANES static void part_lines(float *restrict a, float *restrict b, const float *restrict z, int32_t first,
+                                 int32_t end, int32_t side)
 {
     const float *restrict mirror = z + 2 * (side - end + 1);
     int32_t n = end - first;
@@ -317,6 +326,15 @@ static void part_all(const struct fly_transform *t, struct fly_transform_work *w
     }
 }
 
+/* The second pass of columns 0 .. count - 1. The last group may have columns of no meaning, which nobody reads. */
+static void columns_of(const struct fly_transform *t, struct fly_transform_work *work, int32_t count)
+{
+    fftwf_complex *half = (fftwf_complex *)work->half, *out = (fftwf_complex *)work->input;
+
+    for (int32_t kx = 0; kx < count; kx += GROUP)
+        fftwf_execute_dft(t->plan[COLUMNS], half + kx, out + (size_t)kx * column_stride(t->side));
+}
+
 void fly_transform_power(const struct fly_transform *t, struct fly_transform_work *work, double *noise_floor,
                          float *picture, double scale)
 {
@@ -326,12 +344,12 @@ void fly_transform_power(const struct fly_transform *t, struct fly_transform_wor
     fftwf_execute_dft(t->plan[LINES], out, out);
     part_all(t, work, picture != NULL);
     if (picture) {
-        fftwf_execute_dft(t->plan[WHOLE], half, out);
+        columns_of(t, work, side / 2 + 1);
         draw(t, work->input, picture, scale);
     }
     fftwf_execute_dft(t->plan[CORNERS], half + t->corner, out);
     *noise_floor = floor_of(t, work);
-    fftwf_execute_dft(t->plan[COLUMNS], half, out);
+    columns_of(t, work, t->columns);
     for (int32_t kx = 0; kx < t->columns; kx++) {
         float *power = work->half + (size_t)kx * (size_t)side;
         const float *wave = work->input + 2 * (size_t)kx * column_stride(side);

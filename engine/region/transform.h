@@ -11,7 +11,7 @@
  *
  * Axes     ky down (slow), kx along the fast axis, in cycles over the M pixels of the transform.
  * Power    |sum of input exp(-2 pi i (ky y + kx x) / M)|^2, not scaled.
- * Memory   arrays from the arena, about 20 M^2 bytes a worker for the largest M; plans from FFTW's allocator, some
+ * Memory   arrays from the arena, about 13 M^2 bytes a worker for the largest M; plans from FFTW's allocator, some
  *          ten KiB a size, given back by fini.
  * Threads  init and fini from one thread, with no other planner of the process at work; between them
  *          transforms are read-only, and workers with different numbers may run at once.
@@ -30,7 +30,8 @@ struct fly_transforms_config {
     int32_t pitch_px;    /* 1 .. chip_px: n chips are (n - 1) pitch_px + chip_px wide */
     int32_t side_px_max; /* 8 .. 8192: of the largest square; it is a size too */
     int exact;           /* 1: sizes of n chips, 0: fast ones not below them */
-    double f_max[2];     /* highest frequency along y and x that is looked at, cycles a pixel, above 0 .. 0.5 */
+    double f_max[2];     /* highest frequency along y and x that is looked at, cycles a pixel, above 0 .. 0.5; a call
+                          * may look less far (fly_transform_within) */
     int32_t workers;     /* >= 1: that may transform at once */
 };
 
@@ -41,14 +42,14 @@ struct fly_transform {
     int32_t columns; /* kx 0 .. columns - 1 have power */
     int32_t reach;   /* and in them ky -reach .. reach; at most M / 2 */
     int32_t corner;  /* kx corner .. M / 2 are looked at for the noise floor */
-    void *plan[4];   /* lines, columns, corners, the whole half plane */
+    void *plan[3];   /* pairs of lines, 8 columns, corner columns */
 };
 
 /* What one worker works on. */
 struct fly_transform_work {
     float *flat;   /* (M, M) at most: for whoever fills the input */
     double *table; /* (FLY_TRANSFORM_TABLES, M): numbers of rows and columns, for the same */
-    float *input;  /* (pairs of lines, stride, 2): fly_transform_at; after the second pass free, of M^2 floats at least */
+    float *input;  /* (pairs of lines, stride, 2), see fly_transform_at; afterwards free, M^2 floats and more */
     float *half;   /* (M, line stride, 2): first pass; then power (columns, M) */
 };
 
@@ -69,6 +70,9 @@ void fly_transforms_fini(struct fly_transforms *transforms); /* one of zeros is 
 /* The least transform that holds a square of side_px, or NULL. */
 const struct fly_transform *fly_transforms_for(const struct fly_transforms *transforms, int32_t side_px);
 
+/* The same transform looking no farther than f_max: fewer columns to do. */
+struct fly_transform fly_transform_within(const struct fly_transform *transform, const double f_max[2]);
+
 /* Places of a pair of lines in the input; M of them are looked at. */
 static inline size_t fly_transform_stride(const struct fly_transform *transform)
 {
@@ -82,10 +86,10 @@ static inline size_t fly_transform_at(const struct fly_transform *transform, int
     return 2 * ((size_t)(y / 2) * fly_transform_stride(transform) + (size_t)x) + (size_t)(y % 2);
 }
 
-/* Power of work->input (of an odd M's last pair the second line is zeros), which it destroys, into work->half as (columns, M): of (ky, kx) at
- * [kx * M + (ky < 0 ? ky + M : ky)], |ky| <= reach. noise_floor: the median of the corners of k-space (kx from corner
- * on, |ky| > 3/8 M), as the mean of the exponential distribution with that median; picture: NULL, or (M, M) filled with log10 of the power over
- * `scale`, zero frequency at (M / 2, M / 2). */
+/* Power of work->input (of an odd M's last pair the second line is zeros), which it destroys, into work->half as
+ * (columns, M): of (ky, kx) at [kx * M + (ky < 0 ? ky + M : ky)], |ky| <= reach. noise_floor: the median of the corners
+ * of k-space (kx from corner on, |ky| > 3/8 M), as the mean of the exponential distribution with that median; picture:
+ * NULL, or (M, M) filled with log10 of the power over `scale`, zero frequency at (M / 2, M / 2). */
 void fly_transform_power(const struct fly_transform *transform, struct fly_transform_work *work, double *noise_floor,
                          float *picture, double scale);
 

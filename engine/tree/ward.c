@@ -256,7 +256,7 @@ static void find_twins(struct fly_ward_state *s)
     }
 }
 
-/* Single points that the old tree has as they are stay old; returns how many came or went. */
+/* Single points that the old tree has as they are stay old; returns how many came, went or changed. */
 static int32_t find_changes(struct fly_ward_state *s, int32_t *leaves)
 {
     int32_t changed = 0;
@@ -309,7 +309,7 @@ static int32_t list_leaves(const struct fly_ward_state *s, int32_t *points, int 
     return count;
 }
 
-/* Short vectors of everything along new directions. What is not in the tree as it was has none yet. */
+/* Short vectors along new directions, of all points and of what of the tree still stands. */
 static void turn(struct fly_ward_state *s, const struct fly_ward_step *step, int32_t steps)
 {
     size_t p = (size_t)s->short_width;
@@ -322,11 +322,11 @@ static void turn(struct fly_ward_state *s, const struct fly_ward_step *step, int
     s->excess = s->usual = 0;
 }
 
+/* Short vectors of what is new, or of all. */
 static void shorten(struct fly_ward_state *s, int32_t leaves, int anew)
 {
     /* In noise no directions are better than others: they are sought again when there are twice the points. */
     int found = s->based && s->by_rows && leaves < 2 * s->based_on;
-
     int better = s->excess > DISTANCES_OF_NEW_DIRECTIONS * (int64_t)leaves || (anew && !found);
 
     if (!better)
@@ -450,7 +450,7 @@ static void tell_twins(struct fly_ward *ward, int32_t *id, int32_t *head, int32_
             tell_merge(ward, id, i, twin, i, size, 0.0);
 }
 
-/* Merges in the order of their heights; that of the run is nearly it. */
+/* Merges in the order of their heights, which that of the run is but for rounding. */
 static void tell(struct fly_ward *ward)
 {
     struct fly_ward_state *s = ward->state;

@@ -12,22 +12,26 @@
  *          (Bruynooghe 1977; Muellner 2011, arXiv:1109.2378, section 2). So an update goes through the old merges in
  *          their order and keeps each that is still the least of all. Only clusters that the old tree did not have
  *          at that height (new points, what they merged with, and what lost its partner) are compared with others.
- *          Where more than a tenth of the points changed everything is merged anew.
+ *          Going through the old merges costs next to nothing: only where more than half of the points changed
+ *          everything is merged anew.
  * Bounds   In up to FLY_WARD_SHORT numbers along the directions in which points differ most: the length of a
- *          projection is never more than that of the whole. Points that differ in all directions alike (noise)
- *          cannot be told apart so; with `pairs` reserved the tree is then made anew from one product of all
- *          vectors in single precision, carried from merge to merge by the formula of Lance and Williams
- *          (doi:10.1093/comjnl/9.4.373), rounded down.
+ *          projection is never more than that of the whole. On embeddings of images they leave 2 to 20 others to
+ *          compare in full. Points that differ in all directions alike (noise of many numbers) cannot be told apart
+ *          so; with `pairs` reserved the tree is then made anew from one product of all vectors in single precision,
+ *          carried from merge to merge by the formula of Lance and Williams (doi:10.1093/comjnl/9.4.373), rounded
+ *          down. Without it every pair is compared in full, which takes long.
  * Ties     Equal D: the pair with the lowest point (then the lowest point of the other cluster) first. Points that
  *          are equal in every number are merged before all others, lowest first, at height 0. Where distinct
  *          points are equally far apart to the last bit, as spectra of few photons are, the tree is not unique:
- *          scipy chooses otherwise (fly_ward_as_scipy), and where equals are made by arithmetic, so may an update
- *          and a rebuild.
- * Size     memory of N points of width D: 16 N D for centroids, 2 N min(D, 64) * 8 for short ones, about 150 N for
- *          the tree: 24.3 MB of 2601 points of 512 numbers, 1.3 MB of 2601 of 12. `pairs`: 4 N (N + D) more, 32.4 MB
- *          of the first. fly_ward_need tells it to the byte.
+ *          scipy chooses otherwise (chain.h), and where equals are made by arithmetic, so may an update and a
+ *          rebuild.
+ * Size     of N points of width D, with P = min(D, FLY_WARD_SHORT) rounded up to 16: 16 N D bytes of centroids, 20 N P
+ *          of short ones, about 190 N of the tree, and 8 D (2 P + 192) + 100 KB to find directions: 26.7 MB for 2601
+ *          points of 512 numbers, 2.0 MB for 2601 of 12. `pairs` adds 4 N (N + D): 33.2 MB for the first.
+ *          fly_ward_need tells it to the byte.
  * Work     a function of the calls alone; neither results nor work depend on threads.
- * Threads  one at a time; products of pairs are spread through the executor.
+ * Threads  one at a time; products of pairs are spread through the executor, each by OpenBLAS, which its owner has
+ *          told to use one thread.
  */
 #ifndef FLY_TREE_WARD_H
 #define FLY_TREE_WARD_H
@@ -44,7 +48,7 @@ enum { FLY_WARD_POINTS_MAX = 65536, FLY_WARD_WIDTH_MAX = 16384, FLY_WARD_SHORT =
 struct fly_ward_config {
     int32_t points; /* N, 1 .. FLY_WARD_POINTS_MAX */
     int32_t width;  /* D, 1 .. FLY_WARD_WIDTH_MAX */
-    int pairs;      /* 1: memory for all pairs is reserved; of use where D > FLY_WARD_SHORT */
+    int pairs;      /* 1: memory for all pairs is reserved. Without effect where D <= FLY_WARD_SHORT */
 };
 
 /* A step, as a row of scipy's linkage: a and b are points (below N) or N + the number of an earlier step. a holds
@@ -55,7 +59,7 @@ struct fly_ward_merge {
     double height; /* sqrt(2 D) */
 };
 
-/* Since init, but `clusters_kept`. */
+/* Since init. What an update costs is bounds and distances. */
 struct fly_ward_work {
     int64_t distances;    /* in full width, in double, those broken off included */
     int64_t bounds;       /* pairs looked at in short, those broken off included */
@@ -95,16 +99,9 @@ int fly_ward_stale(const struct fly_ward *ward);
 void fly_ward_update(struct fly_ward *ward, const struct fly_exec *exec);
 void fly_ward_rebuild(struct fly_ward *ward, const struct fly_exec *exec);
 
-/* Tell the tree that scipy's linkage(x, 'ward') makes of these points, its choices among equals included, until the
- * next update: for features of many ties that are compared with it, as spectra of few photons in golden/ are. O(N^2 D)
- * from nothing, and all distances in memory: the arena lends fly_ward_as_scipy_need(N) bytes, 4 N^2. The tree must not
- * be stale. Without ties nothing changes but rounding. */
-size_t fly_ward_as_scipy_need(int32_t points);
-void fly_ward_as_scipy(struct fly_ward *ward, struct fly_arena *arena, const struct fly_exec *exec);
-
 /* When nothing else is to be done: look for better directions, so that the next updates measure fewer distances. It
  * changes nothing that is told; an update that suffers much does it itself. _ponders: 1 while there is sense in it.
- * 5 ms for 2601 points of 512 numbers. */
+ * 4 ms for 2601 points of 512 numbers. */
 int fly_ward_ponders(const struct fly_ward *ward);
 void fly_ward_ponder(struct fly_ward *ward);
 

@@ -236,6 +236,32 @@ void fly_ward_place(struct fly_ward_state *s, int32_t place, int32_t node)
         *place_at(s, place, k) = (float)from[k];
 }
 
+FLY_CLONES static void fill_step(float *to, const double *const from[LANES], int32_t first)
+{
+    for (int k = 0; k < STEP; k++)
+        for (int l = 0; l < LANES; l++)
+            to[k * LANES + l] = (float)from[l][first + k];
+}
+
+void fly_ward_place_all(struct fly_ward_state *s)
+{
+    for (int32_t b = 0; b < s->places / LANES; b++) {
+        const double *from[LANES];
+
+        for (int32_t l = 0; l < LANES; l++) {
+            int32_t node = s->node_at[b * LANES + l];
+
+            from[l] = s->brief + (size_t)(node < 0 ? s->node_at[b * LANES] : node) * (size_t)s->short_width;
+            s->size_at[b * LANES + l] = node < 0 ? 1.0f : (float)s->size[node];
+        }
+        for (int32_t k = 0; k < s->short_width; k += STEP)
+            fill_step(block_at(s, b, k), from, k);
+        for (int32_t l = 0; l < LANES; l++)
+            if (s->node_at[b * LANES + l] < 0)
+                *place_at(s, b * LANES + l, 0) = NOBODY;
+    }
+}
+
 /* ---- the nearest --------------------------------------------------------------------------------- */
 
 struct query {
@@ -276,7 +302,8 @@ FLY_WIDE static int32_t first_sums_wide(const struct query *q)
 {
     const struct fly_ward_state *s = q->s;
     __m512 least = _mm512_set1_ps(INFINITY), size = _mm512_set1_ps(q->size);
-    __m512i where = _mm512_setzero_si512(), lane = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    __m512i where = _mm512_setzero_si512();
+    const __m512i lane = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
     const float *first = block_at(s, 0, 0);
     float of[LANES];
     int32_t at[LANES], best = 0;

@@ -1,4 +1,3 @@
-#include <math.h>
 #include <string.h>
 
 #include "engine/tree/clones.h"
@@ -44,13 +43,6 @@ FLY_CLONES static double squares(const double *x, const double *y, size_t len, d
 double fly_ward_merged(double size_a, double size_b)
 {
     return size_a * size_b / (size_a + size_b);
-}
-
-double fly_ward_squares(const struct fly_ward_state *s, int32_t a, int32_t b)
-{
-    size_t width = (size_t)s->width;
-
-    return squares(s->centroid + (size_t)a * width, s->centroid + (size_t)b * width, width, 1.0, INFINITY);
 }
 
 double fly_ward_distance(const struct fly_ward_state *s, int32_t a, int32_t b, double most)

@@ -52,14 +52,15 @@ static void clear_place(struct fly_ward_state *s, int32_t place)
     fly_ward_bound(s, place, INFINITY, -1);
 }
 
-/* Nobody stands from there to the end of the last stretch. */
+/* The first `end` places are taken, by node_at. */
 static void end_places(struct fly_ward_state *s, int32_t end)
 {
     s->places = (end + FLY_WARD_LANES - 1) / FLY_WARD_LANES * FLY_WARD_LANES;
     for (int32_t p = end; p < s->places; p++)
-        clear_place(s, p);
+        s->node_at[p] = -1;
     for (int32_t p = end; p % FLY_WARD_STRETCH || p < s->places; p++)
         fly_ward_bound(s, p, INFINITY, -1);
+    fly_ward_place_all(s);
 }
 
 /* Everybody's places, in the order they were in, without those where nobody stands. */
@@ -73,7 +74,7 @@ static void close_ranks(struct fly_ward_state *s)
         if (node < 0)
             continue;
         fly_ward_bound(s, to, s->bound[from], s->nearest[from]);
-        fly_ward_place(s, to, node);
+        s->node_at[to] = node;
         s->place[node] = to++;
     }
     end_places(s, to);
@@ -88,7 +89,7 @@ void fly_ward_line_up(struct fly_ward_state *s)
 
         if (s->weight[i] == 0)
             continue;
-        fly_ward_place(s, at, i);
+        s->node_at[at] = i;
         s->place[i] = at;
         fly_ward_bound(s, at, s->old[i] ? INFINITY : 0.0, -1);
         s->clusters++;

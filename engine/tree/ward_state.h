@@ -3,16 +3,22 @@
  * Nodes    0 .. N-1 are points, N .. 2N-2 merged clusters, their numbers used again. Points that are equal are one
  *          node: that of the lowest of them, `weight` points in it.
  * Run      an update: from single points to one cluster. Its clusters stand in places, in the order of their lowest
- *          points; a cluster is `known` while the old tree has it at this height, else it is `fresh`: fresh ones
- *          know a bound of the distance to their nearest other cluster, known ones need not.
+ *          points; a cluster is `known` while the old tree has it at this height, else it is `fresh`.
+ * Asking   between known clusters the old tree says which pair is next, so only pairs with a fresh one are asked
+ *          for: each fresh cluster keeps a bound of the least D to any other, which merges of others leave valid.
+ *          Where the old tree is empty all are fresh, and it is enough that of two the one in the lower place asks:
+ *          a merged cluster takes the lower place of its two, and whoever stands below that asked for both.
  */
 #ifndef FLY_TREE_WARD_STATE_H
 #define FLY_TREE_WARD_STATE_H
 
 #include "engine/tree/ward.h"
 
-enum { FLY_WARD_LANES = 16, FLY_WARD_STEP = 16, FLY_WARD_STRETCH = 64 }; /* places of a block; short
-    numbers taken at a time; places of a stretch */
+enum {
+    FLY_WARD_LANES = 16,   /* places of a block */
+    FLY_WARD_STEP = 16,    /* short numbers that are looked at in one go */
+    FLY_WARD_STRETCH = 64, /* places whose least bound is kept */
+};
 
 /* A merge in the order of the run. */
 struct fly_ward_step {
@@ -62,7 +68,7 @@ struct fly_ward_state {
     int based;
     double *mean;      /* (D) */
     double *direction; /* (D, short_width) orthonormal columns; unused where D is short */
-    double *sample;    /* (FLY_WARD_SAMPLE, D) and as many short ones, to find directions */
+    double *sample;    /* (FLY_WARD_SAMPLE, D), to find directions; behind it scratch. Its first row: what is put */
     double scale;      /* a power of two: the longest short vector near 1 */
     double reach;      /* the longest, scaled */
     int32_t based_on;  /* points then */
@@ -105,7 +111,6 @@ struct fly_ward_state {
 
 /* D of two nodes, or something above `most` where it is above that. Its bytes do not depend on the processor. */
 double fly_ward_distance(const struct fly_ward_state *s, int32_t a, int32_t b, double most);
-double fly_ward_squares(const struct fly_ward_state *s, int32_t a, int32_t b); /* |cA - cB|^2 */
 double fly_ward_merged(double size_a, double size_b); /* |A||B| / (|A| + |B|) */
 void fly_ward_mean(double *to, const double *a, const double *b, double size_a, double size_b, size_t len);
 
@@ -118,6 +123,7 @@ void fly_ward_base(struct fly_ward_state *s, const int32_t *points, int32_t coun
 void fly_ward_brief(struct fly_ward_state *s, const int32_t *points, int32_t count);
 
 void fly_ward_place(struct fly_ward_state *s, int32_t place, int32_t node); /* node -1: nobody */
+void fly_ward_place_all(struct fly_ward_state *s); /* the same by node_at, all at once */
 
 /* The nearest cluster to that at a place: bound and nearest are filled. */
 void fly_ward_query(struct fly_ward *ward, int32_t place);

@@ -82,7 +82,8 @@ struct rig {
 
 static void rig_open(struct rig *rig)
 {
-    struct fly_transforms_config how = {.chip_px = CHIP_PX, .pitch_px = CHIP_PX, .side_px_max = SIDE_MOST, .workers = 1};
+    struct fly_transforms_config how = {
+        .chip_px = CHIP_PX, .pitch_px = CHIP_PX, .side_px_max = SIDE_MOST, .workers = 1};
     struct fly_transforms_config exactly;
     struct fly_rng rng = {1};
 

@@ -233,7 +233,7 @@ def agreement_is_that_of_the_maps_shown():
         drained(sender, viewer)
     numbers, worst = check_agreement(viewer)
     last = viewer.reports[-1][0]["ami"]["community"]
-    assert numbers >= 24 and 0 < abs(last["haadf_eds"]) < 1, (numbers, last)
+    assert numbers >= 36 and 0 < abs(last["haadf_eds"]) < 1, (numbers, last)
     return "%d numbers within %.2g" % (numbers, worst)
 
 
@@ -256,10 +256,10 @@ def agreement_of_a_map_that_is_missing_is_nil():
                              "communities")
                 before = len(viewer.reports)
                 viewer.until(lambda: (sender.poll(), len(viewer.reports) > before + 1)[1], "metrics", 10)
-                assert set(viewer.maps) == {("fewshot", modality), shown}, sorted(viewer.maps)
+                assert set(viewer.maps) == {("fewshot", modality), shown, ("ward", modality)}, sorted(viewer.maps)
                 last = viewer.reports[-1][0]
                 for table in ("ami", "ari"):
-                    assert last[table] == {m: dict.fromkeys(PAIRS) for m in ("fewshot", "community")}, last[table]
+                    assert last[table] == {m: dict.fromkeys(PAIRS) for m in ("fewshot", "community", "ward")}, last[table]
                 assert set(last["modularity"]) == set(last["threshold"]) == {modality}, last
                 other = "eds" if image else "haadf"
                 try:
@@ -269,7 +269,7 @@ def agreement_of_a_map_that_is_missing_is_nil():
                     assert refused.code == "bad_value" and "no %s map" % other in refused.message, refused
                 sender.stop()
                 viewer.until(lambda: viewer.stop, "the stop")
-                assert set(viewer.clusters) <= {("fewshot", modality), shown}, sorted(viewer.clusters)
+                assert set(viewer.clusters) <= {("fewshot", modality), shown, ("ward", modality)}, sorted(viewer.clusters)
 
 
 # ---- clusters ------------------------------------------------------------------------------------
@@ -298,7 +298,8 @@ def clusters_count_the_labels_and_sum_the_spectra():
     assert kinds[: kinds.index("stop")].count("clusters") == len(MAPS), kinds
     for header in viewer.told:
         key = header["method"], header["modality"]
-        got = {c["id"]: c["chips"] for c in header["clusters"]}
+        assert all((c["event"] == "gone") == (c["chips"] == 0) for c in header["clusters"]), header["clusters"]
+        got = {c["id"]: c["chips"] for c in header["clusters"] if c["chips"]}
         same = [counted(labels) for as_of, final, labels in viewer.history[key]
                 if as_of == header["as_of"] and final == header["final"]]
         if not same and skipped == 0:  # the map did not change with the data that came since
@@ -323,12 +324,16 @@ def clusters_count_the_labels_and_sum_the_spectra():
     for key, header in final.items():
         assert header["as_of"] == viewer.maps[key].as_of and viewer.maps[key].final
         names = {c["id"]: c["name"] for c in viewer.maps[key].classes}
-        assert {c["id"]: c["name"] for c in header["clusters"]} == {
+        assert {c["id"]: c["name"] for c in header["clusters"] if c["chips"]} == {
             k: v for k, v in names.items() if k in counted(viewer.maps[key].labels)}, key
     compared = 0
     for c in final["fewshot", "ensemble"]["clusters"]:
         want = post[str(c["id"])]
         assert c["chips"] == want["chips"]
+        assert c["region"]["square"] == want["square"], (c["id"], c["region"], want["square"])
+        assert (c["d_spacing_nm"] is None) == (not want["crystalline"]), c
+        if want["crystalline"]:
+            assert c["d_spacing_nm"] == {"value": want["d"], "sigma": want["d_sigma"]}, (c["d_spacing_nm"], want)
         assert set(c["atomic_percent"]) == set(want["at_percent"]) == set(final["fewshot", "ensemble"]["elements"])
         for element, percent in want["at_percent"].items():
             assert abs(c["atomic_percent"][element]["value"] - percent) <= 1e-9, (c["id"], element)

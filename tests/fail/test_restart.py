@@ -153,7 +153,7 @@ def the_journal_is_followed_past_a_restart():
                         contents.append(file.read())
                 files.append((names, contents))
         assert files[0] == files[1]
-        epochs = [n for n in files[0][0] if n.startswith("epoch_") and n.endswith("_haadf.npy")]
+        epochs = [n for n in files[0][0] if n.startswith("epoch_") and n.count("_") == 2 and n.endswith("_haadf.npy")]
         assert len(epochs) >= 2, epochs
         for modality, got in final.items():
             last = files[0][1][files[0][0].index(epochs[-1].replace("haadf", modality))]

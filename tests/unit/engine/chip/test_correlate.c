@@ -96,7 +96,8 @@ static double power(const double complex *f, int32_t n, int32_t y, int32_t x, in
 }
 
 /* L over the windows' overlap. */
-static double likelihood(const double complex *a, const double complex *b, int32_t px, int32_t n, int32_t ty, int32_t tx)
+static double likelihood(const double complex *a, const double complex *b, int32_t px, int32_t n, int32_t ty,
+                         int32_t tx)
 {
     int32_t reach = 2 * n >= 3 * px ? 2 : 1;
     double value = 0.0, oy = 0.0, ox = 0.0, all = 0.0;
@@ -127,7 +128,8 @@ static void the_map_is_the_formula(void **state)
         int32_t px = sides[k], n = px <= 8 ? 8 : px <= 16 ? 16 : 32, reach = px / 4, width = 2 * reach + 1;
         static double complex a[N_MAX * N_MAX], b[N_MAX * N_MAX];
         static float first[SIDE_MAX * SIDE_MAX], second[SIDE_MAX * SIDE_MAX];
-        double value[(SIDE_MAX / 2 + 1) * (SIDE_MAX / 2 + 1)], high = -INFINITY, low = INFINITY, at_high = 0.0, at_low = 0.0;
+        double value[(SIDE_MAX / 2 + 1) * (SIDE_MAX / 2 + 1)], high = -INFINITY, low = INFINITY;
+        double at_high = 0.0, at_low = 0.0;
         struct fly_arena arena;
         struct fly_correlator *c = open_one(&arena, px, px);
 

@@ -230,7 +230,8 @@ static void pictures_as_rough_as_noise_are_measured(void **state)
     for (int f = 0; f < 2; f++) {
         for (int32_t y = 0; y < rig.h; y++)
             for (int32_t x = 0; x < rig.w; x++)
-                rig.counts[y * rig.w + x] = (uint16_t)(fly_rng_at((uint64_t)((y + 5 * f) * 1000 + x - 3 * f + 9)) >> 56);
+                rig.counts[y * rig.w + x] =
+                    (uint16_t)(fly_rng_at((uint64_t)((y + 5 * f) * 1000 + x - 3 * f + 9)) >> 56);
         shift = whole(&rig, f);
     }
     assert_near(&shift, 5.0, -3.0, 0.1);
@@ -500,6 +501,23 @@ static void two_frames_line_by_line_are_both_measured(void **state)
     rig_close(&rig);
 }
 
+static void a_frame_measured_long_ago_begins_nothing(void **state)
+{
+    struct scene s = scene(0.0, 0.0, 0.0, 10, 24, 24, 2);
+    struct rig rig;
+
+    (void)state;
+    rig_open(&rig, 24, 24, FLY_U16);
+    for (int64_t f = 0; f < 40; f++)
+        show(&rig, &s, f, 0.0, 0.0, 100.0, NULL);
+    for (int64_t f = 0; f < 40; f++) {
+        put_lines(&rig, f, 0, 24);
+        assert_false(fly_drift_ready(rig.drift));
+    }
+    assert_int_equal(fly_drift_counts(rig.drift).given_up, 0);
+    rig_close(&rig);
+}
+
 static void a_frame_that_stays_partial_is_given_up(void **state)
 {
     struct scene s = scene(0.0, 0.0, 0.0, 30, 60, 60, 2);
@@ -682,7 +700,8 @@ static void eight_pixels_are_enough_for_a_blob(void **state)
 
 static void a_wrong_scan_is_refused(void **state)
 {
-    static const struct fly_drift_config wrong[] = {{7, 64, FLY_U16}, {64, 7, FLY_U16}, {FLY_SCAN_MAX_PX + 1, 64, FLY_U16}};
+    static const struct fly_drift_config wrong[] = {
+        {7, 64, FLY_U16}, {64, 7, FLY_U16}, {FLY_SCAN_MAX_PX + 1, 64, FLY_U16}};
     struct fly_drift_config config = {64, 64, FLY_U16};
     struct fly_drift *drift = NULL;
     struct fly_arena arena;
@@ -712,6 +731,7 @@ int main(void)
         cmocka_unit_test(every_type_is_measured),
         cmocka_unit_test(what_is_no_number_counts_as_the_mean),
         cmocka_unit_test(two_frames_line_by_line_are_both_measured),
+        cmocka_unit_test(a_frame_measured_long_ago_begins_nothing),
         cmocka_unit_test(a_frame_that_stays_partial_is_given_up),
         cmocka_unit_test(a_rescan_of_the_window_counts),
         cmocka_unit_test(drift_is_followed_far),

@@ -84,7 +84,8 @@ static void blocks_equal_the_plain_twin(void **state)
         for (int t = 0; t < FLY_DTYPES; t++) {
             enum fly_dtype dtype = (enum fly_dtype)t;
             size_t size = fly_dtype_size(dtype), n = PIXELS / 64, at = 0;
-            double scale = pow(10.0, 1.0 + (double)fly_rng_below(&rng, 7)), kinds = 1.0 + (double)fly_rng_below(&rng, 12);
+            double scale = pow(10.0, 1.0 + (double)fly_rng_below(&rng, 7));
+            double kinds = 1.0 + (double)fly_rng_below(&rng, 12);
             struct fly_saturation fast, slow;
 
             for (size_t i = 0; i < n; i++) {
@@ -170,11 +171,13 @@ static void bright_spots_are_no_saturation(void **state)
     for (int noise = COUNTS; noise <= TAIL; noise++)
         for (size_t l = 0; l < sizeof levels / sizeof *levels; l++)
             for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
-                double sd = noise == TAIL ? 0.02 * levels[l] : 0.1 * levels[l], offset = noise == COUNTS ? 0.0 : sd * 10.0;
+                double sd = noise == TAIL ? 0.02 * levels[l] : 0.1 * levels[l];
+                double offset = noise == COUNTS ? 0.0 : sd * 10.0;
                 size_t size = fly_dtype_size(types[t]);
                 struct fly_saturation s;
 
-                if ((types[t] == FLY_U8 && levels[l] > 150.0) || (noise != COUNTS && levels[l] < (noise == TAIL ? 150.0 : 30.0)))
+                if ((types[t] == FLY_U8 && levels[l] > 150.0) ||
+                    (noise != COUNTS && levels[l] < (noise == TAIL ? 150.0 : 30.0)))
                     continue; /* would be cut off, or has less noise than a step of the converter */
                 offset = fmin(offset, types[t] == FLY_U8 ? 40.0 : 5000.0);
                 for (int32_t i = 0; i < PIXELS; i++)
@@ -188,9 +191,9 @@ static void bright_spots_are_no_saturation(void **state)
                     top = fly_saturation_top(&s);
                     bottom = fly_saturation_bottom(&s);
                     if (top.piled || (noise != COUNTS && bottom.piled))
-                        fail_msg("noise %d, level %g, %s, %zu px: top %d at %g (%g), bottom %d at %g (%g)", noise, levels[l],
-                                 fly_dtype_name(types[t]), at + 2048, top.piled, top.value, top.share, bottom.piled,
-                                 bottom.value, bottom.share);
+                        fail_msg("noise %d, level %g, %s, %zu px: top %d at %g (%g), bottom %d at %g (%g)", noise,
+                                 levels[l], fly_dtype_name(types[t]), at + 2048, top.piled, top.value, top.share,
+                                 bottom.piled, bottom.value, bottom.share);
                     for (int j = 0; j + 2 < s.top.n; j++)
                         closest = fmax(closest, (double)(s.top.count[j] - 16) / (double)s.top.count[j + 1]);
                 }
@@ -249,7 +252,8 @@ static void clipped_pixels_are_told_with_their_share(void **state)
                     if (!low && noise != TAIL && other.piled)
                         fail_msg("noise %d, share %g, %s: bottom told at %g; %lld %lld %lld %lld", noise, shares[k],
                                  fly_dtype_name(types[t]), other.value, (long long)s.bottom.count[0],
-                                 (long long)s.bottom.count[1], (long long)s.bottom.count[2], (long long)s.bottom.count[3]);
+                                 (long long)s.bottom.count[1], (long long)s.bottom.count[2],
+                                 (long long)s.bottom.count[3]);
                 }
     print_message("  %d pictures\n", told);
     assert_true(told > 70);

@@ -71,7 +71,8 @@ static void weights_lie_on_the_simplex_and_minimise_what_they_say(void **state)
             for (int32_t c = 0; c < CLASSES; c++) {
                 size_t at = (size_t)i * FLY_CLASSES_MAX + (size_t)c;
 
-                of[c] = -1.25 * 0.5 * (sqrt(t.cal[0].ratio[at]) / t.cal[0].tau + sqrt(t.cal[1].ratio[at]) / t.cal[1].tau);
+                of[c] = -1.25 * 0.5 * (sqrt(t.cal[0].ratio[at]) / t.cal[0].tau +
+                                       sqrt(t.cal[1].ratio[at]) / t.cal[1].tau);
             }
             for (int32_t c = 0; c < CLASSES; c++)
                 sum += exp(of[c] - of[t.left.class_of[i]]);

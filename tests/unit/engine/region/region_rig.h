@@ -16,12 +16,12 @@ struct region_rig {
     struct fly_spacing_config config;
 };
 
-static inline struct region_rig region_rig_open(struct fly_spacing_config config, int32_t step_px, int32_t side_px_max,
+static inline struct region_rig region_rig_open(struct fly_spacing_config config, int32_t chip_px, int32_t side_px_max,
                                                 int exact, int32_t workers)
 {
     struct region_rig rig = {.config = config};
-    struct fly_transforms_config how = {.chip_px = step_px, .pitch_px = step_px, .side_px_max = side_px_max, .exact = exact,
-                                        .workers = workers};
+    struct fly_transforms_config how = {.chip_px = chip_px, .pitch_px = chip_px, .side_px_max = side_px_max,
+                                        .exact = exact, .workers = workers};
 
     fly_spacing_f_max(&config, how.f_max);
     if (fly_arena_init(&rig.arena, fly_transforms_need(&how), NULL, "regions") < 0 ||

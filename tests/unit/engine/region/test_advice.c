@@ -67,8 +67,9 @@ static void the_cell_is_that_of_both_vectors(void **state)
 
     (void)state;
     for (int turn = 0; turn < 12; turn++) {
-        double apart = (turn % 2 ? 60.0 : 75.0) * M_PI / 180.0, a = turn * 0.25, b = a + apart, side = 0.45 / sin(apart);
-        double other = 0.42 / sin(apart), both = sqrt(side * side + other * other - 2.0 * side * other * cos(apart));
+        double apart = (turn % 2 ? 60.0 : 75.0) * M_PI / 180.0, a = turn * 0.25, b = a + apart;
+        double side = 0.45 / sin(apart), other = 0.42 / sin(apart);
+        double both = sqrt(side * side + other * other - 2.0 * side * other * cos(apart));
 
         fill(&p, 0.0);
         add_wave(&p, 10.0, sin(a) / 0.45 * 0.05, cos(a) / 0.45 * 0.05, 0.0);

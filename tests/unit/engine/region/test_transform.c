@@ -72,6 +72,40 @@ static void power_is_that_of_the_plain_sum(void **state)
     }
 }
 
+/* A narrower look has the same power, no more columns than it needs, and never looks farther than was planned. */
+static void a_narrower_look_has_the_same_power(void **state)
+{
+    struct fly_transforms_config how = config_of(48, 48, 48, 1);
+    const double narrow[2] = {0.05, 0.02}, wide[2] = {0.5, 0.5};
+    struct fly_transform planned, within;
+    struct fly_transforms transforms;
+    static float all[48 * 48];
+    struct fly_arena arena;
+    double floor[2];
+
+    (void)state;
+    open_as(&transforms, &arena, &how);
+    planned = transforms.transform[0];
+    within = fly_transform_within(&planned, wide);
+    assert_true(within.columns == planned.columns && within.reach == planned.reach);
+    within = fly_transform_within(&planned, narrow);
+    assert_true(within.columns < planned.columns && within.reach < planned.reach);
+    for (int k = 0; k < 2; k++) {
+        struct fly_rng rng = {6};
+
+        for (int32_t i = 0; i < 48 * 48; i++)
+            transforms.work[0].input[i] = (float)fly_rng_normal(&rng);
+        fly_transform_power(k ? &within : &planned, &transforms.work[0], &floor[k], NULL, 1.0);
+        for (int32_t kx = 0; k && kx < within.columns; kx++)
+            for (int32_t ky = -within.reach; ky <= within.reach; ky++)
+                assert_true(all[kx * 48 + (ky + 48) % 48] == transforms.work[0].half[kx * 48 + (ky + 48) % 48]);
+        memcpy(all, transforms.work[0].half, sizeof(float) * 48 * (size_t)planned.columns);
+    }
+    assert_true(floor[0] == floor[1] && floor[0] > 0.0);
+    fly_transforms_fini(&transforms);
+    fly_arena_fini(&arena);
+}
+
 static void noise_floor_is_the_power_of_white_noise(void **state)
 {
     struct fly_transforms_config how = config_of(256, 256, 256, 1);
@@ -166,6 +200,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(power_is_that_of_the_plain_sum),
+        cmocka_unit_test(a_narrower_look_has_the_same_power),
         cmocka_unit_test(noise_floor_is_the_power_of_white_noise),
         cmocka_unit_test(sizes_are_those_of_whole_chips),
         cmocka_unit_test(numbers_outside_their_range_are_refused),

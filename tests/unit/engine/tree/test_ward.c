@@ -4,6 +4,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <cblas.h>
+
 #include "tests/support/pool_exec.h"
 #include "tests/unit/engine/tree/ward_rig.h"
 #include "engine/tree/ward_state.h"
@@ -472,5 +474,6 @@ int main(void)
         cmocka_unit_test(confidence_falls_with_the_way_to_the_body),
     };
 
+    openblas_set_num_threads(1);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,6 +4,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <cblas.h>
+
 #include "tests/support/pool_exec.h"
 #include "tests/unit/engine/tree/ward_rig.h"
 
@@ -108,9 +110,9 @@ static void threads_change_neither_tree_nor_work(void **state)
         ward_rig_open(&two, N, D, 1);
         two.exec = pool_exec(&pool);
         for (int32_t i = 0; i < N; i++) {
-            double x[D];
+            double x[D] = {0.0};
 
-            ward_rig_draw(&rng, x, D, i % 4, noise ? 0.05 : 1.0, noise ? 1.0 : 0.3);
+            ward_rig_draw(&rng, x, noise ? D : 40, i % 4, noise ? 0.05 : 1.0, 1.0);
             ward_rig_put(&one, i, x);
             ward_rig_put(&two, i, x);
             if (i % 50 == 49) {
@@ -139,5 +141,6 @@ int main(void)
         cmocka_unit_test(threads_change_neither_tree_nor_work),
     };
 
+    openblas_set_num_threads(1);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
