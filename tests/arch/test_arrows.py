@@ -126,7 +126,7 @@ OWNERS = (
     (re.compile(r"^msgpack"), re.compile(r"^stream/"), "a msgpack object never leaves stream/"),
     (re.compile(r"^liburing"), re.compile(r"^stream/recorder\w*\.[ch]$"), "an io_uring never leaves the recorder"),
     (re.compile(r"^(oneapi/)?dnnl"), re.compile(r"^engine/embed/dnn\.c$"), "oneDNN is known to one file"),
-    (re.compile(r"^fftw"), re.compile(r"^engine/(embed|region)/"), "Fourier transforms are the embedder's and the regions'"),
+    (re.compile(r"^fftw"), re.compile(r"^engine/(chip|embed|region)/"), "Fourier transforms are for drift, embedder and regions"),
     (re.compile(r"^yaml"), re.compile(r"^plugin/"), "settings are the plugin's"),
     (re.compile(r"^(hdf5|tiffio|jpeglib)"), re.compile(r"^sim/"), "vendor files are the simulator's side"),
 )
