@@ -119,7 +119,7 @@ int fly_engine_think(struct fly_engine *engine, enum fly_need need)
     int32_t patience = need == FLY_NEED_FIRST ? PATIENCE_FIRST : need == FLY_NEED_AGAIN ? PATIENCE_AGAIN : 0;
 
     if (!e->graphs)
-        return fly_engine_think_trees(e, need);
+        return fly_engine_think_trees(e, need) || fly_engine_spare_trees(e, need);
     if (fly_graphs_waiting(e->graphs) > 0 && (need == FLY_NEED_NONE || is_due(e))) {
         if (e->update_waited >= patience) {
             update(e);
@@ -128,6 +128,8 @@ int fly_engine_think(struct fly_engine *engine, enum fly_need need)
         e->update_waited++;
     }
     if (fly_engine_think_trees(e, need))
+        return 1;
+    if (fly_engine_spare_trees(e, need))
         return 1;
     if (e->finished) /* the exact answer comes: there is nothing to seek */
         return 0;

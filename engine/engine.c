@@ -3,6 +3,10 @@
 #include <math.h>
 #include <string.h>
 
+#include "engine/label/shares.h"
+
+#define SHARE_EV 160.0 /* shares.h */
+
 const char *fly_modality_name(enum fly_modality modality)
 {
     static const char *const names[FLY_MODALITIES] = {"haadf", "eds", "ensemble"};
@@ -102,6 +106,7 @@ static size_t lay_out(struct fly_engine *e, struct fly_arena *arena, int32_t exe
     e->dirty = take(arena, &need, k, sizeof(int32_t));
     if (e->quantifier) {
         e->percent = take(arena, &need, k * (size_t)e->n_elements, sizeof(double));
+        e->percent_noise = take(arena, &need, k, sizeof(double));
         e->status = take(arena, &need, k, sizeof(uint8_t));
         e->made = take(arena, &need, k, sizeof(uint8_t));
         e->made_version = take(arena, &need, k, sizeof(uint32_t));
@@ -118,6 +123,20 @@ static size_t lay_out(struct fly_engine *e, struct fly_arena *arena, int32_t exe
         }
     }
     e->speaks = take(arena, &need, k, sizeof(uint8_t));
+    if (config->profile == FLY_PROFILE_ROBUST) {
+        need = fly_size_add(need, fly_left_out_need());
+        need = fly_size_add(need, FLY_ENSEMBLE * fly_calibration_need());
+        if (arena)
+            fly_left_out_init(&e->left_out, arena);
+        for (int m = 0; arena && m < FLY_ENSEMBLE; m++)
+            fly_calibration_init(&e->calibration[m], arena);
+        if (config->segments) {
+            e->share_channels = fly_shares_channels(config->ev_per_channel, SHARE_EV);
+            e->share_width = fly_shares_width(config->n_channels, e->share_channels);
+            e->share = take(arena, &need, k * (size_t)e->share_width, sizeof(float));
+            e->share_noise = take(arena, &need, k, sizeof(double));
+        }
+    }
     for (int m = 0; m < FLY_MODALITIES; m++) {
         struct fly_modality_state *mod = &e->modality[m];
 
@@ -170,6 +189,8 @@ static int check(const struct fly_engine_config *config)
         return fly_fail(FLY_ERANGE, "a session needs an image detector or an EDS segment, it has neither");
     if (config->has_image && embed_width(config) < 1)
         return fly_fail(FLY_ERANGE, "embedding width %d, needs at least 1", embed_width(config));
+    if (config->segments && !(config->ev_per_channel > 0.0))
+        return fly_fail(FLY_ERANGE, "%g eV a channel, must be above 0", config->ev_per_channel);
     if (config->range_rows < 1)
         return fly_fail(FLY_ERANGE, "haadf.range_rows %d, needs at least 1", config->range_rows);
     if (config->lo > config->hi)
@@ -213,6 +234,7 @@ int fly_engine_open(struct fly_engine **out, const struct fly_engine_config *con
         whole = fly_size_add(whole, fly_engine_trees_need(e, config->tree));
     whole = fly_size_add(whole, fly_engine_histories_need(e, config->graph, config->tree));
     whole = fly_size_add(whole, fly_engine_regions_need(e));
+    whole = fly_size_add(whole, fly_engine_quality_need(e));
     if (whole > config->memory_limit) {
         fly_engine_close(&e);
         return fly_fail(FLY_ENOMEM,
@@ -248,6 +270,8 @@ int fly_engine_open(struct fly_engine **out, const struct fly_engine_config *con
         rc = fly_engine_open_regions(e, &config->region, alloc ? alloc : &lazy);
     if (rc == FLY_OK)
         rc = fly_engine_open_histories(e, alloc ? alloc : &lazy);
+    if (rc == FLY_OK)
+        rc = fly_engine_open_quality(e, config->quantify, alloc ? alloc : &lazy);
     if (rc < 0) {
         fly_engine_close(&e);
         return rc;
@@ -273,6 +297,7 @@ void fly_engine_close(struct fly_engine **engine)
         return;
     struct fly_alloc alloc = e->arena.alloc;
 
+    fly_engine_close_quality(e);
     fly_engine_close_regions(e);
     fly_arena_fini(&e->histories_arena);
     fly_arena_fini(&e->trees_arena);
@@ -293,6 +318,7 @@ int fly_engine_lines(struct fly_engine *engine, int64_t frame, struct fly_rect r
 
     if (rc < 0)
         return rc;
+    fly_engine_quality_lines(engine, frame, rect, pixels, taken);
     fly_engine_image_changed(engine, stamp);
     if (!engine->range_known && frame == 0 && fly_engine_range_there(engine))
         fly_engine_settle_range(engine, 0);
@@ -324,6 +350,8 @@ int fly_engine_shift(struct fly_engine *engine, int64_t frame, int32_t dy_px, in
         if (rc == FLY_OK)
             fly_engine_eds_changed(engine, 0);
     }
+    if (rc == FLY_OK)
+        fly_engine_quality_shift(engine, frame, dy_px, dx_px);
     return rc;
 }
 
@@ -341,6 +369,7 @@ void fly_engine_finish(struct fly_engine *engine)
         fly_spectra_finish(engine->spectra);
         fly_engine_eds_changed(engine, 0);
     }
+    fly_engine_quality_finish(engine);
     engine->finished = 1;
 }
 

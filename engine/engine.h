@@ -34,10 +34,13 @@
 #include "engine/embed/embed.h"
 #include "engine/graph/affinity.h"
 #include "engine/graph/modularity.h"
+#include "engine/label/calibrate.h"
 #include "engine/label/fewshot.h"
 #include "engine/label/support.h"
+#include "engine/label/weights.h"
 #include "engine/map/names.h"
 #include "engine/map/story.h"
+#include "engine/quality.h"
 #include "engine/region/spacing.h"
 #include "engine/region/square.h"
 #include "engine/tree/ward.h"
@@ -107,6 +110,7 @@ struct fly_engine_config {
 
     int32_t segments;         /* EDS segments summed; 0: the session has none */
     int32_t n_channels;       /* E */
+    double ev_per_channel;    /* above 0 */
 
     /* How compositions are made, from the same axis; NULL: they are not. Lent for the call of open. In the robust
      * profile a chip with too few counts takes those of its eight neighbours with it, and says so. */
@@ -130,8 +134,9 @@ struct fly_engine_config {
     int32_t step_chips;       /* chips of one step; 0: a batch for each thread of the executor. What a step
                                * is decides interim maps, so whoever follows a journal sets the same */
 
-    double weights[2];        /* of haadf and eds in the ensemble: >= 0, not both 0 */
-    double temperature;       /* of the softmax, > 0; the paper's is 1 */
+    double weights[2];        /* of haadf and eds in the ensemble: >= 0, not both 0. Robust: equal ones are learned
+                               * from the support set (engine/label/weights.h), others are taken as they are */
+    double temperature;       /* of the softmax, > 0; the paper's is 1. Robust: times the calibrated one */
 
     size_t memory_limit;      /* bytes; beyond it open refuses */
 };
@@ -320,6 +325,11 @@ const struct fly_affinity *fly_engine_affinity(const struct fly_engine *engine, 
 
 /* 1: the oldest jump of a threshold not told yet (affinity.h). */
 int fly_engine_jump(struct fly_engine *engine, enum fly_modality *modality, struct fly_threshold_jump *jump);
+
+/* Robust: what few-shot in haadf or eds was calibrated by, and how the two are weighed (engine/label/calibrate.h,
+ * weights.h), as of the last epoch; NULL in the paper profile. */
+const struct fly_calibration *fly_engine_calibration(const struct fly_engine *engine, enum fly_modality modality);
+const struct fly_joint *fly_engine_joint(const struct fly_engine *engine);
 
 /* Scores (K, FLY_CLASSES_MAX) and distances of a modality as of the last epoch; distances are NULL for the
  * ensemble. */

@@ -78,6 +78,12 @@ int fly_engine_think_trees(struct fly_engine *engine, enum fly_need need)
     return 0;
 }
 
+int fly_engine_spare_trees(struct fly_engine *engine, enum fly_need need)
+{
+    return engine->has_trees && need == FLY_NEED_NONE && !fly_engine_trees_wait(engine) &&
+           fly_trees_spare(&engine->trees);
+}
+
 int fly_engine_trees_wait(const struct fly_engine *engine)
 {
     return engine->has_trees && (fly_trees_waiting(&engine->trees, FLY_TREE_IMAGE) > 0 ||

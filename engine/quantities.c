@@ -38,6 +38,9 @@ static void make_job(void *arg, int32_t i, int32_t worker)
     memcpy(e->percent + (size_t)k * (size_t)e->n_elements, made.percent,
            (size_t)e->n_elements * sizeof *made.percent);
     e->status[k] = (uint8_t)made.status;
+    e->percent_noise[k] = 0.0;
+    for (int32_t el = 0; el < e->n_elements; el++)
+        e->percent_noise[k] += made.sigma[el] * made.sigma[el];
 }
 
 void fly_engine_quantify(struct fly_engine *engine, enum fly_queue_level level)

@@ -4,6 +4,13 @@
 #include <math.h>
 #include <string.h>
 
+#include "engine/label/shares.h"
+
+static int is_robust(const struct fly_engine *e)
+{
+    return e->config.profile == FLY_PROFILE_ROBUST;
+}
+
 static int by_composition(const struct fly_engine *e, int m)
 {
     return m == FLY_EDS && fly_engine_fewshot_feature(e) == FLY_EDS_COMPOSITION;
@@ -15,7 +22,17 @@ static struct fly_features features_of(const struct fly_engine *e, int m)
         return (struct fly_features){e->embeddings, e->width, FLY_FEATURE_F32};
     if (by_composition(e, m))
         return (struct fly_features){e->percent, e->n_elements, FLY_FEATURE_F64};
+    if (is_robust(e))
+        return (struct fly_features){e->share, e->share_width, FLY_FEATURE_F32};
     return (struct fly_features){fly_spectra_of(e->spectra, 0), e->config.n_channels, FLY_FEATURE_U32};
+}
+
+/* Expected squared errors of the rows of features (K), NULL: not known. */
+static const double *noise_of(const struct fly_engine *e, int m)
+{
+    if (m == FLY_HAADF)
+        return NULL;
+    return by_composition(e, m) ? e->percent_noise : e->share_noise;
 }
 
 /* Does the chip have what is compared? A complete chip may still wait for its composition. */
@@ -29,7 +46,7 @@ static int is_ready(const struct fly_engine *e, int m, int32_t k)
  * lacked is told as of its making: photons may have come since. */
 static int says_nothing(const struct fly_engine *e, int m, int32_t k)
 {
-    int robust = e->config.profile == FLY_PROFILE_ROBUST;
+    int robust = is_robust(e);
 
     if (m != FLY_EDS)
         return 0;
@@ -62,6 +79,32 @@ static void set_label(struct fly_modality_state *mod, int32_t k, int32_t label)
     mod->confidence[k] = label >= 0 ? (float)mod->scores[(size_t)k * FLY_CLASSES_MAX + (size_t)label] : NAN;
 }
 
+static void ratios_of(const struct fly_engine *e, int m, int32_t k, double *ratio)
+{
+    const double *noise = noise_of(e, m);
+
+    fly_calibrated_ratios(&e->calibration[m], e->modality[m].distances + (size_t)k * FLY_CLASSES_MAX,
+                          noise ? noise[k] : 0.0, ratio);
+}
+
+/* The profile's scores of a chip from its distances, and its label. */
+static void score_chip(struct fly_engine *e, int m, int32_t k)
+{
+    struct fly_modality_state *mod = &e->modality[m];
+    double *score = mod->scores + (size_t)k * FLY_CLASSES_MAX, ratio[FLY_CLASSES_MAX], confidence;
+    int32_t n = e->support.n_classes;
+
+    if (!is_robust(e)) {
+        fly_fewshot_scores(mod->distances + (size_t)k * FLY_CLASSES_MAX, n, e->config.temperature, score);
+        set_label(mod, k, fly_fewshot_label(score, n));
+        return;
+    }
+    ratios_of(e, m, k, ratio);
+    fly_calibrated_scores(&e->calibration[m], ratio, score);
+    mod->labels[k] = fly_calibrated_label(&e->calibration[m].unknown, ratio, score, n, &confidence);
+    mod->confidence[k] = (float)confidence;
+}
+
 static void score_job(void *arg, int32_t i, int32_t worker)
 {
     struct score_work *work = arg;
@@ -89,8 +132,27 @@ static void score_job(void *arg, int32_t i, int32_t worker)
         return;
     }
     fly_fewshot_distances(&mod->prototypes, &features, k, d);
-    fly_fewshot_scores(d, n, e->config.temperature, score);
-    set_label(mod, k, fly_fewshot_label(score, n));
+    score_chip(e, work->m, k);
+}
+
+/* Robust: both modalities' ratios in place of their scores. silent: the X-rays say nothing of this chip. */
+static void score_both(struct fly_engine *e, int32_t k, int silent)
+{
+    struct fly_modality_state *ens = &e->modality[FLY_ENSEMBLE];
+    double a[FLY_CLASSES_MAX], b[FLY_CLASSES_MAX], ratio[FLY_CLASSES_MAX], confidence;
+    const struct fly_unknown *unknown = &e->joint.unknown;
+
+    ratios_of(e, FLY_HAADF, k, a);
+    ratios_of(e, FLY_EDS, k, b);
+    for (int32_t c = 0; silent && c < FLY_CLASSES_MAX; c++)
+        b[c] = NAN;
+    if (fly_joint_scores(&e->joint, &e->calibration[FLY_HAADF], a, &e->calibration[FLY_EDS], b,
+                         ens->scores + (size_t)k * FLY_CLASSES_MAX, ratio) == 1)
+        unknown = &e->calibration[silent || e->calibration[FLY_EDS].state == FLY_CALIBRATION_NONE ? FLY_HAADF : FLY_EDS]
+                       .unknown;
+    ens->labels[k] = fly_calibrated_label(unknown, ratio, ens->scores + (size_t)k * FLY_CLASSES_MAX,
+                                          e->support.n_classes, &confidence);
+    ens->confidence[k] = (float)confidence;
 }
 
 static void ensemble_job(void *arg, int32_t i, int32_t worker)
@@ -107,6 +169,10 @@ static void ensemble_job(void *arg, int32_t i, int32_t worker)
     ens->age[k] = a->age[k] + b->age[k];
     if (!is_ready(e, FLY_HAADF, k) || !is_ready(e, FLY_EDS, k)) {
         set_pending(ens, k);
+        return;
+    }
+    if (is_robust(e)) {
+        score_both(e, k, says_nothing(e, FLY_EDS, k));
         return;
     }
     /* A spectrum that says nothing of this chip leaves the word to the image. */
@@ -141,29 +207,81 @@ static int32_t pick_changed(struct fly_engine *e, int m, int all)
     return n;
 }
 
+/* Spectra of the chips to be scored, as shares. */
+static void make_shares(struct fly_engine *e)
+{
+    for (int32_t k = 0; k < e->n_chips; k++)
+        if (e->modality[FLY_EDS].changed[k] && e->modality[FLY_EDS].measured[k])
+            e->share_noise[k] = fly_shares_make(fly_spectra_of(e->spectra, k), e->config.n_channels, e->share_channels,
+                                                e->share + (size_t)k * (size_t)e->share_width);
+}
+
+static enum fly_feature_kind kind_of(const struct fly_engine *e, int m)
+{
+    return m == FLY_HAADF         ? FLY_KIND_EMBEDDING
+           : by_composition(e, m) ? FLY_KIND_COMPOSITION
+                                  : FLY_KIND_SPECTRUM;
+}
+
+static void calibrate(struct fly_engine *e, int m, const struct fly_features *features)
+{
+    struct fly_calibration *calibration = &e->calibration[m];
+    struct fly_tau_prior prior = fly_tau_prior(kind_of(e, m));
+
+    fly_left_out_pick(&e->left_out, &e->support);
+    fly_calibrate(calibration, &prior, &e->modality[m].prototypes, &e->support, features, noise_of(e, m), e->speaks,
+                  &e->left_out);
+    calibration->tau *= e->config.temperature;
+}
+
+/* Equal weights are nobody's opinion: they are learned. */
+static void weigh(struct fly_engine *e)
+{
+    const double *given = e->config.weights[0] == e->config.weights[1] ? NULL : e->config.weights;
+
+    fly_joint_fit(&e->joint, &e->calibration[FLY_HAADF], &e->calibration[FLY_EDS], &e->left_out, given);
+}
+
+const struct fly_calibration *fly_engine_calibration(const struct fly_engine *engine, enum fly_modality modality)
+{
+    FLY_ASSERT(modality != FLY_ENSEMBLE);
+    return is_robust(engine) ? &engine->calibration[modality] : NULL;
+}
+
+const struct fly_joint *fly_engine_joint(const struct fly_engine *engine)
+{
+    return is_robust(engine) ? &engine->joint : NULL;
+}
+
 int fly_engine_score(struct fly_engine *engine)
 {
     struct fly_engine *e = engine;
     struct fly_modality_state *ens = &e->modality[FLY_ENSEMBLE];
-    int anything = 0, all_ensemble = e->support_changed || e->ensemble_changed;
+    int anything = 0, all_ensemble = e->support_changed || e->ensemble_changed, calibrated = 0;
 
     memset(ens->changed, 0, (size_t)e->n_chips);
+    if (e->share && !by_composition(e, FLY_EDS))
+        make_shares(e);
     for (int m = 0; m < FLY_ENSEMBLE; m++) {
         struct fly_modality_state *mod = &e->modality[m];
         int there = m == FLY_HAADF ? e->assembly != NULL : e->spectra != NULL;
 
         if (!there)
             continue;
-        int remake = e->support_changed || support_moved(e, m);
+        int remake = e->support_changed || (is_robust(e) && e->ensemble_changed) || support_moved(e, m);
         int all = remake || e->ensemble_changed;
         struct fly_features features = features_of(e, m);
 
         if (remake) {
             for (int32_t k = 0; k < e->n_chips; k++)
                 e->speaks[k] = (uint8_t)(is_ready(e, m, k) && !(by_composition(e, m) &&
-                                                                e->status[k] == FLY_QUANTIFY_TOO_FEW));
+                                                                e->status[k] == FLY_QUANTIFY_TOO_FEW) &&
+                                            !(is_robust(e) && says_nothing(e, m, k)));
             fly_prototypes_make(&mod->prototypes, &e->support, &features, e->speaks);
             e->counts.prototypes_made++;
+            if (is_robust(e))
+                calibrate(e, m, &features);
+            calibrated |= is_robust(e);
         }
         int32_t n = pick_changed(e, m, all);
         struct score_work work = {e, m, e->dirty};
@@ -179,6 +297,10 @@ int fly_engine_score(struct fly_engine *engine)
                 ens->arrived[k] = mod->arrived[k];
         }
         anything |= n > 0;
+    }
+    if (calibrated) {
+        weigh(e);
+        all_ensemble = 1;
     }
     int32_t n = pick_changed(e, FLY_ENSEMBLE, all_ensemble);
     struct score_work work = {e, FLY_ENSEMBLE, e->dirty};

@@ -5,6 +5,9 @@
 #include "engine/engine.h"
 #include "engine/graphs.h"
 #include "engine/histories.h"
+#include "engine/quality.h"
+#include "engine/label/calibrate.h"
+#include "engine/label/weights.h"
 #include "engine/queue.h"
 #include "engine/region/crystallinity.h"
 #include "engine/trees.h"
@@ -32,6 +35,26 @@ struct fly_modality_state {
     uint32_t *version;  /* (K) haadf: of the pixels embedded; eds: of the photons so far */
     int64_t *arrived;   /* (K) where changed, stamp of the newest data that no label has shown; 0: none */
     struct fly_prototypes prototypes;
+};
+
+/* A shift that fly_engine_shift was given. */
+struct fly_quality_applied {
+    int64_t frame; /* -1: none */
+    int32_t dy_px, dx_px;
+};
+enum { FLY_SHIFTS_KEPT = 16 }; /* of the highest frames: only the one measured last is told of */
+
+/* What quality.c watches. */
+struct fly_quality_state {
+    struct fly_arena arena;          /* drift's */
+    struct fly_drift *drift;         /* NULL: no image, or a scan too small */
+    struct fly_quality_drift drifted;
+    struct fly_quality_applied applied[FLY_SHIFTS_KEPT];
+    int64_t newest_frame;            /* -1: none */
+    struct fly_saturation saturation;
+    struct fly_advice advice;
+    int32_t rows_there, rows_advised; /* topmost rows of chips that are complete; that the advice is from */
+    int32_t counts_needed;
 };
 
 struct fly_engine {
@@ -71,6 +94,7 @@ struct fly_engine {
     struct fly_queue to_quantify;      /* complete chips alone */
     int32_t quantifying[FLY_QUANTIFY_UNIT];
     double *percent;                   /* (K, n) */
+    double *percent_noise;             /* (K) expected squared error of a row of it; NaN in chips of too few counts */
     uint8_t *status;                   /* (K) enum fly_quantify_status */
     uint8_t *made;                     /* (K) enum fly_made */
     uint32_t *made_version;            /* (K) of the photons in the composition */
@@ -100,6 +124,16 @@ struct fly_engine {
 
     struct fly_arena histories_arena;
     struct fly_histories histories;
+
+    struct fly_quality_state quality;
+
+    /* scoring.c, robust: what few-shot is sure of */
+    struct fly_left_out left_out;
+    struct fly_calibration calibration[FLY_ENSEMBLE];
+    struct fly_joint joint;
+    int32_t share_channels, share_width; /* of spectra compared as shares: channels a bin, bins; 0 without EDS */
+    float *share;                      /* (K, share_width) of the spectra of the chips scored */
+    double *share_noise;               /* (K) */
 
     uint8_t *speaks;                   /* (K) scratch: the chip has features that say something */
 
@@ -157,6 +191,7 @@ FLY_MUST_USE int fly_engine_open_histories(struct fly_engine *engine, const stru
 size_t fly_engine_histories_need(const struct fly_engine *engine, const struct fly_graph_config *graph,
                                  const struct fly_tree_config *tree);
 int fly_engine_think_trees(struct fly_engine *engine, enum fly_need need);
+int fly_engine_spare_trees(struct fly_engine *engine, enum fly_need need);
 int fly_engine_trees_wait(const struct fly_engine *engine);
 int fly_engine_tell_histories(struct fly_engine *engine, unsigned regrouped, int relabelled);
 
@@ -165,6 +200,17 @@ FLY_MUST_USE int fly_engine_open_regions(struct fly_engine *engine, const struct
                                          const struct fly_alloc *alloc);
 void fly_engine_close_regions(struct fly_engine *engine);
 size_t fly_engine_regions_need(const struct fly_engine *engine);
+
+/* engine/quality.c: what it reserves, after the quantifier, whose configuration is lent; lines that were taken; a shift
+ * that was; no more will come. */
+FLY_MUST_USE int fly_engine_open_quality(struct fly_engine *engine, const struct fly_quantify_config *quantify,
+                                         const struct fly_alloc *alloc);
+void fly_engine_close_quality(struct fly_engine *engine);
+size_t fly_engine_quality_need(const struct fly_engine *engine);
+void fly_engine_quality_lines(struct fly_engine *engine, int64_t frame, struct fly_rect rect, const void *pixels,
+                              const struct fly_taken *taken);
+void fly_engine_quality_shift(struct fly_engine *engine, int64_t frame, int32_t dy_px, int32_t dx_px);
+void fly_engine_quality_finish(struct fly_engine *engine);
 
 /* engine/embedding.c: the intensity range from frame 0 (are its rows there?) or another; chips whose pixels
  * changed join the queue or leave it; embed the next of a level. */

@@ -6,6 +6,8 @@
 /* What is known of a chip of one source. */
 enum { UNKNOWN = 0, TAKEN, TOO_LITTLE };
 
+enum { PAIRS_CHIPS_MAX = 8192 };
+
 /* ---- open ---------------------------------------------------------------------------------------- */
 
 static int32_t width_of(const struct fly_trees_config *config, int source)
@@ -15,7 +17,12 @@ static int32_t width_of(const struct fly_trees_config *config, int source)
 
 static struct fly_ward_config ward_config(const struct fly_trees_config *config, int source)
 {
-    return (struct fly_ward_config){.points = config->n_chips, .width = width_of(config, source)};
+    int32_t width = width_of(config, source);
+
+    /* 4 bytes a pair; pages of it that data without noise never need are never touched. */
+    return (struct fly_ward_config){.points = config->n_chips,
+                                    .width = width,
+                                    .pairs = width > FLY_WARD_SHORT && config->n_chips <= PAIRS_CHIPS_MAX};
 }
 
 int fly_trees_check(const struct fly_trees_config *config)
@@ -173,6 +180,16 @@ void fly_trees_update(struct fly_trees *trees, enum fly_tree_source source, cons
     if (fly_ward_stale(&one->ward))
         fly_ward_update(&one->ward, exec);
     trees->updates++;
+}
+
+int fly_trees_spare(struct fly_trees *trees)
+{
+    for (int s = 0; s < FLY_TREES; s++)
+        if (trees->one[s].there && fly_ward_ponders(&trees->one[s].ward)) {
+            fly_ward_ponder(&trees->one[s].ward);
+            return 1;
+        }
+    return 0;
 }
 
 /* ---- telling ------------------------------------------------------------------------------------- */

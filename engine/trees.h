@@ -69,6 +69,9 @@ int32_t fly_trees_waiting(const struct fly_trees *trees, enum fly_tree_source so
 void fly_trees_update(struct fly_trees *trees, enum fly_tree_source source, const struct fly_graph_features *features,
                       const struct fly_exec *exec);
 
+/* One piece of spare work, which makes later updates cheaper and changes no result: a few ms. 0: there is none. */
+int fly_trees_spare(struct fly_trees *trees);
+
 /* 1: telling may change something. */
 int fly_trees_untold(const struct fly_trees *trees);
 

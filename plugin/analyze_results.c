@@ -1,4 +1,5 @@
 /* What an analysis leaves: arrays under the names of golden/ (golden/README.md), result.json, pictures. */
+#include "plugin/confidence.h"
 #include "plugin/analyze_out.h"
 #include "plugin/maps.h"
 
@@ -451,6 +452,11 @@ static void tell_session(const struct fly_analyze_out *out, struct fly_json *jso
     } else {
         fly_json_null(json);
     }
+    struct fly_pub_calibration calibration;
+
+    fly_confidence_of(&calibration, out->engine);
+    fly_json_key(json, "fewshot_calibration");
+    fly_confidence_json(json, &calibration);
     fly_json_key(json, "fewshot_weights");
     fly_json_row(json);
     fly_json_f64(json, options->fewshot.weights[0]);

@@ -15,6 +15,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/err.h"
 #include "engine/engine.h"
+#include "stream/publish.h"
 #include "stream/wire.h"
 
 /* Of the process; published in every heartbeat under fly_counter_name. */
@@ -84,6 +85,7 @@ struct fly_map_set {
     int32_t n_classes;
     struct fly_names *names; /* (FLY_MAPS) what a person calls clusters */
     struct fly_graph_view graph[FLY_MODALITIES];
+    struct fly_pub_calibration calibration; /* of few-shot */
     uint64_t as_of[FLY_STREAMS_MAX];
     int final;
 };

@@ -35,6 +35,7 @@ struct fly_stage_engine {
     int64_t clusters_ns;           /* not before */
     struct fly_engine_counts told; /* as already added to the bus's counters */
     int range_told;
+    int32_t names_waiting;         /* as last told */
     int64_t unassembled_told_ns;
     struct fly_job *exact[FLY_STAGE_JOBS]; /* wait until nothing is left to embed; no input is taken then */
     int32_t n_exact;

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "plugin/confidence.h"
+
 #define CLUSTERS_EVERY_NS INT64_C(250000000)
 #define JUMP_TOLD_NS      INT64_C(1000000000)
 
@@ -41,6 +43,7 @@ static void fill_maps(struct fly_stage_engine *stage, struct fly_map_set *set, i
     memcpy(set->classes, support->classes, sizeof set->classes);
     set->n_classes = support->n_classes;
     memcpy(set->as_of, stage->as_of, sizeof set->as_of);
+    fly_confidence_of(&set->calibration, engine);
     for (int m = 0; m < FLY_MODALITIES; m++)
         fly_engine_graph(engine, (enum fly_modality)m, &set->graph[m]);
     for (int m = 0; m < FLY_MAPS; m++) {
@@ -149,6 +152,24 @@ static void take_news(struct fly_stage_engine *stage)
     }
 }
 
+/* Names out of the recording for which no cluster is found now. */
+static void tell_waiting(struct fly_stage_engine *stage)
+{
+    int32_t waiting = fly_session_recall(stage->session)->n;
+    unsigned char bytes[32];
+    struct fly_pack pack;
+
+    if (waiting == stage->names_waiting || fly_engine_busy(fly_session_engine(stage->session)))
+        return;
+    stage->names_waiting = waiting;
+    fly_pack_init(&pack, bytes, sizeof bytes);
+    fly_pack_map(&pack, 1);
+    fly_pack_str(&pack, "count");
+    fly_pack_int(&pack, waiting);
+    fly_bus_event(stage->config.bus, FLY_INFO, "names_wait", bytes, pack.len,
+                  "%d clusters that were given a name or a role have no like now", waiting);
+}
+
 void fly_stage_cut_epoch(struct fly_stage_engine *stage, int final)
 {
     int changed = fly_session_epoch(stage->session);
@@ -159,6 +180,7 @@ void fly_stage_cut_epoch(struct fly_stage_engine *stage, int final)
     fly_stage_mark_journal(stage, FLY_MARK_EPOCH, stage->maps.epoch);
     tell_counts(stage);
     tell_jumps(stage);
+    tell_waiting(stage);
     if (!changed && !final)
         return;
     fly_bus_post_maps(stage->config.bus, &stage->maps);

@@ -177,6 +177,7 @@ struct fly_session {
     struct fly_options options;
     struct fly_embedder *embedder; /* lent */
     struct fly_engine *engine;
+    struct fly_recall recall;
     int given;
     char quantify_note[400];
 };
@@ -212,6 +213,7 @@ int fly_session_open(struct fly_session **out, struct fly_session_info *info,
     if (!session)
         return fly_fail(FLY_ENOMEM, "session %s: no memory for its handle", info->id);
     session->info = fly_session_info_hold(info);
+    fly_recall_init(&session->recall, fly_grid_chips(&plan->grid));
     session->options = *o;
     session->embedder = embedder;
     session->given = given != NULL;
@@ -232,6 +234,7 @@ int fly_session_open(struct fly_session **out, struct fly_session_info *info,
                              .range_rows = o->haadf.range_rows,
                              .segments = plan->n_segments,
                              .n_channels = plan->n_channels,
+                             .ev_per_channel = plan->ev_per_channel,
                              .region = {.pixel_nm = {plan->pixel_nm[0], plan->pixel_nm[1]},
                                         .d_nm = {o->region.d_range_nm[0], o->region.d_range_nm[1]}},
                              .frames_held = o->engine.frames_held,
@@ -270,6 +273,7 @@ void fly_session_close(struct fly_session **session)
     if (!s)
         return;
     fly_engine_close(&s->engine);
+    fly_recall_fini(&s->recall);
     fly_session_info_drop(&s->info);
     free(s);
     *session = NULL;
@@ -348,7 +352,9 @@ int fly_session_step(struct fly_session *session)
 
 int fly_session_epoch(struct fly_session *session)
 {
-    return fly_engine_epoch(session->engine);
+    int changed = fly_engine_epoch(session->engine);
+
+    return fly_recall_epoch(&session->recall, session->engine) > 0 || changed;
 }
 
 struct fly_engine *fly_session_engine(struct fly_session *session)
@@ -376,4 +382,9 @@ const char *fly_session_embedder_name(const struct fly_session *session)
     if (session->given)
         return "given";
     return session->info->plan.image > 0 ? fly_embedder_name(session->embedder) : "none";
+}
+
+struct fly_recall *fly_session_recall(struct fly_session *session)
+{
+    return &session->recall;
 }

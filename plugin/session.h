@@ -14,6 +14,7 @@
 
 #include "engine/engine.h"
 #include "plugin/options.h"
+#include "plugin/recall.h"
 #include "stream/recording.h"
 #include "stream/wire.h"
 
@@ -102,12 +103,18 @@ FLY_MUST_USE int fly_session_control(struct fly_session *session, const char *op
                                      struct fly_pack *result, const char **code);
 int fly_session_control_known(const char *op); /* 1: an op of the list above */
 
+/* The arguments of such a request as they are recorded, and then handed to fly_session_control: those that name a
+ * cluster with its chips as they are now (recall.h), others as they came. bytes: FLY_HEADER_MAX of them, lent as long
+ * as the value is used. */
+struct fly_value fly_session_control_args(struct fly_session *session, const char *op, struct fly_value args,
+                                          void *bytes);
+
 /* Load a support set (name -> chips) as if by support.add. FLY_ERANGE, FLY_EIO, FLY_EWIRE. */
 FLY_MUST_USE int fly_session_load_support(struct fly_session *session, const char *path);
 
 void fly_session_finish(struct fly_session *session);
 int fly_session_step(struct fly_session *session);  /* as fly_engine_step */
-int fly_session_epoch(struct fly_session *session); /* as fly_engine_epoch */
+int fly_session_epoch(struct fly_session *session); /* as fly_engine_epoch; then names that waited find clusters */
 
 struct fly_engine *fly_session_engine(struct fly_session *session);
 const struct fly_session_info *fly_session_facts(const struct fly_session *session);
@@ -116,5 +123,6 @@ struct fly_options *fly_session_options_mutable(struct fly_session *session); /*
 /* Why this session's spectra are not, or not wholly, quantified as asked; "" when they are. */
 const char *fly_session_quantify_note(const struct fly_session *session);
 const char *fly_session_embedder_name(const struct fly_session *session);
+struct fly_recall *fly_session_recall(struct fly_session *session); /* names that wait for their clusters */
 
 #endif

@@ -215,31 +215,34 @@ static int which_cluster(struct change *change, int *map, int32_t *id)
     return FLY_OK;
 }
 
+static int give(struct change *change, const struct fly_recalled *asked)
+{
+    int rc = fly_recall_give(fly_session_recall(change->session), fly_session_engine(change->session), change->args,
+                             asked);
+
+    return rc < 0 ? rc : pack_named(change, asked->map, asked->id);
+}
+
 static int cluster_name(struct change *change)
 {
-    struct fly_engine *engine = fly_session_engine(change->session);
-    char to[FLY_CLUSTER_NAME_MAX + 1];
-    int32_t id;
-    int map, fresh, rc = which_cluster(change, &map, &id);
+    struct fly_recalled asked = {.has_name = 1};
+    int rc = which_cluster(change, &asked.map, &asked.id);
     enum fly_refusal why;
 
     if (rc < 0)
         return rc;
-    if (fly_map_method(map) == FLY_FEWSHOT)
+    if (fly_map_method(asked.map) == FLY_FEWSHOT)
         return fly_fail(FLY_ERANGE, "args.method: classes of few-shot are named by class.rename");
-    why = fly_arg_str(change->args, "to", FLY_CLUSTER_NAME_MAX, to);
-    if (why != FLY_REFUSE_NONE)
-        return refused(change, why);
-    rc = fly_names_call(fly_engine_names(engine, map), fly_engine_story(engine, map, &fresh), id, to);
-    return rc < 0 ? rc : pack_named(change, map, id);
+    why = fly_arg_str(change->args, "to", FLY_CLUSTER_NAME_MAX, asked.name);
+    return why != FLY_REFUSE_NONE ? refused(change, why) : give(change, &asked);
 }
 
 static int cluster_role(struct change *change)
 {
     static const char *const roles[] = {"none", "ordered", "disordered", "other"};
-    struct fly_engine *engine = fly_session_engine(change->session);
-    int32_t id, role;
-    int map, fresh, rc = which_cluster(change, &map, &id);
+    struct fly_recalled asked = {.has_role = 1};
+    int32_t role;
+    int rc = which_cluster(change, &asked.map, &asked.id);
     enum fly_refusal why;
 
     if (rc < 0)
@@ -247,9 +250,26 @@ static int cluster_role(struct change *change)
     why = fly_arg_word(change->args, "to", roles, (int32_t)(sizeof roles / sizeof *roles), &role);
     if (why != FLY_REFUSE_NONE)
         return refused(change, why);
-    rc = fly_names_take_for(fly_engine_names(engine, map), fly_engine_story(engine, map, &fresh), id,
-                            (enum fly_role)role);
-    return rc < 0 ? rc : pack_named(change, map, id);
+    asked.role = (enum fly_role)role;
+    return give(change, &asked);
+}
+
+struct fly_value fly_session_control_args(struct fly_session *session, const char *op, struct fly_value args,
+                                          void *bytes)
+{
+    struct change change = {.session = session, .args = args};
+    struct fly_pack pack;
+    int32_t id = -1;
+    int map;
+
+    if (strcmp(op, "cluster.name") != 0 && strcmp(op, "cluster.role") != 0)
+        return args;
+    if (which_cluster(&change, &map, &id) < 0)
+        map = -1;
+    fly_pack_init(&pack, bytes, FLY_HEADER_MAX);
+    fly_recall_pack(&pack, args, fly_session_engine(session), map, id);
+    FLY_ASSERT(!pack.full);
+    return fly_value_root(bytes, pack.len);
 }
 
 /* frame.shift {frame, dy_px, dx_px}: a frame's drift against the reference, as whoever measured it says. */

@@ -141,7 +141,7 @@ static void open_session(struct fly_stage_engine *stage, struct fly_input *input
     stage->info = input->info;
     input->info = NULL;
     stage->draining = stage->ended = 0;
-    stage->range_told = 0;
+    stage->range_told = stage->names_waiting = 0;
     stage->told = (struct fly_engine_counts){0};
     stage->trace = (struct fly_trace){.len = 0};
     memset(stage->clusters_due, 0, sizeof stage->clusters_due);
@@ -277,10 +277,10 @@ static void job_failed(struct fly_job *job, const char *code, const char *messag
 
 /* It goes to the recording before it acts, so that a restart does neither more nor less than was answered
  * for. */
-static int journal_control(struct fly_stage_engine *stage, struct fly_job *job)
+static int journal_control(struct fly_stage_engine *stage, struct fly_job *job, struct fly_value value)
 {
     const void *args;
-    size_t args_len = fly_value_bytes(job->request.args, &args);
+    size_t args_len = fly_value_bytes(value, &args);
     int rc;
 
     if (!fly_stage_recorder(stage) || stage->ended)
@@ -296,10 +296,30 @@ static int journal_control(struct fly_stage_engine *stage, struct fly_job *job)
     return rc;
 }
 
-static void run_change(struct fly_stage_engine *stage, struct fly_job *job)
+static void act(struct fly_stage_engine *stage, struct fly_job *job, void *room)
 {
+    struct fly_value args = fly_session_control_args(stage->session, job->request.op, job->request.args, room);
     struct fly_pack result;
     const char *code;
+
+    if (journal_control(stage, job, args) < 0) {
+        job_failed(job, "not_recorded", fly_fail_text());
+        return;
+    }
+    fly_pack_init(&result, job->result, FLY_RESULT_CAP);
+    if (fly_session_control(stage->session, job->request.op, args, &result, &code) < 0) {
+        job_failed(job, code, fly_fail_text());
+        return;
+    }
+    job->ok = 1;
+    job->result_len = result.len;
+    stage->urgent = 1;
+    post_options(stage);
+}
+
+static void run_change(struct fly_stage_engine *stage, struct fly_job *job)
+{
+    void *room;
 
     if (!stage->session) {
         job_failed(job, "no_session", "there is no session yet");
@@ -309,24 +329,13 @@ static void run_change(struct fly_stage_engine *stage, struct fly_job *job)
         job_failed(job, "resuming", "the session is being read back from its recording, try again");
         return;
     }
-    if (journal_control(stage, job) < 0) {
-        job_failed(job, "not_recorded", fly_fail_text());
-        return;
-    }
     job->result = malloc(FLY_RESULT_CAP);
-    if (!job->result) {
+    room = malloc(FLY_HEADER_MAX);
+    if (job->result && room)
+        act(stage, job, room);
+    else
         job_failed(job, "memory", "no memory for the reply");
-        return;
-    }
-    fly_pack_init(&result, job->result, FLY_RESULT_CAP);
-    if (fly_session_control(stage->session, job->request.op, job->request.args, &result, &code) < 0) {
-        job_failed(job, code, fly_fail_text());
-        return;
-    }
-    job->ok = 1;
-    job->result_len = result.len;
-    stage->urgent = 1;
-    post_options(stage);
+    free(room);
 }
 
 static void take_job(struct fly_stage_engine *stage, struct fly_job *job)

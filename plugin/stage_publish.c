@@ -497,6 +497,7 @@ static void metrics(struct fly_stage_publish *s, int64_t now)
         out.modalities[out.n_modalities].modularity = s->shown.graph[m].modularity;
         out.modalities[out.n_modalities++].threshold = s->shown.graph[m].threshold;
     }
+    out.calibration = s->shown.calibration;
     fly_publish_counters(s, &counters);
     out.counters = counters.counters;
     if (fly_pub_metrics(&message, pack_of(s), &id, &out) == FLY_OK)

@@ -422,10 +422,43 @@ static void pack_by_modality(struct fly_pack *pack, const struct fly_pub_metrics
                               : metrics->modalities[i].modularity);
 }
 
+static void pack_calibration(struct fly_pack *pack, const struct fly_pub_calibration *calibration)
+{
+    fly_pack_str(pack, "calibration");
+    if (!calibration->there) {
+        fly_pack_nil(pack);
+        return;
+    }
+    fly_pack_map(pack, 6);
+    for (int m = 0; m < 2; m++) {
+        const struct fly_pub_calibrated *c = &calibration->modality[m];
+
+        fly_pack_str(pack, c->name);
+        fly_pack_map(pack, 8);
+        pack_pair(pack, "state", c->state);
+        pack_number(pack, "temperature", c->temperature);
+        pack_number(pack, "scatter", c->scatter);
+        pack_number(pack, "unknown_above", c->unknown_above);
+        fly_pack_str(pack, "left_out");
+        fly_pack_int(pack, c->left_out);
+        fly_pack_str(pack, "mistaken");
+        fly_pack_int(pack, c->mistaken);
+        pack_number(pack, "nll", c->nll);
+        pack_number(pack, "nll_prior", c->nll_prior);
+    }
+    fly_pack_str(pack, "weights");
+    fly_pack_array(pack, 2);
+    fly_pack_f64(pack, calibration->weights[0]);
+    fly_pack_f64(pack, calibration->weights[1]);
+    pack_pair(pack, "weights_from", calibration->weights_from);
+    pack_number(pack, "nll", calibration->nll);
+    pack_number(pack, "nll_equal", calibration->nll_equal);
+}
+
 int fly_pub_metrics(struct fly_pub_message *out, struct fly_pack *pack, const struct fly_pub_id *id,
                     const struct fly_pub_metrics *metrics)
 {
-    open_header(pack, "metrics", id, 7);
+    open_header(pack, "metrics", id, 8);
     pack_agreement(pack, metrics, 0);
     pack_agreement(pack, metrics, 1);
     fly_pack_str(pack, "leads");
@@ -439,6 +472,7 @@ int fly_pub_metrics(struct fly_pub_message *out, struct fly_pack *pack, const st
     }
     pack_by_modality(pack, metrics, 0);
     pack_by_modality(pack, metrics, 1);
+    pack_calibration(pack, &metrics->calibration);
     fly_pack_str(pack, "latency_ms");
     fly_pack_map(pack, 3);
     pack_number(pack, "p50", metrics->p50_ms);

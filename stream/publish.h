@@ -165,6 +165,24 @@ FLY_MUST_USE int fly_pub_clusters(struct fly_pub_message *out, struct fly_pack *
 
 enum { FLY_PUB_METHODS_MAX = 4, FLY_PUB_MODALITIES_MAX = 4 };
 
+/* What few-shot in one modality was calibrated by. NaN (and infinity) is nil. */
+struct fly_pub_calibrated {
+    const char *name;      /* "haadf", "eds" */
+    const char *state;     /* "no_class", "bare", "prior", "fitted" */
+    double temperature, scatter;
+    double unknown_above;  /* a chip whose squared distance is that many times what is expected is unknown */
+    int32_t left_out, mistaken; /* support chips left out in turn; of them, taken for another class */
+    double nll, nll_prior; /* theirs, at this temperature and at the one begun with */
+};
+
+struct fly_pub_calibration {
+    int there; /* 0: nil */
+    struct fly_pub_calibrated modality[2];
+    double weights[2];
+    const char *weights_from; /* "equal", "learned", "alone", "repeat", "given" */
+    double nll, nll_equal;    /* of the ensemble, at these weights and at equal ones */
+};
+
 /* NaN is nil: not defined yet. */
 struct fly_pub_metrics {
     int32_t n_methods;
@@ -178,6 +196,7 @@ struct fly_pub_metrics {
         const char *modality;
         double modularity, threshold;
     } modalities[FLY_PUB_MODALITIES_MAX];
+    struct fly_pub_calibration calibration;
     double p50_ms, p99_ms, max_ms; /* arrival of a chip's last line to its published label */
     struct fly_pub_counters counters;
 };

@@ -63,7 +63,7 @@ static inline struct fly_engine *rig_open(struct fly_embedder *embedder, const s
                                           const struct rig_options *rig)
 {
     struct fly_engine_config config = {.profile = rig->profile, .has_image = 1, .dtype = FLY_U16, .range_rows = 1,
-                                       .segments = rig->segments ? rig->segments : 1, .n_channels = CHANNELS,
+                                       .segments = rig->segments ? rig->segments : 1, .n_channels = CHANNELS, .ev_per_channel = 10.0,
                                        .frames_held = FRAMES, .frames_max = FRAMES, .photons_held = 200000,
                                        .embedder = embedder, .embed_width = rig->given ? 2 : 0,
                                        .step_chips = rig->step_chips, .fewshot_feature = rig->feature,
