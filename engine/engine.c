@@ -128,8 +128,10 @@ static size_t lay_out(struct fly_engine *e, struct fly_arena *arena, int32_t exe
         need = fly_size_add(need, FLY_ENSEMBLE * fly_calibration_need());
         if (arena)
             fly_left_out_init(&e->left_out, arena);
-        for (int m = 0; arena && m < FLY_ENSEMBLE; m++)
+        for (int m = 0; arena && m < FLY_ENSEMBLE; m++) {
             fly_calibration_init(&e->calibration[m], arena);
+            e->calibration[m].tau = 1.0; /* of no class, until there is one */
+        }
         if (config->segments) {
             e->share_channels = fly_shares_channels(config->ev_per_channel, SHARE_EV);
             e->share_width = fly_shares_width(config->n_channels, e->share_channels);

@@ -109,6 +109,8 @@ void fly_engine_quality_shift(struct fly_engine *engine, int64_t frame, int32_t 
     for (int i = 1; i < FLY_SHIFTS_KEPT && to->frame != frame; i++)
         if (q->applied[i].frame == frame || q->applied[i].frame < to->frame)
             to = &q->applied[i];
+    if (to->frame > frame)
+        return; /* older than all that are kept */
     *to = (struct fly_quality_applied){frame, dy_px, dx_px};
     tell_applied(q);
 }
@@ -214,7 +216,7 @@ static double median_photons(const struct fly_engine *e)
 
 static void tell_counts(const struct fly_engine *e, struct fly_quality_counts *counts)
 {
-    *counts = (struct fly_quality_counts){.needed = e->quality.counts_needed, .median = NAN};
+    *counts = (struct fly_quality_counts){.of = e->n_chips, .needed = e->quality.counts_needed, .median = NAN};
     if (!e->spectra)
         return;
     counts->median = median_photons(e);

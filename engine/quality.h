@@ -23,6 +23,7 @@ struct fly_engine;
 /* Chips whose composition was made. Own counts are too few in those of too_few and pooled. */
 struct fly_quality_counts {
     int32_t chips;   /* 0: nothing to tell, or nothing is quantified */
+    int32_t of;      /* chips of the scan */
     int32_t too_few; /* no composition */
     int32_t pooled;  /* only together with their neighbours (robust profile) */
     int32_t needed;  /* photons, of quantify.h's min_counts */

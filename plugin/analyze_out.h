@@ -44,6 +44,13 @@ void fly_analyze_trees_free(struct fly_analyze_out *out);
 /* The "ward" object. */
 void fly_analyze_tell_trees(const struct fly_analyze_out *out, struct fly_json *json);
 
+/* The "quality" object: what `metrics` says of the data (plugin/quality.h). */
+void fly_analyze_tell_quality(const struct fly_analyze_out *out, struct fly_json *json);
+
+/* The "names" list: name and role that persons gave, under the label in the arrays; null where no cluster has it now:
+ * it is gone, or none is like it (recall.h). Of few-shot its classes with a role. */
+void fly_analyze_tell_names(const struct fly_analyze_out *out, struct fly_json *json);
+
 /* Labels of a modality by a method, NULL where there are none. */
 const int32_t *fly_analyze_labels(const struct fly_analyze_out *out, enum fly_method method,
                                   enum fly_modality modality);

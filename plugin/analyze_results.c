@@ -485,6 +485,8 @@ static int write_json(const struct fly_analyze_out *out, struct fly_embedder *em
             fly_analyze_tell_communities(out, &json);
         if (out->ward[FLY_HAADF] || out->ward[FLY_EDS])
             fly_analyze_tell_trees(out, &json);
+        fly_analyze_tell_names(out, &json);
+        fly_analyze_tell_quality(out, &json);
         tell_agreement(out, &json, scratch);
         if (out->a->truth.bytes && out->a->truth.npy.items == out->chips)
             tell_truth(out, &json, scratch);

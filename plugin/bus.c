@@ -299,6 +299,26 @@ int fly_bus_take_clusters(struct fly_bus *bus, uint64_t serial, struct fly_clust
     return there;
 }
 
+void fly_bus_post_quality(struct fly_bus *bus, uint64_t serial, const struct fly_quality *quality)
+{
+    pthread_mutex_lock(&bus->lock);
+    bus->quality = *quality;
+    bus->quality_serial = serial;
+    pthread_mutex_unlock(&bus->lock);
+}
+
+int fly_bus_look_quality(struct fly_bus *bus, uint64_t serial, struct fly_quality *quality)
+{
+    int there;
+
+    pthread_mutex_lock(&bus->lock);
+    there = bus->quality_serial == serial;
+    if (there)
+        *quality = bus->quality;
+    pthread_mutex_unlock(&bus->lock);
+    return there;
+}
+
 void fly_bus_end_session(struct fly_bus *bus, const struct fly_session_end *end)
 {
     pthread_mutex_lock(&bus->lock);

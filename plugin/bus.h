@@ -144,6 +144,8 @@ struct fly_bus {
     uint64_t durable_serial, durable_ticket; /* tickets of that session's recording on disk */
     struct fly_map_set mail;
     int mail_full;
+    struct fly_quality quality;              /* of the session with this serial; 0: none */
+    uint64_t quality_serial;
     struct fly_clusters *clusters[FLY_MAPS]; /* the newest of each map; serial 0: none waits */
     struct fly_session_info *opened; /* the newest session, not yet taken by the publisher; owned by producer */
     struct fly_session_end end;      /* serial 0: none waits */
@@ -181,6 +183,10 @@ int fly_bus_take_maps(struct fly_bus *bus, struct fly_map_set *set, uint64_t ser
  * filled. Those of an earlier session are dropped, of a later one left. */
 void fly_bus_post_clusters(struct fly_bus *bus, const struct fly_clusters *clusters);
 int fly_bus_take_clusters(struct fly_bus *bus, uint64_t serial, struct fly_clusters *into);
+
+/* What is known of the quality of a session's data, as posted last. look: 1 when there is something of this session. */
+void fly_bus_post_quality(struct fly_bus *bus, uint64_t serial, const struct fly_quality *quality);
+int fly_bus_look_quality(struct fly_bus *bus, uint64_t serial, struct fly_quality *quality);
 
 /* Options as they are now in force in a session: requests change some while it runs. take: 1 when there are newer
  * ones than *version, which is moved on. */

@@ -5,6 +5,7 @@
 #include "plugin/clusters.h"
 #include "plugin/curve.h"
 #include "plugin/journal.h"
+#include "plugin/quality.h"
 #include "plugin/ring.h"
 #include "plugin/stage_engine.h"
 
@@ -44,6 +45,9 @@ struct fly_stage_engine {
     struct fly_curve_job curve;
     int curve_begun;
     int64_t jump_ns[FLY_MODALITIES];   /* when one was last told of */
+    struct fly_quality_watch quality;
+    int quality_due;                   /* data came, or were thought about, since it was told */
+    int64_t quality_ns;                /* not before */
 };
 
 /* ---- engine_tell.c: what the stage says of what the engine did --------------------------------- */
@@ -63,5 +67,8 @@ void fly_stage_tell_range(struct fly_stage_engine *stage);
 /* What the groups of a map are made of, if it changed since; of the next map, if it is time. */
 int fly_stage_tell_clusters(struct fly_stage_engine *stage, int map);
 void fly_stage_tell_next_clusters(struct fly_stage_engine *stage);
+
+/* Data quality, if it is time; final: now, with all that there is. Nothing that a journal need know of. */
+void fly_stage_tell_quality(struct fly_stage_engine *stage, int final);
 
 #endif

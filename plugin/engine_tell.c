@@ -1,4 +1,4 @@
-/* The engine stage's news: maps, marks in the journal, counters, events, clusters. */
+/* The engine stage's news: maps, marks in the journal, counters, events, clusters, data quality. */
 #include "plugin/engine_state.h"
 
 #include <string.h>
@@ -6,6 +6,7 @@
 #include "plugin/confidence.h"
 
 #define CLUSTERS_EVERY_NS INT64_C(250000000)
+#define QUALITY_EVERY_NS  INT64_C(250000000)
 #define JUMP_TOLD_NS      INT64_C(1000000000)
 
 struct fly_recorder *fly_stage_recorder(const struct fly_stage_engine *stage)
@@ -155,13 +156,17 @@ static void take_news(struct fly_stage_engine *stage)
 /* Names out of the recording for which no cluster is found now. */
 static void tell_waiting(struct fly_stage_engine *stage)
 {
+    const struct fly_engine *engine = fly_session_engine(stage->session);
     int32_t waiting = fly_session_recall(stage->session)->n;
     unsigned char bytes[32];
     struct fly_pack pack;
 
-    if (waiting == stage->names_waiting || fly_engine_busy(fly_session_engine(stage->session)))
+    if (waiting == stage->names_waiting || fly_engine_busy(engine) || fly_engine_backlog(engine, NULL, NULL) > 0 ||
+        fly_ring_len(&stage->inputs) > 0)
         return;
     stage->names_waiting = waiting;
+    if (waiting == 0)
+        return;
     fly_pack_init(&pack, bytes, sizeof bytes);
     fly_pack_map(&pack, 1);
     fly_pack_str(&pack, "count");
@@ -217,4 +222,25 @@ void fly_stage_tell_next_clusters(struct fly_stage_engine *stage)
             return;
         }
     }
+}
+
+/* At most a frame measured or a size advised at a time, and a twentieth of the time in all. */
+void fly_stage_tell_quality(struct fly_stage_engine *stage, int final)
+{
+    struct fly_engine *engine = fly_session_engine(stage->session);
+    int64_t now = stage->config.clock.mono_ns(stage->config.clock.ctx), cost;
+    struct fly_quality quality;
+    struct fly_event event;
+
+    if (stage->ended || (!final && (!stage->quality_due || now < stage->quality_ns)))
+        return;
+    do
+        stage->quality_due = fly_engine_quality_step(engine);
+    while (final && stage->quality_due);
+    fly_engine_quality(engine, &quality);
+    fly_bus_post_quality(stage->config.bus, stage->info->serial, &quality);
+    while (fly_quality_watch_next(&stage->quality, &quality, now, &event))
+        fly_bus_event(stage->config.bus, event.level, event.code, event.data, event.data_len, "%s", event.text);
+    cost = stage->config.clock.mono_ns(stage->config.clock.ctx) - now;
+    stage->quality_ns = now + (20 * cost > QUALITY_EVERY_NS ? 20 * cost : QUALITY_EVERY_NS);
 }

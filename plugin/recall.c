@@ -310,12 +310,10 @@ static int32_t find_cluster(const struct fly_recall *recall, const struct fly_re
 
     memset(tally, 0, 2 * (size_t)story->count * sizeof *tally);
     for (int32_t k = 0; k < recall->n_chips; k++) {
-        const struct fly_cluster *cluster;
+        const struct fly_cluster *cluster =
+            item->chip[k] != ABSENT && labels[k] >= 0 ? fly_story_find(story, labels[k]) : NULL;
 
-        if (item->chip[k] == ABSENT || !in_cluster(labels[k]))
-            continue;
         members += item->chip[k] == MEMBER;
-        cluster = labels[k] >= 0 ? fly_story_find(story, labels[k]) : NULL;
         if (!cluster)
             continue;
         size[cluster - story->cluster]++;
@@ -343,14 +341,14 @@ static int give_to(struct fly_engine *engine, const struct fly_recalled *item, i
     return (rest.has_name || rest.has_role) && apply(engine, &rest, id) == FLY_OK;
 }
 
-static int32_t look_through(struct fly_recall *recall, struct fly_engine *engine, int map,
+static void look_through(struct fly_recall *recall, struct fly_engine *engine, int map,
                             const struct fly_story *story)
 {
     const int32_t *labels = labels_of(engine, map);
-    int32_t *tally = malloc((2 * (size_t)story->count + 1) * sizeof *tally), given = 0;
+    int32_t *tally = malloc((2 * (size_t)story->count + 1) * sizeof *tally);
 
     if (!tally)
-        return 0; /* they wait on */
+        return; /* they wait on */
     for (int32_t i = recall->n - 1; i >= 0; i--) {
         const struct fly_recalled *item = &recall->item[i];
         int32_t id;
@@ -361,29 +359,23 @@ static int32_t look_through(struct fly_recall *recall, struct fly_engine *engine
             id = find_cluster(recall, item, story, labels, tally);
         else
             id = fly_story_find(story, item->id) ? item->id : -1;
-        if (id < 0 || !give_to(engine, item, id))
-            continue;
-        remove_at(recall, i);
-        given++;
+        if (id >= 0 && give_to(engine, item, id))
+            remove_at(recall, i);
     }
     free(tally);
     recall->untried[map] = 0;
-    return given;
 }
 
-int32_t fly_recall_epoch(struct fly_recall *recall, struct fly_engine *engine)
+void fly_recall_epoch(struct fly_recall *recall, struct fly_engine *engine)
 {
-    int32_t given = 0;
-
     if (!recall->n)
-        return 0;
+        return;
     for (int map = 0; map < FLY_MAPS; map++) {
         int fresh;
         const struct fly_story *story = fly_engine_story(engine, map, &fresh);
 
         recall->untried[map] |= fresh;
         if (story && recall->untried[map] && !fly_engine_busy(engine))
-            given += look_through(recall, engine, map, story);
+            look_through(recall, engine, map, story);
     }
-    return given;
 }

@@ -9,9 +9,9 @@
  *
  * A reader in whose map the cluster of that id has exactly these chips gives it the name at once: it follows the
  * epochs, or is the session itself. Any other keeps the name until an epoch finds nothing left to think about, and
- * gives it to the cluster with the largest Jaccard index, over chips present then and now, if that is 0.3 or more
- * (story.h: below, it may be another thing). It never takes the place of a name that is there; of two that wait for
- * one cluster the later gets it. What finds no cluster waits on.
+ * gives it to the cluster with the largest Jaccard index, over the chips present then, if that is 0.3 or more (story.h:
+ * below, it may be another thing; and while members are not measured again they count as missing). It never takes the
+ * place of a name that is there; of two that wait for one cluster the later gets it. What finds no cluster waits on.
  *
  * Of a map in very many pieces the lists hold the uppermost: what is left out counts as not present.
  *
@@ -54,7 +54,7 @@ void fly_recall_pack(struct fly_pack *out, struct fly_value args, struct fly_eng
 FLY_MUST_USE int fly_recall_give(struct fly_recall *recall, struct fly_engine *engine, struct fly_value args,
                                  const struct fly_recalled *asked);
 
-/* After every epoch. Returns how many names and roles found their clusters. */
-int32_t fly_recall_epoch(struct fly_recall *recall, struct fly_engine *engine);
+/* After every epoch: what waits is given where its cluster is found. */
+void fly_recall_epoch(struct fly_recall *recall, struct fly_engine *engine);
 
 #endif

@@ -178,6 +178,7 @@ struct fly_session {
     struct fly_embedder *embedder; /* lent */
     struct fly_engine *engine;
     struct fly_recall recall;
+    uint64_t names_told; /* versions of all names at the last epoch, summed: each only grows */
     int given;
     char quantify_note[400];
 };
@@ -353,8 +354,17 @@ int fly_session_step(struct fly_session *session)
 int fly_session_epoch(struct fly_session *session)
 {
     int changed = fly_engine_epoch(session->engine);
+    uint64_t versions = 0;
 
-    return fly_recall_epoch(&session->recall, session->engine) > 0 || changed;
+    fly_recall_epoch(&session->recall, session->engine);
+    for (int map = 0; map < FLY_MAPS; map++) {
+        const struct fly_names *names = fly_engine_names(session->engine, map);
+
+        versions += names ? names->version : 0;
+    }
+    changed |= versions != session->names_told;
+    session->names_told = versions;
+    return changed;
 }
 
 struct fly_engine *fly_session_engine(struct fly_session *session)

@@ -114,7 +114,8 @@ FLY_MUST_USE int fly_session_load_support(struct fly_session *session, const cha
 
 void fly_session_finish(struct fly_session *session);
 int fly_session_step(struct fly_session *session);  /* as fly_engine_step */
-int fly_session_epoch(struct fly_session *session); /* as fly_engine_epoch; then names that waited find clusters */
+/* As fly_engine_epoch; then names that waited find their clusters. 1 also where only a name or a role changed. */
+int fly_session_epoch(struct fly_session *session);
 
 struct fly_engine *fly_session_engine(struct fly_session *session);
 const struct fly_session_info *fly_session_facts(const struct fly_session *session);

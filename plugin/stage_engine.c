@@ -146,6 +146,9 @@ static void open_session(struct fly_stage_engine *stage, struct fly_input *input
     stage->trace = (struct fly_trace){.len = 0};
     memset(stage->clusters_due, 0, sizeof stage->clusters_due);
     memset(stage->news, 0, sizeof stage->news);
+    stage->quality = (struct fly_quality_watch){0};
+    stage->quality_due = 0; /* not before data: a producer may take a warning for the refusal of its start */
+    stage->quality_ns = 0;
     stage->shown = 0;
     stage->last_ticket = input->ticket;
     memset(stage->as_of, 0, sizeof stage->as_of);
@@ -181,6 +184,7 @@ static void take_data(struct fly_stage_engine *stage, struct fly_input *input)
     if (!stage->session)
         return;
     fly_session_apply(stage->session, &input->ingest, input->arrival_ns, &effect);
+    stage->quality_due = 1;
     fly_count(bus, FLY_COUNT_PIXELS, (uint64_t)effect.pixels);
     fly_count(bus, FLY_COUNT_PHOTONS, (uint64_t)effect.photons);
     fly_count(bus, FLY_COUNT_PHOTON_OUTSIDE, (uint64_t)effect.photon_outside);
@@ -397,6 +401,7 @@ static void end_session(struct fly_stage_engine *stage)
         fly_stage_cut_epoch(stage, 1);
         for (int m = 0; m < FLY_MAPS; m++)
             fly_stage_tell_clusters(stage, m);
+        fly_stage_tell_quality(stage, 1);
         stage->end.complete = fly_look_complete(stage->session);
     }
     stage->ended = 1;
@@ -446,6 +451,7 @@ int fly_stage_engine_step(struct fly_stage_engine *stage)
     /* After the end, too: a request may have changed what chips are made of. */
     stepped = fly_session_step(stage->session) == FLY_OK;
     if (stepped) {
+        stage->quality_due = 1;
         fly_trace_step(&stage->trace, stage->last_ticket);
         fly_crash_here(FLY_CRASH_EMBEDDED);
     }
@@ -453,6 +459,7 @@ int fly_stage_engine_step(struct fly_stage_engine *stage)
     if (stage->urgent || is_due(stage))
         fly_stage_cut_epoch(stage, stage->ended);
     fly_stage_tell_next_clusters(stage);
+    fly_stage_tell_quality(stage, 0);
     if (!stepped && stage->n_exact) {
         if (!stage->ended)
             fly_stage_cut_epoch(stage, 0);

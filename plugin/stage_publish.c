@@ -12,6 +12,7 @@
 #include "plugin/latency.h"
 #include "plugin/maps.h"
 #include "plugin/publish_state.h"
+#include "plugin/quality.h"
 #include "plugin/ring.h"
 
 #define SECOND_NS INT64_C(1000000000)
@@ -189,6 +190,7 @@ static void streams_of_counts(struct fly_pub_streams *out, const struct fly_sess
 
 static int take_maps(struct fly_stage_publish *s);
 static int take_clusters(struct fly_stage_publish *s);
+static int take_events(struct fly_stage_publish *s);
 static void metrics(struct fly_stage_publish *s, int64_t now);
 
 static int take_end(struct fly_stage_publish *s)
@@ -205,9 +207,11 @@ static int take_end(struct fly_stage_publish *s)
     pthread_mutex_unlock(&bus->lock);
     if (!there)
         return 0;
-    /* The final maps were posted before the end was: they may have come since this turn looked. */
+    /* The final maps and what was said of them were posted before the end was: they may have come since this turn
+     * looked. */
     take_maps(s);
     take_clusters(s);
+    take_events(s);
     if (s->out.cap)
         metrics(s, mono_ns(s)); /* of the final maps */
     struct fly_pub_id id = next_id(s, FLY_TOPIC_STOP);
@@ -475,7 +479,13 @@ static void metrics(struct fly_stage_publish *s, int64_t now)
                                   .max_ms = fly_latency_ms(&s->latency, 100)};
     struct fly_counters_out counters;
     struct fly_pub_message message;
+    struct fly_pub_quality told;
+    struct fly_quality quality;
 
+    if (fly_bus_look_quality(s->config.bus, s->info->serial, &quality)) {
+        fly_quality_told(&told, &quality);
+        out.quality = &told;
+    }
     for (int method = 0; method < FLY_METHODS; method++) {
         if (!fly_maps_has_method(s->info, (enum fly_method)method))
             continue;

@@ -458,7 +458,7 @@ static void pack_calibration(struct fly_pack *pack, const struct fly_pub_calibra
 int fly_pub_metrics(struct fly_pub_message *out, struct fly_pack *pack, const struct fly_pub_id *id,
                     const struct fly_pub_metrics *metrics)
 {
-    open_header(pack, "metrics", id, 8);
+    open_header(pack, "metrics", id, 9);
     pack_agreement(pack, metrics, 0);
     pack_agreement(pack, metrics, 1);
     fly_pack_str(pack, "leads");
@@ -478,6 +478,8 @@ int fly_pub_metrics(struct fly_pub_message *out, struct fly_pack *pack, const st
     pack_number(pack, "p50", metrics->p50_ms);
     pack_number(pack, "p99", metrics->p99_ms);
     pack_number(pack, "max", metrics->max_ms);
+    fly_pack_str(pack, "quality");
+    fly_pub_pack_quality(pack, metrics->quality);
     fly_pack_str(pack, "counters");
     fly_pub_pack_counters(pack, &metrics->counters);
     return close_header(out, pack, "metrics");

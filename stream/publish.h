@@ -183,6 +183,38 @@ struct fly_pub_calibration {
     double nll, nll_equal;    /* of the ensemble, at these weights and at equal ones */
 };
 
+/* How far the data are to be trusted. A number that is NaN, and a word that is NULL, is nil. */
+struct fly_pub_quality {
+    int has_image, has_eds; /* 0: nil in place of what belongs to it */
+    struct {
+        int64_t chips, needed;
+        double too_few, pooled; /* shares of chips, 0 .. 1 */
+        double median;
+    } counts;
+    struct {
+        double top, bottom; /* shares of pixels, 0 .. 1 */
+        double top_value, bottom_value;
+    } saturation;
+    struct {
+        int64_t frames, unmeasured; /* counts */
+        int64_t frame;              /* the one measured last; -1: nil */
+        double dy_px, dx_px, sigma_dy_px, sigma_dx_px, correlation;
+        int ambiguous;
+        double applied_dy_px, applied_dx_px;
+        double largest_px;
+        int64_t largest_frame;      /* -1: nil */
+    } drift;
+    struct {
+        const char *reason;
+        int64_t advised_px; /* 0: nil */
+        double cell_px, cells;
+        int64_t lines;
+        int final;
+    } chip_size;
+    int pixel_known;
+    const char *k_factors;
+};
+
 /* NaN is nil: not defined yet. */
 struct fly_pub_metrics {
     int32_t n_methods;
@@ -199,6 +231,7 @@ struct fly_pub_metrics {
     struct fly_pub_calibration calibration;
     double p50_ms, p99_ms, max_ms; /* arrival of a chip's last line to its published label */
     struct fly_pub_counters counters;
+    const struct fly_pub_quality *quality; /* NULL: nil, nothing was looked at yet */
 };
 FLY_MUST_USE int fly_pub_metrics(struct fly_pub_message *out, struct fly_pack *pack,
                                  const struct fly_pub_id *id, const struct fly_pub_metrics *metrics);
@@ -236,6 +269,7 @@ FLY_MUST_USE int fly_pub_stop(struct fly_pub_message *out, struct fly_pack *pack
 /* {stream: seq} as one value: heartbeats, maps and the reply to status say it alike. */
 void fly_pub_pack_streams(struct fly_pack *pack, const struct fly_pub_streams *streams);
 void fly_pub_pack_counters(struct fly_pack *pack, const struct fly_pub_counters *counters);
+void fly_pub_pack_quality(struct fly_pack *pack, const struct fly_pub_quality *quality); /* NULL: nil */
 
 /* ---- reading: for viewers, producers that wait for durable_seq, and judges ------------------------ */
 

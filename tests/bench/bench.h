@@ -20,6 +20,7 @@ struct bench_options {
 };
 
 int bench_assembly(FILE *out);  /* lines and photons into chips */
+int bench_quality(FILE *out);   /* watching the quality of what comes in */
 int bench_wire(FILE *out);      /* decoding and hashing */
 int bench_embed(FILE *out);     /* the embedders, VGG16 beside oneDNN's own figure */
 int bench_label(FILE *out);     /* few-shot: the whole map after a change of the support set */

@@ -14,6 +14,12 @@ static int assembly(FILE *out, const struct bench_options *options)
     return bench_assembly(out);
 }
 
+static int quality(FILE *out, const struct bench_options *options)
+{
+    (void)options;
+    return bench_quality(out);
+}
+
 static int wire(FILE *out, const struct bench_options *options)
 {
     (void)options;
@@ -49,6 +55,7 @@ static const struct {
 } cases[] = {
     {"wire", wire, "decoding messages, hashing them"},
     {"assembly", assembly, "lines and photons into chips, beside plain loops"},
+    {"quality", quality, "quality.line, quality.frame, ...: saturation, drift and chip size, beside assembly"},
     {"label", label, "relabelling the map after a change of the support set, beside the plain twin"},
     {"calibrate", bench_calibrate, "calibrated few-shot: its cost, and whether its confidences hold (needs cases)"},
     {"embed", embed, "the embedders; VGG16 at 32 px beside oneDNN's own two-thread figure"},

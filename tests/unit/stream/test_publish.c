@@ -557,8 +557,9 @@ static struct fly_pub_clusters many_clusters(int32_t n_elements)
         clusters[i] = (struct fly_pub_cluster){.id = i, .name = "community", .chips = 3 + i * 7919 % 997,
                                                .percent = n_elements ? numbers : NULL, .sigma = numbers,
                                                .d_spacing_nm = {NAN, NAN}, .crystallinity = 0.3};
-    return (struct fly_pub_clusters){"community", "haadf", {1, {"control"}, {3}}, 0, twelve, n_elements, clusters,
-                                     MANY, 7};
+    return (struct fly_pub_clusters){.method = "community", .modality = "haadf", .as_of = {1, {"control"}, {3}},
+                                     .elements = twelve, .n_elements = n_elements, .clusters = clusters,
+                                     .n_clusters = MANY, .more = 7};
 }
 
 /* How many clusters of said come back; those are its largest, in order, and the rest is counted. */
@@ -777,13 +778,20 @@ static void each_modality_has_its_own_modularity_and_threshold(void **state)
     assert_int_equal(fly_value_kind(get(header, "modularity")), FLY_KIND_MAP);
     assert_int_equal(fly_value_count(get(header, "modularity")), 0);
     assert_int_equal(fly_value_count(get(header, "threshold")), 0);
+    assert_nil(header, "calibration");
 }
 
 static void metrics_say_nil_where_nothing_is_defined(void **state)
 {
     const struct fly_pub_metrics metrics = {
-        2, {{"fewshot", {0.5, NAN, 1}, {NAN, -0.25, 0}, "eds"}, {"ward", {0, 0, 0}, {0, 0, 0}, NULL}},
-        1, {{"haadf", 0.75, NAN}}, 1.5, 2.5, INFINITY, {items, 2, NULL}};
+        .n_methods = 2,
+        .methods = {{"fewshot", {0.5, NAN, 1}, {NAN, -0.25, 0}, "eds"}, {"ward", {0, 0, 0}, {0, 0, 0}, NULL}},
+        .n_modalities = 1, .modalities = {{"haadf", 0.75, NAN}},
+        .calibration = {.there = 1,
+                        .modality = {{"haadf", "fitted", 0.25, 1.5, INFINITY, 12, 1, 0.5, NAN},
+                                     {"eds", "no_class", NAN, NAN, NAN, 0, 0, NAN, NAN}},
+                        .weights = {0.75, 0.25}, .weights_from = "learned", .nll = 0.125, .nll_equal = NAN},
+        .p50_ms = 1.5, .p99_ms = 2.5, .max_ms = INFINITY, .counters = {items, 2, NULL}};
     struct fly_value header, of_method, of_modality, latency, counters, value;
     uint64_t n;
 
@@ -809,6 +817,13 @@ static void metrics_say_nil_where_nothing_is_defined(void **state)
     of_modality = get(header, "modularity");
     assert_true(get_f64(of_modality, "haadf") == 0.75);
     assert_nil(get(header, "threshold"), "haadf");
+    value = get(get(header, "calibration"), "haadf");
+    assert_true(get_f64(value, "temperature") == 0.25 && get_f64(value, "scatter") == 1.5);
+    assert_nil(value, "unknown_above");
+    assert_true(get_f64(value, "left_out") == 12 && get_f64(value, "mistaken") == 1);
+    assert_nil(get(get(header, "calibration"), "eds"), "temperature");
+    assert_true(get_f64(get(header, "calibration"), "nll") == 0.125);
+    assert_nil(get(header, "calibration"), "nll_equal");
     latency = get(header, "latency_ms");
     assert_true(get_f64(latency, "p50") == 1.5);
     assert_nil(latency, "max");
