@@ -13,7 +13,8 @@
 #include "engine/base/rng.h"
 #include "engine/engine.h"
 
-enum { SCAN = 512, SIDE = 10, FRAMES = 15, ROUNDS = 9, CHANNELS = 64, LINE_PHOTONS = SCAN * 2 };
+enum { SCAN = 512, SIDE = 10, FRAMES = 15, ROUNDS = 9, CHANNELS = 64, LINE_PHOTONS = SCAN * 2,
+       PARTICLES = 400, REACH = 15 };
 
 static FILE *bench_out;
 
@@ -27,19 +28,26 @@ static void print(const char *name, int size, double median, const char *unit, d
     fflush(bench_out);
 }
 
-/* A lattice of 9.3 px with slow structure, moved along by a pixel a frame. */
+/* A lattice of 9.3 px with particles, moved along by (1, 0.5) px a frame. */
 static void look(uint16_t *pixels, int frame)
 {
-    struct fly_rng rng = {(uint64_t)frame + 1};
+    struct fly_rng rng = {(uint64_t)frame + 1}, where = {7};
+    double *mean = bench_need(SCAN * SCAN, sizeof *mean);
 
     for (int y = 0; y < SCAN; y++)
-        for (int x = 0; x < SCAN; x++) {
-            double v = y + frame, u = x - 0.5 * frame;
+        for (int x = 0; x < SCAN; x++)
+            mean[y * SCAN + x] = 150.0 + 40.0 * (cos((y + frame) * 0.6756) + cos((x + 0.5 * frame) * 0.6756));
+    for (int p = 0; p < PARTICLES; p++) {
+        double cy = SCAN * fly_rng_uniform(&where) - frame, cx = SCAN * fly_rng_uniform(&where) - 0.5 * frame;
+        int y0 = (int)fmax(cy - REACH, 0.0), x0 = (int)fmax(cx - REACH, 0.0);
 
-            pixels[y * SCAN + x] =
-                (uint16_t)fly_rng_poisson(&rng, 150.0 + 40.0 * (cos(v * 0.6756) + cos(u * 0.6756)) +
-                                                    30.0 * sin(v * 0.031 + 0.2 * sin(u * 0.017)));
-        }
+        for (int y = y0; y < cy + REACH && y < SCAN; y++)
+            for (int x = x0; x < cx + REACH && x < SCAN; x++)
+                mean[y * SCAN + x] += 300.0 * exp(-((y - cy) * (y - cy) + (x - cx) * (x - cx)) / 18.0);
+    }
+    for (int i = 0; i < SCAN * SCAN; i++)
+        pixels[i] = (uint16_t)fly_rng_poisson(&rng, mean[i]);
+    free(mean);
 }
 
 static void grid_of(struct fly_grid *grid)

@@ -37,6 +37,7 @@ struct rig_options {
     const float *given; /* (K, 2) in place of an embedder's */
     enum fly_eds_feature feature;
     const struct fly_graph_config *graph; /* NULL: no communities */
+    const struct fly_tree_config *tree;   /* NULL: no hierarchies */
 };
 
 static inline struct scene *scene_make(uint64_t seed)
@@ -82,6 +83,7 @@ static inline struct fly_engine *rig_open(struct fly_embedder *embedder, const s
     quantify.min_counts = rig->profile == FLY_PROFILE_PAPER ? 0 : rig->min_counts ? rig->min_counts : 250;
     config.quantify = &quantify;
     config.graph = rig->graph;
+    config.tree = rig->tree;
     assert_int_equal(fly_grid_init(&config.grid, H, W, rig->side_px ? rig->side_px : SIDE, 0, 0, 0), FLY_OK);
     assert_int_equal(fly_engine_open(&engine, &config, exec, NULL), FLY_OK);
     if (rig->given)
