@@ -132,6 +132,8 @@ static size_t lay_out(struct fly_engine *e, struct fly_arena *arena, int32_t exe
             fly_calibration_init(&e->calibration[m], arena);
             e->calibration[m].tau = 1.0; /* of no class, until there is one */
         }
+        if (arena) /* as of no class, too */
+            e->joint = (struct fly_joint){.weight = {0.5, 0.5}, .nll = NAN, .nll_equal = NAN, .nll_alone = {NAN, NAN}};
         if (config->segments) {
             e->share_channels = fly_shares_channels(config->ev_per_channel, SHARE_EV);
             e->share_width = fly_shares_width(config->n_channels, e->share_channels);

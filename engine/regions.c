@@ -3,11 +3,20 @@
 
 #include <math.h>
 
+enum { SIDE_PX_MAX = 8192 }; /* transform.h; of a larger square its upper left part is looked at */
+
+/* Chips along the side of the largest square. */
+static int32_t side_max(const struct fly_grid *grid)
+{
+    int32_t chips = grid->rows < grid->cols ? grid->rows : grid->cols;
+    int32_t most = (SIDE_PX_MAX - grid->side_px) / grid->pitch_px + 1;
+
+    return chips < most ? chips : most;
+}
+
 static int32_t side_px_max(const struct fly_grid *grid)
 {
-    struct fly_square all = {0, 0, grid->rows < grid->cols ? grid->rows : grid->cols};
-
-    return fly_square_px(all, grid->side_px, grid->pitch_px);
+    return fly_square_px((struct fly_square){0, 0, side_max(grid)}, grid->side_px, grid->pitch_px);
 }
 
 static struct fly_transforms_config transforms_config(const struct fly_engine *e)
@@ -130,6 +139,8 @@ void fly_engine_squares(struct fly_engine *engine, const int32_t *labels, const 
             low < n_ids && ids[low] == labels[k] && fly_assembly_complete(e->assembly, k) ? low : -1;
     }
     fly_squares_find(squares, n_ids, e->region_labels, grid->rows, grid->cols, &e->regions_arena);
+    for (int32_t i = 0; i < n_ids; i++)
+        squares[i].n = squares[i].n < side_max(grid) ? squares[i].n : side_max(grid);
     fly_arena_reset(&e->regions_arena, mark);
 }
 

@@ -234,11 +234,17 @@ static void calibrate(struct fly_engine *e, int m, const struct fly_features *fe
     calibration->tau *= e->config.temperature;
 }
 
-/* Equal weights are nobody's opinion: they are learned. */
+/* Equal weights are nobody's opinion: they are learned. In a session of one modality there is nothing to weigh. */
 static void weigh(struct fly_engine *e)
 {
     const double *given = e->config.weights[0] == e->config.weights[1] ? NULL : e->config.weights;
 
+    if (!e->assembly || !e->spectra) {
+        e->joint.weight[0] = e->assembly ? 1.0 : 0.0;
+        e->joint.weight[1] = e->spectra ? 1.0 : 0.0;
+        e->joint.reason = FLY_WEIGHTS_ALONE;
+        return;
+    }
     fly_joint_fit(&e->joint, &e->calibration[FLY_HAADF], &e->calibration[FLY_EDS], &e->left_out, given);
 }
 

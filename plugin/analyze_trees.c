@@ -47,7 +47,7 @@ static int write_spectra(const struct fly_analyze_out *out)
     int rc = labels && merge ? FLY_OK : fly_fail(FLY_ENOMEM, "ward_spec: no memory");
 
     if (rc == FLY_OK)
-        rc = fly_arena_init(&arena, fly_ward_chain_need(n), &alloc, "ward_spec");
+        rc = fly_arena_init(&arena, fly_ward_chain_need(n, width), &alloc, "ward_spec");
     if (rc == FLY_OK) {
         fly_ward_chain(spectra, n, width, merge, &arena);
         fly_ward_chain_cut(merge, n, k < n ? k : n, labels, &arena);

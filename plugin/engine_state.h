@@ -44,6 +44,7 @@ struct fly_stage_engine {
     int32_t n_curves;
     struct fly_curve_job curve;
     int curve_begun;
+    int32_t unknown_regions;           /* of few-shot, when last counted */
     int64_t jump_ns[FLY_MODALITIES];   /* when one was last told of */
     struct fly_quality_watch quality;
     int quality_due;                   /* data came, or were thought about, since it was told */
@@ -63,6 +64,9 @@ void fly_stage_cut_epoch(struct fly_stage_engine *stage, int final);
 
 /* The intensity range, once. */
 void fly_stage_tell_range(struct fly_stage_engine *stage);
+
+/* With nothing left to do: names out of the recording whose clusters are not found. */
+void fly_stage_tell_waiting(struct fly_stage_engine *stage);
 
 /* What the groups of a map are made of, if it changed since; of the next map, if it is time. */
 int fly_stage_tell_clusters(struct fly_stage_engine *stage, int map);

@@ -1,12 +1,15 @@
 /* The engine stage's news: maps, marks in the journal, counters, events, clusters, data quality. */
 #include "plugin/engine_state.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "plugin/confidence.h"
 
 #define CLUSTERS_EVERY_NS INT64_C(250000000)
 #define QUALITY_EVERY_NS  INT64_C(250000000)
+enum { UNKNOWN_REGIONS = 64 }; /* looked through for the largest */
+
 #define JUMP_TOLD_NS      INT64_C(1000000000)
 
 struct fly_recorder *fly_stage_recorder(const struct fly_stage_engine *stage)
@@ -153,16 +156,13 @@ static void take_news(struct fly_stage_engine *stage)
     }
 }
 
-/* Names out of the recording for which no cluster is found now. */
-static void tell_waiting(struct fly_stage_engine *stage)
+void fly_stage_tell_waiting(struct fly_stage_engine *stage)
 {
-    const struct fly_engine *engine = fly_session_engine(stage->session);
     int32_t waiting = fly_session_recall(stage->session)->n;
     unsigned char bytes[32];
     struct fly_pack pack;
 
-    if (waiting == stage->names_waiting || fly_engine_busy(engine) || fly_engine_backlog(engine, NULL, NULL) > 0 ||
-        fly_ring_len(&stage->inputs) > 0)
+    if (waiting == stage->names_waiting || fly_ring_len(&stage->inputs) > 0)
         return;
     stage->names_waiting = waiting;
     if (waiting == 0)
@@ -185,12 +185,60 @@ void fly_stage_cut_epoch(struct fly_stage_engine *stage, int final)
     fly_stage_mark_journal(stage, FLY_MARK_EPOCH, stage->maps.epoch);
     tell_counts(stage);
     tell_jumps(stage);
-    tell_waiting(stage);
     if (!changed && !final)
         return;
     fly_bus_post_maps(stage->config.bus, &stage->maps);
     for (int m = 0; m < FLY_MAPS; m++)
         stage->clusters_due[m] = fly_maps_has_map(stage->info, m);
+}
+
+/* Chips that are like no class and lie together: a phase that nobody has named yet. */
+static void tell_unknown(struct fly_stage_engine *stage, int map)
+{
+    const struct fly_grid *grid = &stage->info->plan.grid;
+    size_t chips = (size_t)fly_grid_chips(grid);
+    int32_t *scratch = malloc(2 * chips * sizeof *scratch), n, most = 0;
+    struct fly_region_found found[UNKNOWN_REGIONS];
+    unsigned char bytes[160];
+    struct fly_pack pack;
+
+    if (!scratch)
+        return; /* it is told another time */
+    n = fly_unknown_regions(stage->maps.labels[map], grid->rows, grid->cols, FLY_LABEL_UNKNOWN, FLY_NOVEL_CHIPS_MIN,
+                            scratch, found, UNKNOWN_REGIONS, scratch + chips);
+    free(scratch);
+    if (n > stage->unknown_regions) {
+        for (int32_t i = 1; i < n && i < UNKNOWN_REGIONS; i++)
+            most = found[i].chips > found[most].chips ? i : most;
+        fly_pack_init(&pack, bytes, sizeof bytes);
+        fly_pack_map(&pack, 4);
+        fly_pack_str(&pack, "modality");
+        fly_pack_str(&pack, fly_modality_name(fly_map_modality(map)));
+        fly_pack_str(&pack, "regions");
+        fly_pack_int(&pack, n);
+        fly_pack_str(&pack, "chips");
+        fly_pack_int(&pack, found[most].chips);
+        fly_pack_str(&pack, "box");
+        fly_pack_array(&pack, 4);
+        fly_pack_int(&pack, found[most].row0);
+        fly_pack_int(&pack, found[most].col0);
+        fly_pack_int(&pack, found[most].row1 - found[most].row0 + 1);
+        fly_pack_int(&pack, found[most].col1 - found[most].col0 + 1);
+        fly_bus_event(stage->config.bus, FLY_INFO, "unknown_region", bytes, pack.len,
+                      "%d regions are like none of the classes, the largest of %d chips around row %d, column %d: name one "
+                      "of them to have it told", (int)n, (int)found[most].chips,
+                      (int)(found[most].row0 + found[most].row1) / 2, (int)(found[most].col0 + found[most].col1) / 2);
+    }
+    stage->unknown_regions = n;
+}
+
+/* Of few-shot's maps the one that all modalities have their say in. */
+static int is_whole_fewshot(const struct fly_stage_engine *stage, int map)
+{
+    const struct fly_plan *plan = &stage->info->plan;
+    enum fly_modality whole = plan->image < 0 ? FLY_EDS : plan->n_segments ? FLY_ENSEMBLE : FLY_HAADF;
+
+    return map == fly_map_index(FLY_FEWSHOT, whole);
 }
 
 int fly_stage_tell_clusters(struct fly_stage_engine *stage, int map)
@@ -201,6 +249,8 @@ int fly_stage_tell_clusters(struct fly_stage_engine *stage, int map)
     fly_clusters_make(stage->clusters, fly_session_engine(stage->session), &stage->maps, map,
                       &stage->news[map]);
     fly_bus_post_clusters(stage->config.bus, stage->clusters);
+    if (is_whole_fewshot(stage, map))
+        tell_unknown(stage, map);
     return 1;
 }
 

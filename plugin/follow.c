@@ -99,12 +99,25 @@ static int add_mark(struct fly_journal *journal, struct fly_value root, uint64_t
     return FLY_OK;
 }
 
+static int add_resume(struct fly_journal *journal, uint64_t at)
+{
+    struct fly_journal_item *item = add_item(journal);
+
+    if (!item)
+        return fly_fail(FLY_ENOMEM, "journal: no memory for a restart");
+    item->kind = FLY_JOURNAL_RESUME;
+    item->at = item->after = at;
+    return FLY_OK;
+}
+
 int fly_journal_read(struct fly_journal *journal, struct fly_recording *recording, int steps)
 {
     struct fly_record record;
     int rc;
 
     while ((rc = fly_recording_next(recording, &record)) == FLY_OK) {
+        if (record.kind == FLY_REC_RESUME && steps && (rc = add_resume(journal, record.ticket)) < 0)
+            return rc;
         if (record.kind != FLY_REC_CONTROL && record.kind != FLY_REC_MARK)
             continue;
         if (fly_wire_scan(record.parts[0].bytes, record.parts[0].len) != FLY_REFUSE_NONE)
@@ -180,6 +193,8 @@ static int run_item(struct follow *f, const struct fly_journal_item *item)
     case FLY_JOURNAL_LOST:
         return fly_fail(FLY_EWIRE, "epoch %" PRIu64 " took more turns than its mark holds: interim maps "
                                    "cannot be followed past it", item->number);
+    case FLY_JOURNAL_RESUME:
+        return FLY_OK; /* start_again passes it over */
     }
     return FLY_OK;
 }
@@ -218,10 +233,13 @@ static int run_requests(struct follow *f, size_t *next, uint64_t ticket, uint64_
 {
     int rc = FLY_OK;
 
-    while (rc == FLY_OK && *next < f->journal.n_items && f->journal.items[*next].at < until &&
-           f->journal.items[*next].after < ticket) {
-        if (f->journal.items[*next].kind == FLY_JOURNAL_CONTROL)
-            rc = run_item(f, &f->journal.items[*next]);
+    while (rc == FLY_OK && *next < f->journal.n_items && f->journal.items[*next].at < until) {
+        struct fly_journal_item *item = &f->journal.items[*next];
+
+        if (item->kind == FLY_JOURNAL_CONTROL && item->after >= ticket)
+            break;
+        if (item->kind == FLY_JOURNAL_CONTROL)
+            rc = run_item(f, item);
         ++*next;
     }
     return rc;
@@ -239,7 +257,7 @@ static int start_again(struct follow *f, uint64_t until)
 
     if (rc < 0)
         return rc;
-    while (f->next < f->journal.n_items && f->journal.items[f->next].at < until)
+    while (f->next < f->journal.n_items && f->journal.items[f->next].at <= until)
         f->next++;
     f->opened = 0;
     f->epoch_base = f->epoch_last;

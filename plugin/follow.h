@@ -36,9 +36,10 @@ FLY_MUST_USE int fly_follow_options(const char *path, struct fly_options *option
 
 /* One thing the engine stage wrote into the journal. */
 struct fly_journal_item {
-    enum { FLY_JOURNAL_CONTROL, FLY_JOURNAL_STEPS, FLY_JOURNAL_EPOCH, FLY_JOURNAL_FINISH, FLY_JOURNAL_LOST } kind;
+    enum { FLY_JOURNAL_CONTROL, FLY_JOURNAL_STEPS, FLY_JOURNAL_EPOCH, FLY_JOURNAL_FINISH, FLY_JOURNAL_LOST,
+           FLY_JOURNAL_RESUME } kind;
     uint64_t at;         /* its own ticket */
-    uint64_t after;      /* ticket of the input it came after */
+    uint64_t after;      /* ticket of the input it came after; of a RESUME its own: nothing behind it came before */
     uint64_t number;     /* steps, or the epoch */
     unsigned char *bytes; /* CONTROL: the packed {after, op, args}, malloc */
     size_t len;
@@ -47,7 +48,7 @@ struct fly_journal {
     struct fly_journal_item *items; /* in order */
     size_t n_items, cap;
 };
-/* Collect the journal of a recording (rewound afterwards). steps 0: requests alone. */
+/* Collect the journal of a recording (rewound afterwards), restarts among it. steps 0: requests alone. */
 FLY_MUST_USE int fly_journal_read(struct fly_journal *journal, struct fly_recording *recording, int steps);
 void fly_journal_free(struct fly_journal *journal);
 

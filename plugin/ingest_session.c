@@ -286,7 +286,7 @@ int fly_ingest_session_restore(struct fly_ingest_session *session, const struct 
     if (rc == FLY_OK)
         rc = open_facts(session, msg, start, header, options);
     if (rc < 0) {
-        fly_embedder_close(&embedder);
+        fly_session_embedder_close(&embedder);
         return rc;
     }
     session->info->embedder = embedder;

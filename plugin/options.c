@@ -291,6 +291,11 @@ int fly_options_check(const struct fly_options *options)
         return fly_fail(FLY_ERANGE, "%s: embed.weights: \"%s\" would not be read, embed.model is spectral (%s)",
                         fly_options_origin(options, "embed.weights"), weights,
                         fly_options_origin(options, "embed.model"));
+    if (options->region.d_range_nm[1] <= options->region.d_range_nm[0])
+        return fly_fail(FLY_ERANGE, "%s: region.d_range_nm: [%g, %g] does not rise; allowed: a smaller number, then a "
+                        "greater",
+                        fly_options_origin(options, "region.d_range_nm"), options->region.d_range_nm[0],
+                        options->region.d_range_nm[1]);
     if (fly_graph_options_check(options) < 0)
         return FLY_ERANGE;
     return fly_quantify_options_check(options);

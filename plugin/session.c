@@ -1,12 +1,24 @@
 #include "plugin/session.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "plugin/graph_choice.h"
 #include "plugin/quantify_choice.h"
 #include "stream/disk.h"
+
+/* FFTW's planner serves one thread at a time, and giving a plan back counts as planning. Embedders and engines plan;
+ * stages open and drop them each in its own thread. */
+static pthread_mutex_t planner = PTHREAD_MUTEX_INITIALIZER;
+
+void fly_session_embedder_close(struct fly_embedder **embedder)
+{
+    pthread_mutex_lock(&planner);
+    fly_embedder_close(embedder);
+    pthread_mutex_unlock(&planner);
+}
 
 /* ---- plan -------------------------------------------------------------------------------------- */
 
@@ -116,7 +128,7 @@ void fly_session_info_drop(struct fly_session_info **info)
     *info = NULL;
     /* acq_rel: the last holder sees what the others did before they let go. */
     if (held && atomic_fetch_sub_explicit(&held->holders, 1, memory_order_acq_rel) == 1) {
-        fly_embedder_close(&held->embedder);
+        fly_session_embedder_close(&held->embedder);
         free(held->header);
         free(held);
     }
@@ -151,6 +163,7 @@ int fly_embedder_from_options(struct fly_embedder **out, const struct fly_option
         if (rc < 0)
             return rc;
     }
+    pthread_mutex_lock(&planner);
     rc = fly_embedder_open(out, &(struct fly_embedder_config){
                                     .model = fly_options_word(options, "embed.model"),
                                     .side_px = options->chip.size_px,
@@ -166,6 +179,7 @@ int fly_embedder_from_options(struct fly_embedder **out, const struct fly_option
                                     .weight_name = slash ? slash + 1 : weights,
                                     .width = width,
                                 });
+    pthread_mutex_unlock(&planner);
     free(bytes);
     return rc;
 }
@@ -224,6 +238,7 @@ int fly_session_open(struct fly_session **out, struct fly_session_info *info,
         session->options.eds.feature_fewshot = session->options.eds.feature_community =
             session->options.eds.feature_ward = FLY_EDS_SPECTRUM;
     fly_graph_choose(&graph, o, quantified);
+    pthread_mutex_lock(&planner);
     rc = fly_engine_open(&session->engine,
                          &(struct fly_engine_config){
                              .grid = plan->grid,
@@ -255,6 +270,7 @@ int fly_session_open(struct fly_session **out, struct fly_session_info *info,
                              .memory_limit = (size_t)o->engine.memory_limit_mib << 20,
                          },
                          exec, NULL);
+    pthread_mutex_unlock(&planner);
     if (rc == FLY_OK && given)
         fly_engine_give_embeddings(session->engine, given);
     if (rc == FLY_OK && o->fewshot.support[0])
@@ -273,7 +289,9 @@ void fly_session_close(struct fly_session **session)
 
     if (!s)
         return;
+    pthread_mutex_lock(&planner);
     fly_engine_close(&s->engine);
+    pthread_mutex_unlock(&planner);
     fly_recall_fini(&s->recall);
     fly_session_info_drop(&s->info);
     free(s);

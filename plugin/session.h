@@ -74,6 +74,7 @@ int fly_options_same_embedder(const struct fly_options *a, const struct fly_opti
  * after FLY_OK when none is needed. */
 FLY_MUST_USE int fly_embedder_from_options(struct fly_embedder **out, const struct fly_options *options,
                                            int32_t width);
+void fly_session_embedder_close(struct fly_embedder **embedder); /* while other threads run */
 
 struct fly_session;
 

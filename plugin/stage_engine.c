@@ -146,6 +146,7 @@ static void open_session(struct fly_stage_engine *stage, struct fly_input *input
     stage->trace = (struct fly_trace){.len = 0};
     memset(stage->clusters_due, 0, sizeof stage->clusters_due);
     memset(stage->news, 0, sizeof stage->news);
+    stage->unknown_regions = 0;
     stage->quality = (struct fly_quality_watch){0};
     stage->quality_due = 0; /* not before data: a producer may take a warning for the refusal of its start */
     stage->quality_ns = 0;
@@ -460,6 +461,8 @@ int fly_stage_engine_step(struct fly_stage_engine *stage)
         fly_stage_cut_epoch(stage, stage->ended);
     fly_stage_tell_next_clusters(stage);
     fly_stage_tell_quality(stage, 0);
+    if (!stepped)
+        fly_stage_tell_waiting(stage);
     if (!stepped && stage->n_exact) {
         if (!stage->ended)
             fly_stage_cut_epoch(stage, 0);

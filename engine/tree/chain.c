@@ -10,6 +10,8 @@ struct chain {
     int32_t *link;    /* (n) the chain */
     int32_t *order;   /* (n) scratch of sorting */
     int32_t *root;    /* (2 n) */
+    double *square;   /* (n) */
+    int32_t *lit;     /* (width) channels that a row has counts in */
     struct fly_ward_merge *raw; /* (n) */
 };
 
@@ -18,11 +20,13 @@ static size_t pairs_of(int32_t n)
     return (size_t)n * (size_t)(n - 1) / 2;
 }
 
-size_t fly_ward_chain_need(int32_t n)
+size_t fly_ward_chain_need(int32_t n, int32_t width)
 {
     size_t points = (size_t)n, need = fly_arena_need(pairs_of(n) + 1, sizeof(double));
 
     need = fly_size_add(need, 3 * fly_arena_need(points, sizeof(int32_t)));
+    need = fly_size_add(need, fly_arena_need(points, sizeof(double)));
+    need = fly_size_add(need, fly_arena_need((size_t)width, sizeof(int32_t)));
     need = fly_size_add(need, fly_arena_need(2 * points, sizeof(int32_t)));
     return fly_size_add(need, fly_arena_need(points, sizeof(struct fly_ward_merge)));
 }
@@ -34,21 +38,33 @@ static double *between(const struct chain *c, int32_t i, int32_t j)
     return &c->distance[(size_t)low * (size_t)c->n - (size_t)low * (size_t)(low + 1) / 2 + (size_t)(high - low - 1)];
 }
 
-/* Sums of squares of integers are exact below 2^53, whatever their order. */
+/* Sums of integers are exact below 2^53, whatever their order: |a - b|^2 is |a|^2 + |b|^2 - 2 a b to the bit, and of
+ * the product only channels with counts are looked at. */
 static void measure(struct chain *c, const uint32_t *counts, int32_t width)
 {
-    for (int32_t i = 0; i < c->n; i++)
+    for (int32_t i = 0; i < c->n; i++) {
+        const uint32_t *a = counts + (size_t)i * (size_t)width;
+
+        c->square[i] = 0.0;
+        for (int32_t e = 0; e < width; e++)
+            c->square[i] += (double)a[e] * (double)a[e];
+    }
+    for (int32_t i = 0; i < c->n; i++) {
+        const uint32_t *a = counts + (size_t)i * (size_t)width;
+        int32_t n = 0;
+
+        for (int32_t e = 0; e < width; e++)
+            if (a[e])
+                c->lit[n++] = e;
         for (int32_t j = i + 1; j < c->n; j++) {
-            const uint32_t *a = counts + (size_t)i * (size_t)width, *b = counts + (size_t)j * (size_t)width;
-            double sum = 0.0;
+            const uint32_t *b = counts + (size_t)j * (size_t)width;
+            double product = 0.0;
 
-            for (int32_t e = 0; e < width; e++) {
-                double d = (double)a[e] - (double)b[e];
-
-                sum += d * d;
-            }
-            *between(c, i, j) = sqrt(sum);
+            for (int32_t e = 0; e < n; e++)
+                product += (double)a[c->lit[e]] * (double)b[c->lit[e]];
+            *between(c, i, j) = sqrt(c->square[i] + c->square[j] - 2.0 * product);
         }
+    }
 }
 
 /* The nearest living cluster; of equals the one before in the chain, then the lowest. */
@@ -171,7 +187,9 @@ void fly_ward_chain(const uint32_t *counts, int32_t n, int32_t width, struct fly
     c.order = fly_arena_take(arena, points, sizeof *c.order);
     c.root = fly_arena_take(arena, 2 * points, sizeof *c.root);
     c.raw = fly_arena_take(arena, points, sizeof *c.raw);
-    FLY_ASSERT(c.distance && c.size && c.link && c.order && c.root && c.raw);
+    c.square = fly_arena_take(arena, points, sizeof *c.square);
+    c.lit = fly_arena_take(arena, (size_t)width, sizeof *c.lit);
+    FLY_ASSERT(c.distance && c.size && c.link && c.order && c.root && c.raw && c.square && c.lit);
     for (int32_t i = 0; i < n; i++)
         c.size[i] = 1;
     measure(&c, counts, width);

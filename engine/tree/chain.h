@@ -6,7 +6,7 @@
  * distances (Muellner 2011, arXiv:1109.2378, figure 3) in the order of operations of scipy's `linkage`, rounding
  * included, so that the same one comes out. For everything else there is ward.h.
  *
- * Memory   4 N (N - 1) bytes for distances, the arena's.
+ * Memory   4 N (N - 1) bytes for distances, the arena's. Squared norms stay below 2^53.
  * Threads  pure but for the arena.
  */
 #ifndef FLY_TREE_CHAIN_H
@@ -17,9 +17,9 @@
 #include "engine/base/arena.h"
 #include "engine/tree/ward.h"
 
-size_t fly_ward_chain_need(int32_t n);
+size_t fly_ward_chain_need(int32_t n, int32_t width);
 
-/* merge (n - 1) of counts (n, width), n >= 1. The arena lends fly_ward_chain_need(n) bytes. */
+/* merge (n - 1) of counts (n, width), n >= 1. The arena lends fly_ward_chain_need(n, width) bytes. */
 void fly_ward_chain(const uint32_t *counts, int32_t n, int32_t width, struct fly_ward_merge *merge,
                     struct fly_arena *arena);
 

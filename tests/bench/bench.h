@@ -16,7 +16,8 @@ struct bench_options {
     const char *dir;   /* where recordings are written and removed again */
     const char *write; /* louvain, scan, ward: leave graph, features and labels in this folder; NULL: do not */
     const char *cases; /* calibrate: a folder of golden cases table2_* */
-    int quick;         /* graph, louvain, growth, quantify, live, map, scan, calibrate: fewer rounds, smaller sizes */
+    int quick;         /* graph, louvain, growth, quantify, live, map, stages, scan, calibrate: fewer rounds, smaller
+                        * sizes */
 };
 
 int bench_assembly(FILE *out);  /* lines and photons into chips */
@@ -35,6 +36,7 @@ int bench_live(FILE *out, const struct bench_options *options);     /* all of it
 int bench_map(FILE *out, const struct bench_options *options);      /* stable ids and stories, an epoch */
 int bench_region(FILE *out, const struct bench_options *options);   /* squares, d-spacings, crystallinity */
 int bench_ward(FILE *out, const struct bench_options *options);     /* Ward's tree, from nothing and after a row */
+int bench_stages(FILE *out, const struct bench_options *options);   /* all after the features of a row but its graphs */
 int bench_scan(FILE *out, const struct bench_options *options);     /* a whole scan, for compare_igraph.py */
 
 int fly_cmd_bench(int argc, char **argv);

@@ -10,19 +10,18 @@
  *                     update starts from nothing.
  *   ward.growth       the last rows and the batch tree of larger scans, with the exponents in N.
  *
- * Embeddings here have the spectrum that those of SqueezeNet have on the largest sample of Table II, where 8, 16, 32
- * of 512 directions hold 89.5, 94.8 and 98.3 % of the variance.
+ * Embeddings and compositions are those of draw.h.
  */
 #include <string.h>
 
-#include "engine/base/rng.h"
 #include "engine/tree/ward.h"
 #include "tests/bench/bench.h"
+#include "tests/bench/draw.h"
 #include "tests/bench/measure.h"
 #include "tests/bench/npy_out.h"
 #include "tests/bench/scene.h"
 
-enum { SIDE = 51, SCANS_MOST = 5, BATCHES_MOST = 9, DIRECTIONS = 64, WIDTH_MOST = SCENE_WIDTH };
+enum { SIDE = 51, SCANS_MOST = 5, BATCHES_MOST = 9, WIDTH_MOST = SCENE_WIDTH };
 
 enum kind { EMBEDDING, COMPOSITION, NOISE };
 
@@ -38,61 +37,10 @@ static int32_t width_of(enum kind kind)
 struct points {
     enum kind kind;
     struct scene scene;
-    double *axes; /* (DIRECTIONS, SCENE_WIDTH) */
-    double *x;    /* (N, width) */
+    struct draw draw;
+    double *x; /* (N, width) */
     int32_t n;
-    struct fly_rng rng;
 };
-
-static double normal(struct points *p)
-{
-    return fly_rng_normal(&p->rng);
-}
-
-/* Of the whole variance, what a direction holds; and of that, how much is between kinds. */
-static double share_of(int32_t direction)
-{
-    static const double first[8] = {0.458, 0.229, 0.066, 0.05, 0.028, 0.024, 0.021, 0.019};
-
-    return direction < 8 ? first[direction] : direction < 16 ? 0.0066 : direction < 32 ? 0.0022 : 0.00044;
-}
-
-static double between_kinds(int32_t direction)
-{
-    return direction < 4 ? 0.8 : direction < 16 ? 0.5 : 0.0;
-}
-
-static void draw_embedding(struct points *p, double *x, int32_t kind)
-{
-    double by[DIRECTIONS];
-
-    for (int32_t a = 0; a < DIRECTIONS; a++) {
-        struct fly_rng of = {(uint64_t)(1000 * kind + a)};
-        double between = between_kinds(a);
-
-        by[a] = sqrt(share_of(a)) * (sqrt(between) * fly_rng_normal(&of) + sqrt(1.0 - between) * normal(p));
-    }
-    for (int32_t d = 0; d < SCENE_WIDTH; d++) {
-        x[d] = sqrt(0.003 / SCENE_WIDTH) * normal(p);
-        for (int32_t a = 0; a < DIRECTIONS; a++)
-            x[d] += by[a] * p->axes[a * SCENE_WIDTH + d];
-    }
-}
-
-static void draw_composition(struct points *p, double *x, int32_t kind)
-{
-    double sum = 0.0;
-
-    for (int32_t e = 0; e < SCENE_ELEMENTS; e++) {
-        struct fly_rng of = {(uint64_t)(100 * kind + e)};
-        double share = fly_rng_uniform(&of);
-
-        x[e] = fmax(0.0, share * share + 0.02 * normal(p));
-        sum += x[e];
-    }
-    for (int32_t e = 0; e < SCENE_ELEMENTS; e++)
-        x[e] *= 100.0 / sum;
-}
 
 static void draw_row(struct points *p, int32_t row)
 {
@@ -102,9 +50,9 @@ static void draw_row(struct points *p, int32_t row)
         double *x = p->x + (size_t)i * (size_t)width;
 
         if (p->kind == EMBEDDING)
-            draw_embedding(p, x, p->scene.kind[i]);
+            draw_embedding(&p->draw, x, p->scene.kind[i]);
         else if (p->kind == COMPOSITION)
-            draw_composition(p, x, p->scene.kind[i]);
+            draw_composition(&p->draw, x, p->scene.kind[i]);
         else
             for (int32_t d = 0; d < width; d++)
                 x[d] = (double)p->scene.emb[(size_t)i * SCENE_WIDTH + (size_t)d];
@@ -113,13 +61,10 @@ static void draw_row(struct points *p, int32_t row)
 
 static void points_open(struct points *p, enum kind kind, int32_t rows, int32_t cols, uint64_t seed)
 {
-    *p = (struct points){.kind = kind, .n = rows * cols, .rng = {seed}};
+    *p = (struct points){.kind = kind, .n = rows * cols};
     scene_open(&p->scene, rows, cols, 0.0, seed);
-    p->axes = bench_need(DIRECTIONS * SCENE_WIDTH, sizeof *p->axes);
+    draw_open(&p->draw, seed);
     p->x = bench_need((size_t)p->n * WIDTH_MOST, sizeof *p->x);
-    for (int32_t a = 0; a < DIRECTIONS; a++)
-        for (int32_t d = 0; d < SCENE_WIDTH; d++)
-            p->axes[a * SCENE_WIDTH + d] = normal(p) / sqrt(SCENE_WIDTH);
     for (int32_t row = 0; row < rows; row++)
         draw_row(p, row);
 }
@@ -127,7 +72,7 @@ static void points_open(struct points *p, enum kind kind, int32_t rows, int32_t 
 static void points_close(struct points *p)
 {
     scene_close(&p->scene);
-    free(p->axes);
+    draw_close(&p->draw);
     free(p->x);
 }
 

@@ -69,6 +69,7 @@ static const struct {
     {"map", bench_map, "map.epoch, map.random: stable ids and stories, beside the table of shared chips"},
     {"region", bench_region, "region.spacing, region.square: d-spacings of regions, beside bare transforms"},
     {"ward", bench_ward, "ward.batch, ward.row, ward.growth: hierarchies of 2601 chips"},
+    {"stages", bench_stages, "stages.row, stages.support: trees, few-shot, stable maps and regions, row by row"},
     {"scan", bench_scan, "live.scan: all rows of a scan, quantified (compare_igraph.py reads it)"},
 };
 enum { CASES = sizeof cases / sizeof *cases };

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import sys
+import time
 
 import numpy as np
 
@@ -182,6 +183,11 @@ def phases(rows=12, cols=12):
     return np.where(x + 0.5 * y < cols / 2, 0, np.where((x - 8) ** 2 + (y - 8) ** 2 < 12, 2, 1))
 
 
+def heard(viewer, seconds):
+    end = time.monotonic() + seconds * SLOW
+    viewer.until(lambda: time.monotonic() > end, "some time", seconds + 1)
+
+
 def events_are_consistent_with_the_maps():
     """Ids are born once and known from then on; parents were there before; gone ones have no chips."""
     case, told, words = Made(phases()), 0, {}
@@ -189,10 +195,11 @@ def events_are_consistent_with_the_maps():
         case.start(sender)
         for y in range(case.params["rows"]):
             case.send_raster(sender, 12 * y, 12 * y + 12)
-            settled(fly, sender, viewer, 0.1)
+            caught_up(sender)
+            heard(viewer, 0.2)
         for k in (2, 6, 3):
             sender.control.params_set({"tree.k": k})
-            settled(fly, sender, viewer, 0.3)
+            heard(viewer, 2.0)
         drained(sender, viewer)
     keys = [(method, modality) for method in ("community", "ward") for modality in MODALITIES]
     for key in keys:

@@ -374,4 +374,4 @@ run(a_tiny_is_golden, the_squeezenet_embeddings_of_a_tiny_get_their_golden_label
     the_squeezenet_embeddings_of_the_others_do,
     neither_order_nor_threads_change_a_byte, factors_from_a_file_are_those_given_by_hand_to_the_byte,
     the_small_cases_are_golden,
-    the_four_samples_of_table_ii_are_golden, the_real_squeezenet_gives_its_golden_embeddings, timeout_s=200)
+    the_four_samples_of_table_ii_are_golden, the_real_squeezenet_gives_its_golden_embeddings, timeout_s=300)

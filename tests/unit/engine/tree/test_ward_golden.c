@@ -125,7 +125,7 @@ static void compare_counts(const struct features *f, const char *folder, int32_t
     for (int64_t i = 0; i < (int64_t)f->n * f->width; i++)
         counts[i] = (uint32_t)f->x[i];
     ward_rig_open(&r, f->n, f->width, 1);
-    assert_int_equal(fly_arena_init(&arena, fly_ward_chain_need(f->n), NULL, "chain"), FLY_OK);
+    assert_int_equal(fly_arena_init(&arena, fly_ward_chain_need(f->n, f->width), NULL, "chain"), FLY_OK);
     fly_ward_chain(counts, f->n, f->width, r.merge, &arena);
     heights_match(r.merge, f->n, folder, "ward_heights_spec");
     fly_ward_chain_cut(r.merge, f->n, k, labels, &arena);
