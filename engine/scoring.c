@@ -232,6 +232,9 @@ static void calibrate(struct fly_engine *e, int m, const struct fly_features *fe
     fly_calibrate(calibration, &prior, &e->modality[m].prototypes, &e->support, features, noise_of(e, m), e->speaks,
                   &e->left_out);
     calibration->tau *= e->config.temperature;
+    /* One chip a class tells nothing of how far its others lie. */
+    if (calibration->left_out == 0)
+        calibration->unknown.threshold = INFINITY;
 }
 
 /* Equal weights are nobody's opinion: they are learned. In a session of one modality there is nothing to weigh. */
@@ -246,6 +249,8 @@ static void weigh(struct fly_engine *e)
         return;
     }
     fly_joint_fit(&e->joint, &e->calibration[FLY_HAADF], &e->calibration[FLY_EDS], &e->left_out, given);
+    if (e->joint.left_out == 0)
+        e->joint.unknown.threshold = INFINITY;
 }
 
 const struct fly_calibration *fly_engine_calibration(const struct fly_engine *engine, enum fly_modality modality)
