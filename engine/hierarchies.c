@@ -5,8 +5,8 @@
 
 enum {
     BLOCK_CHIPS = 64,    /* a tree is updated when a row waits, or this many chips */
-    PATIENCE_FIRST = 16, /* steps of first embeddings and compositions that an update waits for */
-    PATIENCE_AGAIN = 32, /* of revisions: an update takes all that wait, and costs little more for many */
+    PATIENCE_FIRST = 32, /* steps of first embeddings and compositions that an update waits for */
+    PATIENCE_AGAIN = 128, /* of revisions: an update takes all that wait, and costs little more for many */
 };
 
 static struct fly_trees_config trees_config(const struct fly_engine *e, const struct fly_tree_config *tree)

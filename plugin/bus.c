@@ -268,13 +268,15 @@ int fly_bus_take_maps(struct fly_bus *bus, struct fly_map_set *set, uint64_t ser
     return there;
 }
 
-void fly_bus_post_clusters(struct fly_bus *bus, const struct fly_clusters *clusters)
+void fly_bus_post_clusters(struct fly_bus *bus, struct fly_clusters *clusters)
 {
     struct fly_clusters **slot = &bus->clusters[clusters->map];
 
     pthread_mutex_lock(&bus->lock);
     if (!*slot)
         *slot = malloc(sizeof **slot);
+    if (*slot && (*slot)->serial == clusters->serial)
+        fly_clusters_carry(clusters, *slot); /* nobody has heard of it yet */
     if (*slot)
         **slot = *clusters;
     pthread_mutex_unlock(&bus->lock);

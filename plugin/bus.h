@@ -181,7 +181,7 @@ int fly_bus_take_maps(struct fly_bus *bus, struct fly_map_set *set, uint64_t ser
 
 /* Post what the groups of a map are made of; take: 1 when some of this session waited, of any map, and *into is
  * filled. Those of an earlier session are dropped, of a later one left. */
-void fly_bus_post_clusters(struct fly_bus *bus, const struct fly_clusters *clusters);
+void fly_bus_post_clusters(struct fly_bus *bus, struct fly_clusters *clusters); /* keeps unread news */
 int fly_bus_take_clusters(struct fly_bus *bus, uint64_t serial, struct fly_clusters *into);
 
 /* What is known of the quality of a session's data, as posted last. look: 1 when there is something of this session. */

@@ -136,6 +136,29 @@ void fly_clusters_make(struct fly_clusters *out, struct fly_engine *engine, cons
     news->n = news->omitted = 0;
 }
 
+void fly_clusters_carry(struct fly_clusters *to, const struct fly_clusters *unread)
+{
+    int32_t told = to->n;
+
+    for (int32_t i = 0; i < unread->n; i++) {
+        const struct fly_cluster_out *old = &unread->cluster[i];
+        struct fly_cluster_out *mine = NULL;
+
+        for (int32_t c = 0; c < told && !mine; c++)
+            if (to->cluster[c].id == old->id)
+                mine = &to->cluster[c];
+        if (!old->event || (mine && mine->event))
+            continue;
+        if (mine && old->chips) { /* one that was gone and is there again has nothing to tell */
+            mine->event = old->event;
+            mine->n_parents = old->n_parents;
+            memcpy(mine->parents, old->parents, sizeof mine->parents);
+        } else if (!mine && !old->chips && to->n < FLY_MAP_CLASSES_MAX + FLY_CLUSTER_NEWS) {
+            to->cluster[to->n++] = *old;
+        }
+    }
+}
+
 void fly_difference_of(struct fly_difference *out, const double *a, const double *a_sigma, const double *b,
                        const double *b_sigma, int32_t n)
 {

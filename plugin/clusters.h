@@ -63,6 +63,9 @@ struct fly_clusters {
 void fly_clusters_make(struct fly_clusters *out, struct fly_engine *engine, const struct fly_map_set *set, int map,
                        struct fly_cluster_news *news);
 
+/* What an earlier telling of the same map says happened, where `to` says nothing of it: `unread` is not sent. */
+void fly_clusters_carry(struct fly_clusters *to, const struct fly_clusters *unread);
+
 /* The message; of more clusters than it has room for the smallest are left out and counted. */
 FLY_MUST_USE int fly_clusters_message(struct fly_pub_message *message, struct fly_pack *pack,
                                       const struct fly_pub_id *id, const struct fly_clusters *clusters,

@@ -410,19 +410,26 @@ static void end_session(struct fly_stage_engine *stage)
     atomic_store_explicit(&stage->done_serial, stage->end.serial, memory_order_release);
 }
 
+/* Features that no epoch has shown yet. */
+static uint64_t unshown(const struct fly_stage_engine *stage)
+{
+    struct fly_engine_counts counts;
+
+    fly_engine_count(fly_session_engine(stage->session), &counts);
+    return counts.features_changed - stage->shown;
+}
+
+static int has_news(const struct fly_stage_engine *stage)
+{
+    return unshown(stage) > 0 || fly_engine_regrouped(fly_session_engine(stage->session));
+}
+
 /* An epoch for each row of chips, and whenever nothing waits but news. */
 static int is_due(const struct fly_stage_engine *stage)
 {
-    struct fly_engine *engine = fly_session_engine(stage->session);
-    struct fly_engine_counts counts;
-    uint64_t fresh;
-
-    fly_engine_count(engine, &counts);
-    fresh = counts.features_changed - stage->shown;
-    if (fresh >= (uint64_t)stage->info->plan.grid.cols)
-        return 1;
-    return (fresh > 0 || fly_engine_regrouped(engine)) && !fly_engine_busy(engine) &&
-           fly_ring_len(&stage->inputs) == 0;
+    return unshown(stage) >= (uint64_t)stage->info->plan.grid.cols ||
+           (has_news(stage) && !fly_engine_busy(fly_session_engine(stage->session)) &&
+            fly_ring_len(&stage->inputs) == 0);
 }
 
 int fly_stage_engine_step(struct fly_stage_engine *stage)
@@ -464,8 +471,9 @@ int fly_stage_engine_step(struct fly_stage_engine *stage)
     if (!stepped)
         fly_stage_tell_waiting(stage);
     if (!stepped && stage->n_exact) {
-        if (!stage->ended)
-            fly_stage_cut_epoch(stage, 0);
+        /* After the end too, where chips changed while the next session waits at the door. */
+        if (!stage->ended || has_news(stage))
+            fly_stage_cut_epoch(stage, stage->ended);
         for (int32_t i = 0; i < stage->n_exact; i++) {
             fly_look(stage->session, stage->exact[i], stage->as_of, stage->draining, fly_stage_unix_ns(stage));
             reply(stage, stage->exact[i]);
