@@ -121,6 +121,7 @@ void fly_map_set_copy(struct fly_map_set *to, const struct fly_map_set *from)
     to->final = from->final;
     memcpy(to->classes, from->classes, sizeof to->classes);
     memcpy(to->graph, from->graph, sizeof to->graph);
+    memcpy(to->tree, from->tree, sizeof to->tree);
     to->calibration = from->calibration;
     memcpy(to->as_of, from->as_of, sizeof to->as_of);
     /* A set that once held a session with communities has room for more than this one fills. */

@@ -85,6 +85,7 @@ struct fly_map_set {
     int32_t n_classes;
     struct fly_names *names; /* (FLY_MAPS) what a person calls clusters */
     struct fly_graph_view graph[FLY_MODALITIES];
+    struct fly_tree_view tree[FLY_ENSEMBLE];
     struct fly_pub_calibration calibration; /* of few-shot */
     uint64_t as_of[FLY_STREAMS_MAX];
     int final;

@@ -48,6 +48,8 @@ static void fill_maps(struct fly_stage_engine *stage, struct fly_map_set *set, i
     set->n_classes = support->n_classes;
     memcpy(set->as_of, stage->as_of, sizeof set->as_of);
     fly_confidence_of(&set->calibration, engine);
+    for (int m = 0; m < FLY_ENSEMBLE; m++)
+        fly_engine_tree(engine, (enum fly_modality)m, &set->tree[m]);
     for (int m = 0; m < FLY_MODALITIES; m++)
         fly_engine_graph(engine, (enum fly_modality)m, &set->graph[m]);
     for (int m = 0; m < FLY_MAPS; m++) {

@@ -507,6 +507,17 @@ static void metrics(struct fly_stage_publish *s, int64_t now)
         out.modalities[out.n_modalities].modularity = s->shown.graph[m].modularity;
         out.modalities[out.n_modalities++].threshold = s->shown.graph[m].threshold;
     }
+    for (int m = 0; m < FLY_ENSEMBLE && s->shown.serial; m++) {
+        const struct fly_tree_view *tree = &s->shown.tree[m];
+
+        if (!fly_maps_has_map(s->info, fly_map_index(FLY_WARD, (enum fly_modality)m)))
+            continue;
+        out.hierarchies[out.n_hierarchies].modality = fly_modality_name((enum fly_modality)m);
+        out.hierarchies[out.n_hierarchies].k = tree->k;
+        out.hierarchies[out.n_hierarchies].chips = tree->chips;
+        out.hierarchies[out.n_hierarchies].below = tree->parted;
+        out.hierarchies[out.n_hierarchies++].above = tree->merged;
+    }
     out.calibration = s->shown.calibration;
     fly_publish_counters(s, &counters);
     out.counters = counters.counters;

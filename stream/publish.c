@@ -422,6 +422,22 @@ static void pack_by_modality(struct fly_pack *pack, const struct fly_pub_metrics
                               : metrics->modalities[i].modularity);
 }
 
+static void pack_hierarchies(struct fly_pack *pack, const struct fly_pub_metrics *metrics)
+{
+    fly_pack_str(pack, "hierarchy");
+    fly_pack_map(pack, (uint32_t)metrics->n_hierarchies);
+    for (int32_t i = 0; i < metrics->n_hierarchies; i++) {
+        fly_pack_str(pack, metrics->hierarchies[i].modality);
+        fly_pack_map(pack, 4);
+        fly_pack_str(pack, "k");
+        fly_pack_int(pack, metrics->hierarchies[i].k);
+        fly_pack_str(pack, "chips");
+        fly_pack_int(pack, metrics->hierarchies[i].chips);
+        pack_number(pack, "height_below", metrics->hierarchies[i].below);
+        pack_number(pack, "height_above", metrics->hierarchies[i].above);
+    }
+}
+
 static void pack_calibration(struct fly_pack *pack, const struct fly_pub_calibration *calibration)
 {
     fly_pack_str(pack, "calibration");
@@ -458,7 +474,7 @@ static void pack_calibration(struct fly_pack *pack, const struct fly_pub_calibra
 int fly_pub_metrics(struct fly_pub_message *out, struct fly_pack *pack, const struct fly_pub_id *id,
                     const struct fly_pub_metrics *metrics)
 {
-    open_header(pack, "metrics", id, 9);
+    open_header(pack, "metrics", id, 10);
     pack_agreement(pack, metrics, 0);
     pack_agreement(pack, metrics, 1);
     fly_pack_str(pack, "leads");
@@ -472,6 +488,7 @@ int fly_pub_metrics(struct fly_pub_message *out, struct fly_pack *pack, const st
     }
     pack_by_modality(pack, metrics, 0);
     pack_by_modality(pack, metrics, 1);
+    pack_hierarchies(pack, metrics);
     pack_calibration(pack, &metrics->calibration);
     fly_pack_str(pack, "latency_ms");
     fly_pack_map(pack, 3);

@@ -228,6 +228,12 @@ struct fly_pub_metrics {
         const char *modality;
         double modularity, threshold;
     } modalities[FLY_PUB_MODALITIES_MAX];
+    int32_t n_hierarchies;
+    struct {
+        const char *modality;
+        int32_t k, chips;    /* clusters asked for, chips in the tree */
+        double below, above; /* heights between which there are k */
+    } hierarchies[FLY_PUB_MODALITIES_MAX];
     struct fly_pub_calibration calibration;
     double p50_ms, p99_ms, max_ms; /* arrival of a chip's last line to its published label */
     struct fly_pub_counters counters;

@@ -77,7 +77,19 @@ def hold_to_golden(case, send, what, wanted=GOLDEN, **more):
             assert exact[key].final
             same_partition(viewer.maps[key], exact[key], "%s %s: final against exact" % (what, key[1]))
             assert not np.isnan(viewer.maps[key].confidence).any(), key
+        hold_heights(case, viewer.reports[-1][0], wanted)
         return exact
+
+
+def hold_heights(case, metrics, wanted):
+    """The last metrics are of the final maps: where the trees are cut."""
+    n, k = case.params["rows"] * case.params["cols"], case.params["k"]
+    assert set(metrics["hierarchy"]) == {"haadf", "eds"} and metrics["calibration"] is None, metrics
+    for modality, told in metrics["hierarchy"].items():
+        heights = case.expected("ward_heights_" + wanted[modality].split("_")[1])
+        assert (told["k"], told["chips"]) == (k, n), told
+        assert abs(told["height_below"] / heights[n - k - 1] - 1) < 1e-4, (modality, told, heights[n - k - 1])
+        assert abs(told["height_above"] / heights[n - k] - 1) < 1e-4, (modality, told, heights[n - k])
 
 
 def final_maps_are_golden():

@@ -787,6 +787,7 @@ static void metrics_say_nil_where_nothing_is_defined(void **state)
         .n_methods = 2,
         .methods = {{"fewshot", {0.5, NAN, 1}, {NAN, -0.25, 0}, "eds"}, {"ward", {0, 0, 0}, {0, 0, 0}, NULL}},
         .n_modalities = 1, .modalities = {{"haadf", 0.75, NAN}},
+        .n_hierarchies = 1, .hierarchies = {{"eds", 4, 36, 1.5, INFINITY}},
         .calibration = {.there = 1,
                         .modality = {{"haadf", "fitted", 0.25, 1.5, INFINITY, 12, 1, 0.5, NAN},
                                      {"eds", "no_class", NAN, NAN, NAN, 0, 0, NAN, NAN}},
@@ -817,6 +818,9 @@ static void metrics_say_nil_where_nothing_is_defined(void **state)
     of_modality = get(header, "modularity");
     assert_true(get_f64(of_modality, "haadf") == 0.75);
     assert_nil(get(header, "threshold"), "haadf");
+    value = get(get(header, "hierarchy"), "eds");
+    assert_true(get_f64(value, "k") == 4 && get_f64(value, "chips") == 36 && get_f64(value, "height_below") == 1.5);
+    assert_nil(value, "height_above");
     value = get(get(header, "calibration"), "haadf");
     assert_true(get_f64(value, "temperature") == 0.25 && get_f64(value, "scatter") == 1.5);
     assert_nil(value, "unknown_above");
