@@ -254,7 +254,7 @@ static void tell_panels(struct fly_fig_page *page, const struct shown_power *pow
         fly_fig_tell_regions(page, "Their largest squares.");
         return;
     }
-    snprintf(words, sizeof words, "Above: largest square. Below: its Fourier transform (power, log), to %.3g 1/%s.",
+    snprintf(words, sizeof words, "Above: largest square. Below: its Fourier transform (power, log), to %.3g 1/%s. ± is noise alone.",
              known ? power->reach / page->in->pixel_nm : power->reach, known ? "nm" : "px");
     fly_fig_tell_regions(page, words);
 }

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "engine/graph/affinity_state.h"
-#include "engine/graph/clones.h"
+#include "engine/base/clones.h"
 
 static size_t row_len(int32_t n)
 {

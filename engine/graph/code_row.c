@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "engine/graph/clones.h"
+#include "engine/base/clones.h"
 #include "engine/graph/code.h"
 #include "engine/graph/wide.h"
 

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "engine/graph/clones.h"
+#include "engine/base/clones.h"
 
 FLY_CLONES static int64_t sum_of(const uint32_t *count, int32_t len)
 {

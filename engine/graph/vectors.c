@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "engine/graph/clones.h"
+#include "engine/base/clones.h"
 #include "engine/graph/vectors_kinds.h"
 
 int32_t fly_tile_count(int32_t n_chips)

@@ -1,7 +1,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "engine/graph/clones.h"
+#include "engine/base/clones.h"
 #include "engine/graph/vectors_kinds.h"
 
 /* Products of counts are summed in 16 bits where no sum can pass them (Cauchy and Schwarz bound it by the

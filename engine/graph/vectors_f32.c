@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "engine/base/rng.h"
-#include "engine/graph/clones.h"
+#include "engine/base/clones.h"
 #include "engine/graph/vectors.h"
 #include "engine/graph/wide.h"
 

@@ -7,7 +7,7 @@
  */
 #include <string.h>
 
-#include "engine/graph/clones.h"
+#include "engine/base/clones.h"
 #include "engine/graph/vectors_kinds.h"
 #include "engine/graph/wide.h"
 

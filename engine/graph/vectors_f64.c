@@ -1,7 +1,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "engine/graph/clones.h"
+#include "engine/base/clones.h"
 #include "engine/graph/vectors_kinds.h"
 
 size_t fly_f64_need(const struct fly_vectors_config *config)

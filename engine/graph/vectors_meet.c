@@ -1,4 +1,4 @@
-#include "engine/graph/clones.h"
+#include "engine/base/clones.h"
 #include "engine/graph/vectors_kinds.h"
 #include "engine/graph/wide.h"
 

@@ -9,14 +9,7 @@
 #ifndef FLY_GRAPH_WIDE_H
 #define FLY_GRAPH_WIDE_H
 
-/* FLY_NO_WIDE builds without them, as other processors do. */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(FLY_NO_WIDE)
-#define FLY_HAS_WIDE 1
-#define FLY_WIDE        __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl")))
-#define FLY_WIDE_INLINE static inline __attribute__((always_inline, target("avx512f,avx512bw,avx512dq,avx512vl")))
-#else
-#define FLY_HAS_WIDE 0
-#endif
+#include "engine/base/clones.h"
 
 /* 1: the processor has it, and nobody forbade it. */
 int fly_wide(void);

@@ -3,13 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-/* One source, several processors: nothing is contracted or reordered, so clones differ in speed alone. The thread
- * sanitizer cannot start a program whose functions are chosen at load. */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(FLY_SANITIZE_thread)
-#define FLY_CLONES __attribute__((target_clones("default", "avx2", "arch=x86-64-v4")))
-#else
-#define FLY_CLONES
-#endif
+#include "engine/base/clones.h"
 
 /* Eight sums side by side: the order of summation is written down here, so it is the same with any
  * vector width the compiler has. */

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "engine/region/lanes.h"
+#include "engine/base/clones.h"
 
 static const double pi = 3.14159265358979323846;
 
@@ -29,7 +29,7 @@ enum { LINES = 4 }; /* taken at once, so that sums are fetched and stored once f
 
 /* Sums down the columns of four lines, those behind the last given as the first with weight 0. One pixel that is not
  * finite leaves a sum that is not. */
-FLY_LANES static void add_lines(double *restrict sum, double *restrict moment, double *restrict square,
+FLY_CLONES static void add_lines(double *restrict sum, double *restrict moment, double *restrict square,
                                 const float *const line[LINES], const double weight[LINES], double y, int32_t w)
 {
     const float *restrict l0 = line[0], *restrict l1 = line[1], *restrict l2 = line[2], *restrict l3 = line[3];
@@ -64,7 +64,7 @@ static int64_t add_present(double *sum, double *moment, double *square, const fl
 }
 
 /* Two lines into one of pairs. */
-FLY_LANES static void lay_pair(float *restrict rest_a, float *restrict rest_b, float *restrict input,
+FLY_CLONES static void lay_pair(float *restrict rest_a, float *restrict rest_b, float *restrict input,
                                float *restrict square, const float *restrict line_a, const float *restrict line_b,
                                const double *restrict slope, const float *restrict hann_x, const double base[2],
                                double scale, const float hann_y[2], int32_t w)

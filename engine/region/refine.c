@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "engine/region/lanes.h"
+#include "engine/base/clones.h"
 
 static const double pi = 3.14159265358979323846;
 
@@ -83,7 +83,7 @@ static void fill_axis(struct axis *axis, int32_t n, double *window, double *zero
 enum { LINES = 4 }; /* taken at once, so that sums are fetched and stored once for four */
 
 /* Lines added to the sums of the knot before them and of the next; weights of cosine and sine for either. */
-FLY_LANES static void add_turned(float *restrict u, float *restrict v, float *restrict next_u, float *restrict next_v,
+FLY_CLONES static void add_turned(float *restrict u, float *restrict v, float *restrict next_u, float *restrict next_v,
                                  const float *const line[LINES], const float weight[4][LINES], int32_t w)
 {
     const float *restrict l0 = line[0], *restrict l1 = line[1], *restrict l2 = line[2], *restrict l3 = line[3];

@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "engine/region/lanes.h"
+#include "engine/base/clones.h"
 
 enum { LINES, COLUMNS, CORNERS, PLANS };
 
@@ -253,7 +253,7 @@ double fly_median(float *values, int32_t n)
     return 0.5 * ((double)lower + (double)upper);
 }
 
-FLY_LANES static void square_of(float *restrict power, const float *restrict wave, int32_t n)
+FLY_CLONES static void square_of(float *restrict power, const float *restrict wave, int32_t n)
 {
     for (int32_t i = 0; i < n; i++)
         power[i] = wave[2 * i] * wave[2 * i] + wave[2 * i + 1] * wave[2 * i + 1];
@@ -292,7 +292,7 @@ static void draw(const struct fly_transform *t, const float *out, float *picture
 
 /* Z = A + i B of two real lines: A(k) = (Z(k) + conj Z(-k)) / 2, B(k) = (Z(k) - conj Z(-k)) / 2i, for k of
  * first .. end - 1, first > 0. */
-FLY_LANES static void part_lines(float *restrict a, float *restrict b, const float *restrict z, int32_t first,
+FLY_CLONES static void part_lines(float *restrict a, float *restrict b, const float *restrict z, int32_t first,
                                  int32_t end, int32_t side)
 {
     const float *restrict mirror = z + 2 * (side - end + 1);

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "engine/base/rng.h"
-#include "engine/tree/clones.h"
+#include "engine/base/clones.h"
 #include "engine/tree/ward_state.h"
 
 #define SLACK 0x1p-11f

@@ -1,6 +1,6 @@
 #include <string.h>
 
-#include "engine/tree/clones.h"
+#include "engine/base/clones.h"
 #include "engine/tree/ward_state.h"
 
 /* Eight sums side by side: the order of summation is written down here, so it is the same with any width of the

@@ -15,7 +15,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "engine/tree/clones.h"
+#include "engine/base/clones.h"
 #include "engine/tree/ward_state.h"
 
 enum { TILE = 192 };

@@ -1,7 +1,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "engine/tree/clones.h"
+#include "engine/base/clones.h"
 #include "engine/tree/ward_state.h"
 
 enum { LANES = FLY_WARD_LANES };
