@@ -66,6 +66,11 @@ FLY_MUST_USE int fly_results_write(struct fly_session *session, const struct fly
 /* The paper's figures of a finished session (plugin/figures.h) into dir: figure2.png .. table1.png. */
 FLY_MUST_USE int fly_results_figures(struct fly_session *session, const char *dir);
 
+/* What those figures are drawn from, lent to `take` for the call; its error is the result. */
+struct fly_figures;
+FLY_MUST_USE int fly_results_draw(struct fly_session *session,
+                                  int (*take)(void *ctx, const struct fly_figures *figures), void *ctx);
+
 /* The figure of a map (fly_map_index) that the session has, as PNG over the HAADF image. */
 FLY_MUST_USE int fly_results_picture(struct fly_session *session, int map, const char *path);
 

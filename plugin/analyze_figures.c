@@ -298,7 +298,7 @@ static void free_drawing(struct drawing *d)
     free(d);
 }
 
-int fly_results_figures(struct fly_session *session, const char *dir)
+int fly_results_draw(struct fly_session *session, int (*take)(void *ctx, const struct fly_figures *figures), void *ctx)
 {
     struct drawing *d = calloc(1, sizeof *d);
     const struct fly_grid *grid;
@@ -326,8 +326,18 @@ int fly_results_figures(struct fly_session *session, const char *dir)
         rc = fill_regions(d);
     if (rc == FLY_OK) {
         fill_agreement(d);
-        rc = fly_figures_write(dir, &d->figures);
+        rc = take(ctx, &d->figures);
     }
     free_drawing(d);
     return rc;
+}
+
+static int write_figures(void *dir, const struct fly_figures *figures)
+{
+    return fly_figures_write(dir, figures);
+}
+
+int fly_results_figures(struct fly_session *session, const char *dir)
+{
+    return fly_results_draw(session, write_figures, (void *)dir);
 }

@@ -10,28 +10,22 @@
 #include <unistd.h>
 
 #include "plugin/analyze.h"
-#include "plugin/follow.h"
 #include "plugin/json.h"
 #include "plugin/k_factor_file.h"
 #include "plugin/maps.h"
-#include "plugin/pool.h"
+#include "plugin/recorded.h"
 #include "stream/disk.h"
 
 extern char **environ;
 
 struct run {
     struct fly_analysis analysis;
-    struct fly_options options;
-    const char *folder;  /* --case */
-    const char *session_path;
+    struct fly_recorded live; /* of files, too: then without a path */
+    const char *folder;       /* --case */
     const char *out;
     const char *haadf, *cube, *events, *emb;
     int epochs, pictures, figures;
-    struct fly_pool *pool;
-    struct fly_exec exec;
-    struct fly_embedder *embedder;
-    struct fly_session *session;
-    double read_s, assemble_s, embed_s, score_s, write_s;
+    double read_s, assemble_s, write_s;
     int tty;
 };
 
@@ -66,7 +60,7 @@ static void print_help(void)
            "  --order ORDER       raster (default) or random:SEED; results are the same bytes\n"
            "  --epochs            with SESSION.fly: follow its journal and write every interim map as well\n"
            "                      (epoch_<number>_<modality>.npy of few-shot, epoch_<number>_<method>_<modality>.npy\n"
-           "                      of the others; ..._confidence.npy, ..._age.npy)\n"
+           "                      of the others; ..._confidence.npy, ..._age.npy, robust: ..._shown.npy)\n"
            "  --figures           the paper's panels as well: figure2.png (HAADF, elements), figure3.png (three\n"
            "                      methods x three modalities), figure4.png (composition of regions), figure5.png\n"
            "                      (their lattices), table1.png (agreement)\n"
@@ -161,16 +155,16 @@ static int parse(struct run *run, int argc, char **argv)
     if (rc < 0)
         return rc;
     if (optind < argc)
-        run->session_path = argv[optind++];
+        run->live.path = argv[optind++];
     if (optind < argc)
         return fly_fail(FLY_ERANGE, "%s: one recording at a time", argv[optind]);
-    if ((run->haadf != NULL) + (run->folder != NULL) + (run->session_path != NULL) != 1)
+    if ((run->haadf != NULL) + (run->folder != NULL) + (run->live.path != NULL) != 1)
         return fly_fail(FLY_ERANGE, "one of --haadf FILE, --case DIR or a recording is needed");
     if (!run->out)
         return fly_fail(FLY_ERANGE, "--out DIR is missing");
     if (run->cube && run->events)
         return fly_fail(FLY_ERANGE, "--eds and --events: one of them");
-    if (run->epochs && !run->session_path)
+    if (run->epochs && !run->live.path)
         return fly_fail(FLY_ERANGE, "--epochs needs a recording: files have no journal");
     return FLY_OK;
 }
@@ -236,7 +230,7 @@ static int apply(void *ctx, const struct fly_ingest *msg)
     struct apply_ctx *c = ctx;
     struct fly_effect effect;
 
-    fly_session_apply(c->run->session, msg, 0, &effect);
+    fly_session_apply(c->run->live.session, msg, 0, &effect);
     progress(c->run, "lines", ++c->messages, c->total);
     return effect.unassembled ? FLY_ERANGE : FLY_OK;
 }
@@ -244,12 +238,12 @@ static int apply(void *ctx, const struct fly_ingest *msg)
 static int give_support(struct run *run)
 {
     struct fly_analysis *a = &run->analysis;
-    struct fly_engine *engine = fly_session_engine(run->session);
+    struct fly_engine *engine = fly_session_engine(run->live.session);
     int32_t id;
     int rc = FLY_OK;
 
     if (a->support_file[0])
-        return fly_session_load_support(run->session, a->support_file);
+        return fly_session_load_support(run->live.session, a->support_file);
     for (int32_t c = 0; rc == FLY_OK && c < a->n_classes; c++)
         rc = fly_support_add(fly_engine_support(engine), a->class_name[c], a->support[c], a->support_len[c],
                              &id);
@@ -258,19 +252,9 @@ static int give_support(struct run *run)
     return rc;
 }
 
-static void think(struct run *run)
+static void tell_chips(void *ctx, int32_t waiting, int32_t left)
 {
-    double t = now_s();
-    int32_t waiting = fly_engine_backlog(fly_session_engine(run->session), NULL, NULL), left;
-
-    while (fly_session_step(run->session) == FLY_OK) {
-        left = fly_engine_backlog(fly_session_engine(run->session), NULL, NULL);
-        progress(run, "chips", waiting - left, waiting);
-    }
-    run->embed_s = now_s() - t;
-    t = now_s();
-    fly_session_epoch(run->session);
-    run->score_s = now_s() - t;
+    progress(ctx, "chips", waiting - left, waiting);
 }
 
 static int check_emb(const struct run *run, const struct fly_plan *plan)
@@ -283,37 +267,20 @@ static int check_emb(const struct run *run, const struct fly_plan *plan)
     return FLY_OK;
 }
 
-/* A recording names its network's weights by where they lay when it was made. */
-static int open_embedder(struct run *run)
-{
-    const char *weights = run->options.embed.weights;
-    int rc = fly_embedder_from_options(&run->embedder, &run->options, run->exec.width);
-
-    if (rc == FLY_EIO && run->session_path &&
-        strncmp(fly_options_origin(&run->options, "embed.weights"), FLY_FOLLOW_ORIGIN, strlen(FLY_FOLLOW_ORIGIN)) == 0)
-        rc = fly_fail(FLY_EIO,
-                      "%s was recorded with embed.weights %s, and that cannot be read (%s): say where the "
-                      "weights lie now with --set embed.weights=FILE",
-                      run->session_path, weights, fly_fail_text());
-    return rc;
-}
-
-static int open_session(struct run *run, const char *id, const struct fly_start *start,
-                        const struct fly_part *header, int32_t step_chips)
+static int open_session(struct run *run, const struct fly_start *start, const struct fly_part *header)
 {
     struct fly_session_info *info;
-    int rc = fly_session_info_make(&info, id, start, header, &run->options);
+    int rc = fly_session_info_make(&info, "analysis", start, header, &run->live.options);
 
     if (rc < 0)
         return rc;
-    info->step_chips = step_chips;
     rc = check_emb(run, &info->plan);
     if (rc == FLY_OK && !run->emb && info->plan.image > 0)
-        rc = open_embedder(run);
+        rc = fly_recorded_embedder(&run->live);
     if (rc == FLY_OK)
-        rc = fly_session_open(&run->session, info, run->embedder,
+        rc = fly_session_open(&run->live.session, info, run->live.embedder,
                               run->emb ? (const float *)run->analysis.emb.npy.data : NULL,
-                              run->emb ? (int32_t)run->analysis.emb.npy.shape[1] : 0, &run->exec);
+                              run->emb ? (int32_t)run->analysis.emb.npy.shape[1] : 0, &run->live.exec);
     fly_session_info_drop(&info);
     return rc;
 }
@@ -328,9 +295,13 @@ static int analyze_arrays(struct run *run)
     int rc = bytes && start ? FLY_OK : fly_fail(FLY_ENOMEM, "no memory for the start message");
 
     if (rc == FLY_OK)
-        rc = fly_source_start(&run->analysis, &run->options, bytes, &header, start);
+        rc = fly_pool_open(&run->live.pool, run->live.options.engine.threads);
     if (rc == FLY_OK)
-        rc = open_session(run, "analysis", start, &header, 0);
+        run->live.exec = fly_pool_exec(run->live.pool);
+    if (rc == FLY_OK)
+        rc = fly_source_start(&run->analysis, &run->live.options, bytes, &header, start);
+    if (rc == FLY_OK)
+        rc = open_session(run, start, &header);
     if (rc == FLY_OK)
         rc = give_support(run);
     if (rc == FLY_OK) {
@@ -340,29 +311,11 @@ static int analyze_arrays(struct run *run)
         run->assemble_s = now_s() - t;
     }
     if (rc == FLY_OK) {
-        fly_session_finish(run->session);
-        think(run);
+        fly_session_finish(run->live.session);
+        fly_recorded_think(&run->live);
     }
     free(bytes);
     free(start);
-    return rc;
-}
-
-struct follow_ctx {
-    struct run *run;
-};
-
-static int follow_open(void *ctx, const char *id, const struct fly_start *start,
-                       const struct fly_part *header, int32_t step_chips, struct fly_session **session)
-{
-    struct run *run = ctx;
-    int rc;
-
-    fly_session_close(&run->session);
-    fly_embedder_close(&run->embedder);
-    rc = open_session(run, id, start, header, step_chips);
-
-    *session = run->session;
     return rc;
 }
 
@@ -412,22 +365,6 @@ static int follow_epoch(void *ctx, struct fly_session *session, uint64_t epoch)
     return rc;
 }
 
-static int analyze_recording(struct run *run)
-{
-    double t = now_s();
-    struct fly_follow_calls calls = {.open = follow_open, .epoch = run->epochs ? follow_epoch : NULL, .ctx = run};
-    int rc = fly_follow(run->session_path, &calls);
-
-    run->assemble_s = now_s() - t;
-    if (rc == FLY_OK && run->analysis.support_file[0])
-        rc = give_support(run);
-    if (rc == FLY_OK) {
-        fly_session_finish(run->session);
-        think(run);
-    }
-    return rc;
-}
-
 static int write_timing(const struct run *run, double total_s)
 {
     struct fly_engine_counts counts;
@@ -436,12 +373,12 @@ static int write_timing(const struct run *run, double total_s)
     char path[2048];
     int rc;
 
-    fly_engine_count(fly_session_engine(run->session), &counts);
+    fly_engine_count(fly_session_engine(run->live.session), &counts);
     fly_text_init(&text);
     fly_json_init(&json, &text, 0);
     fly_json_object(&json);
     fly_json_key(&json, "threads");
-    fly_json_int(&json, run->exec.width);
+    fly_json_int(&json, run->live.exec.width);
     fly_json_key(&json, "seconds");
     fly_json_object(&json);
     fly_json_key(&json, "read");
@@ -449,9 +386,9 @@ static int write_timing(const struct run *run, double total_s)
     fly_json_key(&json, "assemble");
     fly_json_f64(&json, run->assemble_s);
     fly_json_key(&json, "embed");
-    fly_json_f64(&json, run->embed_s);
+    fly_json_f64(&json, run->live.steps_s);
     fly_json_key(&json, "score");
-    fly_json_f64(&json, run->score_s);
+    fly_json_f64(&json, run->live.epoch_s);
     fly_json_key(&json, "write");
     fly_json_f64(&json, run->write_s);
     fly_json_key(&json, "total");
@@ -474,43 +411,41 @@ static int write_timing(const struct run *run, double total_s)
 static int write_all(struct run *run)
 {
     double t = now_s();
-    int rc = fly_results_write(run->session, &run->analysis, run->embedder, run->out);
+    int rc = fly_results_write(run->live.session, &run->analysis, run->live.embedder, run->out);
 
     for (int m = 0; rc == FLY_OK && run->pictures && m < FLY_MAPS; m++) {
         char path[2048];
 
-        if (!fly_maps_has_map(fly_session_facts(run->session), m))
+        if (!fly_maps_has_map(fly_session_facts(run->live.session), m))
             continue;
         snprintf(path, sizeof path, "%s/map_%s_%s.png", run->out, fly_method_name(fly_map_method(m)),
                  fly_modality_name(fly_map_modality(m)));
-        rc = fly_results_picture(run->session, m, path);
+        rc = fly_results_picture(run->live.session, m, path);
     }
     if (rc == FLY_OK && run->figures)
-        rc = fly_results_figures(run->session, run->out);
+        rc = fly_results_figures(run->live.session, run->out);
     run->write_s = now_s() - t;
     return rc;
 }
 
 static int load_options(struct run *run, int argc, char **argv)
 {
-    int rc;
+    int rc = FLY_OK;
 
-    fly_options_default(&run->options);
+    if (run->live.path)
+        return fly_recorded_options(&run->live.options, run->live.path, &argc, argv, environ);
+    fly_options_default(&run->live.options);
     if (run->folder)
-        rc = fly_case_read(&run->analysis, &run->options, run->folder);
-    else if (run->session_path)
-        rc = fly_follow_options(run->session_path, &run->options);
-    else
-        rc = FLY_OK;
+        rc = fly_case_read(&run->analysis, &run->live.options, run->folder);
     if (rc == FLY_OK)
-        rc = fly_options_load_args(&run->options, &argc, argv, environ);
+        rc = fly_options_load_args(&run->live.options, &argc, argv, environ);
     /* A case brings its network's weights; whoever asks for the descriptor instead needs none. */
-    if (rc == FLY_OK && run->folder && run->options.embed.model == FLY_OPTION_SPECTRAL)
-        rc = fly_options_set(&run->options, "embed.weights", "", "--case");
+    if (rc == FLY_OK && run->folder && run->live.options.embed.model == FLY_OPTION_SPECTRAL)
+        rc = fly_options_set(&run->live.options, "embed.weights", "", "--case");
     if (rc == FLY_OK)
-        rc = fly_options_check(&run->options);
+        rc = fly_options_check(&run->live.options);
     if (rc == FLY_OK)
-        rc = fly_k_factor_file_resolve(&run->options);
+        rc = fly_k_factor_file_resolve(&run->live.options);
     return rc;
 }
 
@@ -528,10 +463,12 @@ int fly_cmd_analyze(int argc, char **argv)
     memcpy(left, argv, (size_t)argc * sizeof *left);
     memcpy(all, argv, (size_t)argc * sizeof *all);
     run->tty = isatty(STDERR_FILENO);
+    run->live.progress = tell_chips;
+    run->live.ctx = run;
     /* Settings are taken out once to see the rest, and once more on top of what a case or a recording
      * fixes. */
-    fly_options_default(&run->options);
-    rc = fly_options_load_args(&run->options, &n_left, left, environ);
+    fly_options_default(&run->live.options);
+    rc = fly_options_load_args(&run->live.options, &n_left, left, environ);
     if (rc == FLY_OK)
         rc = parse(run, n_left, left);
     if (rc == FLY_OK) {
@@ -545,11 +482,12 @@ int fly_cmd_analyze(int argc, char **argv)
     }
     if (rc == FLY_OK)
         rc = fly_folder_make(run->out);
-    if (rc == FLY_OK)
-        rc = fly_pool_open(&run->pool, run->options.engine.threads);
-    if (rc == FLY_OK) {
-        run->exec = fly_pool_exec(run->pool);
-        rc = run->session_path ? analyze_recording(run) : analyze_arrays(run);
+    if (rc == FLY_OK && run->live.path) {
+        run->live.epoch = run->epochs ? follow_epoch : NULL;
+        rc = fly_recorded_run(&run->live, run->analysis.support_file);
+        run->assemble_s = run->live.read_s;
+    } else if (rc == FLY_OK) {
+        rc = analyze_arrays(run);
     }
     if (rc == FLY_OK)
         rc = write_all(run);
@@ -557,9 +495,7 @@ int fly_cmd_analyze(int argc, char **argv)
         rc = write_timing(run, now_s() - start);
     if (rc < 0)
         fprintf(stderr, "flyback analyze: %s\n", fly_fail_text());
-    fly_session_close(&run->session);
-    fly_embedder_close(&run->embedder);
-    fly_pool_close(&run->pool);
+    fly_recorded_close(&run->live);
     fly_analysis_free(&run->analysis);
     free(run);
     free(left);

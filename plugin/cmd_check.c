@@ -10,8 +10,7 @@
 #include "plugin/k_factor_file.h"
 #include "plugin/options.h"
 #include "plugin/support_file.h"
-#include "stream/disk.h"
-#include "stream/recording.h"
+#include "plugin/verify.h"
 
 static void print_help(void)
 {
@@ -72,32 +71,20 @@ static int check_support(const char *path, int32_t rows, int32_t cols)
 
 static int check_recording(const char *path)
 {
-    struct fly_recording *recording;
-    struct fly_recording_info info;
-    struct fly_record record;
-    struct fly_disk disk = fly_disk_system();
-    uint64_t kinds[FLY_REC_END + 1] = {0};
-    int rc = fly_recording_open(&recording, path, &disk);
+    struct fly_verified *v = calloc(1, sizeof *v);
+    int rc = v ? fly_verify(v, path) : fly_fail(FLY_ENOMEM, "%s: no memory to read it", path);
 
-    if (rc < 0)
-        return rc;
-    while ((rc = fly_recording_next(recording, &record)) == FLY_OK)
-        kinds[record.kind >= FLY_REC_SESSION && record.kind <= FLY_REC_END ? record.kind : 0]++;
-    fly_recording_info(recording, &info);
-    fly_recording_close(&recording);
-    if (rc != FLY_EAGAIN)
-        return rc;
-    printf("%s: a recording of %" PRIu64 " records, %" PRIu64 " messages, %" PRIu64 " requests, %s\n", path,
-           info.records, kinds[FLY_REC_INGEST], kinds[FLY_REC_CONTROL],
-           info.finished ? "finished" : "not finished: Flyback resumes it at its next start");
-    if (kinds[FLY_REC_GAP])
-        printf("%s: %" PRIu64 " gaps in it are told: messages that went by unrecorded\n", path,
-               kinds[FLY_REC_GAP]);
-    if (info.good_bytes < info.file_bytes)
-        return fly_fail(FLY_EWIRE, "%s: torn at byte %" PRId64 ": the last %" PRId64 " of %" PRId64
-                        " bytes are no whole record; all before it is good", path, info.good_bytes,
-                        info.file_bytes - info.good_bytes, info.file_bytes);
-    return FLY_OK;
+    if (rc == FLY_OK) {
+        printf("%s: a recording of %" PRIu64 " records, %" PRIu64 " messages, %" PRIu64 " requests, %s\n", path,
+               v->records, v->messages, v->requests,
+               v->finished ? "finished" : "not finished: Flyback resumes it at its next start");
+        if (v->gaps)
+            printf("%s: %" PRIu64 " gaps in it are told: messages that went by unrecorded\n", path, v->gaps);
+        if (v->wrong[0])
+            rc = fly_fail(FLY_EWIRE, "%s: %s", path, v->wrong);
+    }
+    free(v);
+    return rc;
 }
 
 static int ends_with(const char *text, const char *end)

@@ -11,5 +11,7 @@ int fly_cmd_analyze(int argc, char **argv);
 int fly_cmd_demo(int argc, char **argv);
 int fly_cmd_watch(int argc, char **argv);
 int fly_cmd_check(int argc, char **argv);
+int fly_cmd_export(int argc, char **argv);
+int fly_cmd_session(int argc, char **argv);
 
 #endif

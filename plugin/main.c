@@ -27,6 +27,8 @@ static const struct {
     {"replay", fly_cmd_replay, "send a recording again, byte for byte"},
     {"import", fly_cmd_import, "make a recording of HyperSpy, Velox, image or array files"},
     {"analyze", fly_cmd_analyze, "the same engine on files, without sockets"},
+    {"export", fly_cmd_export, "a recording's results as HyperSpy, NumPy, CSV, SVG, PNG and a report"},
+    {"session", fly_cmd_session, "list and verify recordings"},
     {"watch", fly_cmd_watch, "the live map in a terminal"},
     {"check", fly_cmd_check, "validate a configuration, support set or recording"},
     {"bench", fly_cmd_bench, "measure, one JSON line per case"},

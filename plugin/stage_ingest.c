@@ -66,6 +66,10 @@ void fly_stage_ingest_close(struct fly_stage_ingest **stage)
     fly_resume_close(&s->resume);
     if (s->appending && fly_recorder_close(&s->appending) < 0)
         fly_bus_event(s->config.bus, FLY_ERROR, "recording", NULL, 0, "%s", fly_fail_text());
+    /* Asked to stop between its final maps and the end of its recording: a restart would do all of it again. */
+    if (s->session.phase == FLY_PHASE_DRAINING &&
+        fly_stage_engine_done(s->config.engine) >= s->session.info->serial)
+        fly_ingest_session_end(&s->session);
     fly_ingest_session_fini(&s->session);
     if (s->has_hand)
         fly_msg_close(&s->hand);

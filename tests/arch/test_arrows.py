@@ -128,7 +128,9 @@ OWNERS = (
     (re.compile(r"^(oneapi/)?dnnl"), re.compile(r"^engine/embed/dnn\.c$"), "oneDNN is known to one file"),
     (re.compile(r"^fftw"), re.compile(r"^engine/(chip|embed|region)/"), "Fourier transforms are for drift, embedder and regions"),
     (re.compile(r"^yaml"), re.compile(r"^plugin/"), "settings are the plugin's"),
-    (re.compile(r"^(hdf5|tiffio|jpeglib)"), re.compile(r"^sim/"), "vendor files are the simulator's side"),
+    (re.compile(r"^(hdf5|tiffio|jpeglib)"), re.compile(r"^sim/|^plugin/export/hspy\.c$"),
+     "vendor files are the simulator's side, HyperSpy's that of the one who writes it"),
+    (re.compile(r"^plugin/export/"), re.compile(r"^plugin/export/"), "files on the way out are known to their writers"),
 )
 
 
@@ -156,10 +158,11 @@ LINKS = {
     "fly_engine": {"fly_base"} | {"fly_" + room for room in ROOMS},
     "fly_stream": {"fly_base"},
     "fly_plugin": {"fly_base", "fly_engine", "fly_stream"},
+    "fly_export": {"fly_plugin"},
     "fly_sim": {"fly_base", "fly_stream"},
     # what `flyback bench` measures lies with the tests and looks into every room
     "fly_bench": {"fly_plugin", "fly_sim"},
-    "flyback": {"fly_bench", "fly_plugin", "fly_sim"},
+    "flyback": {"fly_bench", "fly_export", "fly_plugin", "fly_sim"},
 }
 
 
@@ -215,6 +218,7 @@ PLANTED = (
     ("plugin/session.c", "#include <liburing.h>", owners, "liburing.h"),
     ("engine/embed/embed.c", "#include <oneapi/dnnl/dnnl.h>", owners, "dnnl.h"),
     ("plugin/session.c", "#include <hdf5.h>", owners, "hdf5.h"),
+    ("plugin/session.c", '#include "plugin/export/export.h"', owners, "plugin/export/export.h"),
     ("CMakeLists.txt", "target_link_libraries(fly_sim PUBLIC fly_engine)", links, "fly_sim links fly_engine"),
     ("CMakeLists.txt", "target_link_libraries(fly_chip PUBLIC fly_eds)", links, "fly_chip links fly_eds"),
     ("CMakeLists.txt", "fly_room(fly_cellar engine/cellar fly_base)", links, "fly_cellar"),
