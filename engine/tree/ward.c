@@ -65,6 +65,7 @@ static void take_tree(struct fly_ward_state *s, struct bill *bill)
     ITEM(table, (size_t)s->table_size);
     ITEM(centroid, nodes * d);
     ITEM(brief, nodes * p);
+    ITEM(rounded, nodes * p);
     ITEM(cost, nodes);
     ITEM(parent, nodes);
     ITEM(size, nodes);
@@ -81,7 +82,8 @@ static void take_tree(struct fly_ward_state *s, struct bill *bill)
 static void take_run(struct fly_ward_state *s, struct bill *bill)
 {
     size_t d = (size_t)s->width, p = (size_t)s->short_width;
-    size_t places = ((size_t)s->n + FLY_WARD_STRETCH - 1) / FLY_WARD_STRETCH * FLY_WARD_STRETCH;
+    size_t places = ((size_t)s->n + FLY_WARD_LANES - 1) / FLY_WARD_LANES * FLY_WARD_LANES;
+    size_t groups = (places + FLY_WARD_GROUP - 1) / FLY_WARD_GROUP;
 
     ITEM(mean, d);
     ITEM(sample, FLY_WARD_SAMPLE * (d + (s->directed ? p : 0)) + (s->directed ? p * d : 0));
@@ -89,15 +91,18 @@ static void take_run(struct fly_ward_state *s, struct bill *bill)
         ITEM(direction, d * p);
     ITEM(node_at, places);
     ITEM(size_at, places);
-    s->blocks = places / FLY_WARD_LANES;
-    ITEM(brief_at, places * p);
-    ITEM(partial, places);
-    ITEM(bound, places);
-    ITEM(nearest, places);
-    ITEM(stretch, places / FLY_WARD_STRETCH);
+    ITEM(share_at, places);
+    ITEM(brief_at, places * FLY_WARD_STEP);
+    ITEM(found, places);
+    ITEM(found_sum, places);
+    ITEM(near, places);
+    ITEM(bound, groups * FLY_WARD_GROUP);
+    ITEM(block_least, groups * FLY_WARD_LANES);
+    ITEM(group_least, groups);
     if (!s->config.pairs || !s->directed)
         return;
     s->row_len = places + FLY_WARD_LANES; /* not a power of two: rows would fall on the same lines of the cache */
+    ITEM(partial, places);
     ITEM(row, places * s->row_len);
     ITEM(single, places * d);
     ITEM(square, places);
@@ -153,13 +158,26 @@ void fly_ward_init(struct fly_ward *ward, const struct fly_ward_config *config, 
 
 /* ---- points -------------------------------------------------------------------------------------- */
 
+/* Four at a time, so that none waits for the one before. */
+static uint64_t hash_of(const double *x, size_t len)
+{
+    uint64_t hash[4] = {1, 2, 3, 4};
+
+    for (size_t k = 0; k < len; k++) {
+        uint64_t bits;
+
+        memcpy(&bits, x + k, sizeof bits);
+        hash[k % 4] = fly_mix64(hash[k % 4] + bits + 0x9E3779B97F4A7C15u);
+    }
+    return fly_mix64(hash[0] ^ fly_mix64(hash[1] ^ fly_mix64(hash[2] ^ fly_mix64(hash[3]))));
+}
+
 /* The checked numbers are in the sample's place. */
 static int put(struct fly_ward *ward, int32_t point)
 {
     struct fly_ward_state *s = ward->state;
     size_t d = (size_t)s->width;
     double *to = s->centroid + (size_t)point * d;
-    uint64_t hash = 0;
 
     FLY_ASSERT(point >= 0 && point < s->n);
     for (size_t k = 0; k < d; k++)
@@ -171,13 +189,7 @@ static int put(struct fly_ward *ward, int32_t point)
     if (s->there[point] && memcmp(to, s->sample, d * sizeof *to) == 0)
         return FLY_OK;
     memcpy(to, s->sample, d * sizeof *to);
-    for (size_t k = 0; k < d; k++) {
-        uint64_t bits;
-
-        memcpy(&bits, to + k, sizeof bits);
-        hash = fly_mix64(hash + bits + 0x9E3779B97F4A7C15u);
-    }
-    s->hash[point] = hash;
+    s->hash[point] = hash_of(to, d);
     s->there[point] = s->touched[point] = 1;
     s->stale = 1;
     return FLY_OK;
@@ -312,13 +324,10 @@ static int32_t list_leaves(const struct fly_ward_state *s, int32_t *points, int 
 /* Short vectors along new directions, of all points and of what of the tree still stands. */
 static void turn(struct fly_ward_state *s, const struct fly_ward_step *step, int32_t steps)
 {
-    size_t p = (size_t)s->short_width;
-
     fly_ward_base(s, s->label, list_leaves(s, s->label, 1));
     for (int32_t t = 0; t < steps; t++)
         if (s->old[step[t].node])
-            fly_ward_mean(s->brief + (size_t)step[t].node * p, s->brief + (size_t)step[t].a * p,
-                          s->brief + (size_t)step[t].b * p, s->size[step[t].a], s->size[step[t].b], p);
+            fly_ward_brief_mean(s, step[t].node, step[t].a, step[t].b);
     s->excess = s->usual = 0;
 }
 

@@ -11,12 +11,13 @@
  * Replay   Ward is reducible: a merged pair comes no nearer to a third cluster than the nearer of the two was
  *          (Bruynooghe 1977; Muellner 2011, arXiv:1109.2378, section 2). So an update goes through the old merges in
  *          their order and keeps each that is still the least of all. Only clusters that the old tree did not have
- *          at that height (new points, what they merged with, and what lost its partner) are compared with others.
+ *          at that height (new points, what they merged with, and what lost its partner) are compared with others,
+ *          and of these each keeps a few names and a bound for the rest, so that little is asked twice.
  *          Going through the old merges costs next to nothing: only where more than half of the points changed
  *          everything is merged anew.
  * Bounds   In up to FLY_WARD_SHORT numbers along the directions in which points differ most: the length of a
- *          projection is never more than that of the whole. On embeddings of images they leave 2 to 20 others to
- *          compare in full. Points that differ in all directions alike (noise of many numbers) cannot be told apart
+ *          projection is never more than that of the whole. On embeddings of images they leave one to three others
+ *          to compare in full. Points that differ in all directions alike (noise of many numbers) cannot be told apart
  *          so; with `pairs` reserved the tree is then made anew from one product of all vectors in single precision,
  *          carried from merge to merge by the formula of Lance and Williams (doi:10.1093/comjnl/9.4.373), rounded
  *          down. Without it every pair is compared in full, which takes long.
@@ -25,9 +26,9 @@
  *          points are equally far apart to the last bit, as spectra of few photons are, the tree is not unique:
  *          scipy chooses otherwise (chain.h), and where equals are made by arithmetic, so may an update and a
  *          rebuild.
- * Size     of N points of width D, with P = min(D, FLY_WARD_SHORT) rounded up to 16: 16 N D bytes of centroids, 20 N P
- *          of short ones, about 190 N of the tree, and 8 D (2 P + 192) + 100 KB to find directions: 26.7 MB for 2601
- *          points of 512 numbers, 2.0 MB for 2601 of 12. `pairs` adds 4 N (N + D): 33.2 MB for the first.
+ * Size     of N points of width D, with P = min(D, FLY_WARD_SHORT) rounded up to 16: 16 N D bytes of centroids, 24 N P
+ *          of short ones, about 420 N of the tree, and 8 D (2 P + 192) + 100 KB to find directions: 27.8 MB for 2601
+ *          points of 512 numbers, 2.6 MB for 2601 of 12. `pairs` adds 4 N (N + D): 32.8 MB for the first.
  *          fly_ward_need tells it to the byte.
  * Work     a function of the calls alone; neither results nor work depend on threads.
  * Threads  one at a time; products of pairs are spread through the executor, each by OpenBLAS, which its owner has

@@ -254,5 +254,8 @@ void fly_ward_rows_query(struct fly_ward *ward, int32_t place)
                 break;
         }
     }
-    fly_ward_bound(s, place, best, nearest < 0 ? -1 : s->node_at[nearest]);
+    if (nearest < 0)
+        fly_ward_near_from(s, place, INFINITY);
+    else
+        fly_ward_near_is(s, place, s->node_at[nearest], best);
 }

@@ -1,10 +1,10 @@
 #include <math.h>
 #include <string.h>
 
-#include "engine/base/clones.h"
 #include "engine/tree/ward_state.h"
 
-enum { LANES = FLY_WARD_LANES };
+/* Of a bound that the formula of Lance and Williams makes: more than the rounding of centroids. */
+static const double LESS = 1.0 - 0x1p-20;
 
 /* ---- nodes --------------------------------------------------------------------------------------- */
 
@@ -19,15 +19,14 @@ void fly_ward_forget_above(struct fly_ward_state *s, int32_t node)
 /* A merged node of these two; the places it will stand in are the caller's. */
 static int32_t join(struct fly_ward_state *s, int32_t a, int32_t b, double cost)
 {
-    size_t width = (size_t)s->width, p = (size_t)s->short_width;
+    size_t width = (size_t)s->width;
     int32_t node;
 
     FLY_ASSERT(s->free_count > 0);
     node = s->free_node[--s->free_count];
     fly_ward_mean(s->centroid + (size_t)node * width, s->centroid + (size_t)a * width,
                   s->centroid + (size_t)b * width, s->size[a], s->size[b], width);
-    fly_ward_mean(s->brief + (size_t)node * p, s->brief + (size_t)a * p, s->brief + (size_t)b * p, s->size[a],
-                  s->size[b], p);
+    fly_ward_brief_mean(s, node, a, b);
     s->size[node] = s->size[a] + s->size[b];
     /* By rounding a pair can come out nearer than its parts did. */
     s->cost[node] = fmax(cost, fmax(s->cost[a], s->cost[b]));
@@ -39,17 +38,10 @@ static int32_t join(struct fly_ward_state *s, int32_t a, int32_t b, double cost)
 
 /* ---- places -------------------------------------------------------------------------------------- */
 
-void fly_ward_bound(struct fly_ward_state *s, int32_t place, double bound, int32_t nearest)
-{
-    s->bound[place] = bound;
-    s->nearest[place] = nearest;
-    s->stretch[place / FLY_WARD_STRETCH] = -1.0;
-}
-
 static void clear_place(struct fly_ward_state *s, int32_t place)
 {
     fly_ward_place(s, place, -1);
-    fly_ward_bound(s, place, INFINITY, -1);
+    fly_ward_near_none(s, place);
 }
 
 /* The first `end` places are taken, by node_at. */
@@ -58,8 +50,7 @@ static void end_places(struct fly_ward_state *s, int32_t end)
     s->places = (end + FLY_WARD_LANES - 1) / FLY_WARD_LANES * FLY_WARD_LANES;
     for (int32_t p = end; p < s->places; p++)
         s->node_at[p] = -1;
-    for (int32_t p = end; p % FLY_WARD_STRETCH || p < s->places; p++)
-        fly_ward_bound(s, p, INFINITY, -1);
+    fly_ward_near_end(s, end);
     fly_ward_place_all(s);
 }
 
@@ -73,7 +64,9 @@ static void close_ranks(struct fly_ward_state *s)
 
         if (node < 0)
             continue;
-        fly_ward_bound(s, to, s->bound[from], s->nearest[from]);
+        s->bound[to] = s->bound[from];
+        if (s->bound[to] < INFINITY)
+            s->near[to] = s->near[from];
         s->node_at[to] = node;
         s->place[node] = to++;
     }
@@ -91,16 +84,16 @@ void fly_ward_line_up(struct fly_ward_state *s)
             continue;
         s->node_at[at] = i;
         s->place[i] = at;
-        fly_ward_bound(s, at, s->old[i] ? INFINITY : 0.0, -1);
+        s->bound[at] = s->old[i] ? INFINITY : 0.0;
+        s->near[at].rest = s->near[at].count = s->near[at].crowded = s->near[at].complete = 0;
         s->clusters++;
     }
     end_places(s, s->clusters);
 }
 
-/* Two clusters become one, in the place of the lower. `known` as the old tree has it. */
-static void merge(struct fly_ward *ward, int32_t node, int32_t a, int32_t b, double cost, int known)
+/* Two clusters become one, in the place of the lower. bound: no other is nearer; infinite where the old tree has it. */
+static void merge(struct fly_ward_state *s, int32_t node, int32_t a, int32_t b, double cost, double bound)
 {
-    struct fly_ward_state *s = ward->state;
     int32_t to = s->place[a], from = s->place[b];
 
     FLY_ASSERT(to < from);
@@ -111,7 +104,7 @@ static void merge(struct fly_ward *ward, int32_t node, int32_t a, int32_t b, dou
     s->place[node] = to;
     clear_place(s, from);
     fly_ward_place(s, to, node);
-    fly_ward_bound(s, to, known ? INFINITY : s->cost[node], -1);
+    fly_ward_near_from(s, to, bound);
     s->step[s->steps++] = (struct fly_ward_step){.node = node, .a = a, .b = b, .cost = cost};
     s->clusters--;
     if (!s->by_rows && 4 * s->clusters <= 3 * s->places && s->places > 4 * FLY_WARD_LANES)
@@ -139,57 +132,9 @@ static struct pair pair_of(const struct fly_ward_state *s, int32_t x, int32_t y,
     return s->lowest[x] < s->lowest[y] ? (struct pair){x, y, cost} : (struct pair){y, x, cost};
 }
 
-/* The least of a stretch of bounds. */
-FLY_CLONES static double least_of(const double *x)
-{
-    double least[LANES], all = INFINITY;
-
-    for (int l = 0; l < LANES; l++)
-        least[l] = INFINITY;
-    for (int32_t k = 0; k < FLY_WARD_STRETCH; k += LANES)
-        for (int l = 0; l < LANES; l++)
-            least[l] = x[k + l] < least[l] ? x[k + l] : least[l];
-    for (int l = 0; l < LANES; l++)
-        all = least[l] < all ? least[l] : all;
-    return all;
-}
-
-/* The first place from `from` on whose bound is `least`, no other being less; -1: none. */
-static int32_t next_least(const struct fly_ward_state *s, int32_t from, double least)
-{
-    for (int32_t p = from; p < s->places; p++) {
-        if (p % FLY_WARD_STRETCH == 0 && s->stretch[p / FLY_WARD_STRETCH] > least)
-            p += FLY_WARD_STRETCH - 1;
-        else if (s->bound[p] == least)
-            return p;
-    }
-    return -1;
-}
-
-/* Infinite: no cluster is fresh. */
-static double least_bound(struct fly_ward_state *s)
-{
-    double least = INFINITY;
-
-    for (int32_t k = 0; k * FLY_WARD_STRETCH < s->places; k++) {
-        if (s->stretch[k] < 0.0)
-            s->stretch[k] = least_of(s->bound + k * FLY_WARD_STRETCH);
-        least = s->stretch[k] < least ? s->stretch[k] : least;
-    }
-    return least;
-}
-
-static void query(struct fly_ward *ward, int32_t place)
-{
-    if (ward->state->by_rows)
-        fly_ward_rows_query(ward, place);
-    else
-        fly_ward_query(ward, place);
-}
-
 static int stands(const struct fly_ward_state *s, int32_t node)
 {
-    return node >= 0 && s->place[node] >= 0;
+    return s->place[node] >= 0;
 }
 
 /* The nearest pair that has a fresh cluster in it, if that comes before `other`. A bound is no more than the
@@ -200,48 +145,65 @@ static struct pair nearest_fresh(struct fly_ward *ward, const struct pair *other
     struct pair best = {-1, -1, INFINITY};
 
     for (;;) {
-        double least = least_bound(s);
-        int32_t asked = 0;
+        double least = fly_ward_least(s);
+        int settled = 1;
 
         if (least == INFINITY || (other->a >= 0 && least > other->cost))
             return (struct pair){-1, -1, INFINITY};
-        for (int32_t p = next_least(s, 0, least); p >= 0 && !asked; p = next_least(s, p + 1, least)) {
-            if (stands(s, s->nearest[p])) {
-                struct pair pair = pair_of(s, s->node_at[p], s->nearest[p], least);
-
-                if (best.a < 0 || before(s, &pair, &best))
-                    best = pair;
-            } else {
-                query(ward, p);
-                asked = 1;
-            }
-        }
-        if (!asked)
-            return other->a < 0 || before(s, &best, other) ? best : (struct pair){-1, -1, INFINITY};
         best.a = -1;
+        for (int32_t p = fly_ward_least_at(s, 0); p >= 0 && settled; p = fly_ward_least_at(s, p + 1)) {
+            int32_t nearest = fly_ward_near_settle(ward, p);
+            struct pair pair;
+
+            settled = nearest >= 0;
+            if (!settled)
+                break;
+            pair = pair_of(s, s->node_at[p], nearest, least);
+            if (best.a < 0 || before(s, &pair, &best))
+                best = pair;
+        }
+        if (settled)
+            return other->a < 0 || before(s, &best, other) ? best : (struct pair){-1, -1, INFINITY};
     }
 }
 
 /* A known cluster leaves the old tree: what held it is no more. */
+static void forget(struct fly_ward_state *s, int32_t node)
+{
+    fly_ward_forget_above(s, node);
+    s->old[node] = 0;
+}
+
 static void make_fresh(struct fly_ward_state *s, int32_t node, double bound)
 {
     int32_t place = s->place[node];
 
-    fly_ward_forget_above(s, node);
-    s->old[node] = 0;
+    forget(s, node);
     if (s->bound[place] == INFINITY)
-        fly_ward_bound(s, place, bound, -1);
+        fly_ward_near_from(s, place, bound);
+}
+
+/* How near another may be to a pair that is merged (ward_near.c). */
+static double bound_of_merged(const struct fly_ward_state *s, const struct pair *pair)
+{
+    double size_a = s->size[pair->a], size_b = s->size[pair->b];
+    double a = fly_ward_near_others(s, s->place[pair->a], pair->b, pair->cost);
+    /* Where all are fresh, b did not ask for those between the two places. */
+    double b = s->all_fresh ? pair->cost : fly_ward_near_others(s, s->place[pair->b], pair->a, pair->cost);
+
+    return fmin((size_a * a + size_b * b) / (size_a + size_b), a + b - pair->cost) * LESS;
 }
 
 static void merge_pair(struct fly_ward *ward, const struct pair *pair)
 {
     struct fly_ward_state *s = ward->state;
+    double bound = bound_of_merged(s, pair);
     int32_t node;
 
-    make_fresh(s, pair->a, pair->cost);
-    make_fresh(s, pair->b, pair->cost);
+    forget(s, pair->a);
+    forget(s, pair->b);
     node = join(s, pair->a, pair->b, pair->cost);
-    merge(ward, node, pair->a, pair->b, pair->cost, 0);
+    merge(s, node, pair->a, pair->b, pair->cost, fmax(bound, s->cost[node]));
     ward->work.made++;
 }
 
@@ -273,7 +235,7 @@ void fly_ward_run(struct fly_ward *ward)
         if (fresh.a >= 0) {
             merge_pair(ward, &fresh);
         } else if (s->old[step->a] && s->old[step->b]) {
-            merge(ward, step->node, step->a, step->b, step->cost, 1);
+            merge(s, step->node, step->a, step->b, step->cost, INFINITY);
             ward->work.kept++;
             at++;
         } else {

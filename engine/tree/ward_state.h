@@ -8,6 +8,7 @@
  *          for: each fresh cluster keeps a bound of the least D to any other, which merges of others leave valid.
  *          Where the old tree is empty all are fresh, and it is enough that of two the one in the lower place asks:
  *          a merged cluster takes the lower place of its two, and whoever stands below that asked for both.
+ *          The bound is that of a short list of others that may be the nearest, and of the rest (ward_near.c).
  */
 #ifndef FLY_TREE_WARD_STATE_H
 #define FLY_TREE_WARD_STATE_H
@@ -15,9 +16,21 @@
 #include "engine/tree/ward.h"
 
 enum {
-    FLY_WARD_LANES = 16,   /* places of a block */
-    FLY_WARD_STEP = 16,    /* short numbers that are looked at in one go */
-    FLY_WARD_STRETCH = 64, /* places whose least bound is kept */
+    FLY_WARD_LANES = 16, /* places of a block; its least bound is kept, and that of as many blocks */
+    FLY_WARD_GROUP = FLY_WARD_LANES * FLY_WARD_LANES,
+    FLY_WARD_STEP = 16,  /* short numbers that lie by places: they rule out most */
+    FLY_WARD_NEAR = 8,   /* others that a fresh cluster knows by name (measured) */
+};
+
+/* What a fresh cluster knows of the others. No other is nearer than the least of these bounds. */
+struct fly_ward_near {
+    double least[FLY_WARD_NEAR]; /* no more than D; D where it is exact */
+    double rest;                 /* no more than D of all others */
+    int32_t node[FLY_WARD_NEAR]; /* may have been merged since */
+    uint8_t exact[FLY_WARD_NEAR];
+    uint8_t count;
+    uint8_t crowded;             /* more than fit in are as near as the rest */
+    uint8_t complete;            /* of the rest that is as near as the first, none comes before it */
 };
 
 /* A merge in the order of the run. */
@@ -52,6 +65,7 @@ struct fly_ward_state {
     /* nodes */
     double *centroid;  /* (2N-1, D) */
     double *brief;     /* (2N-1, short_width) */
+    float *rounded;    /* (2N-1, short_width) of brief */
     double *cost;      /* (2N-1) D, no less than its parts' */
     int32_t *parent;   /* (2N-1) -1: none */
     int32_t *size;     /* (2N-1) */
@@ -83,12 +97,16 @@ struct fly_ward_state {
     int32_t clusters;
     int32_t *node_at;  /* (places) -1: none */
     float *size_at;    /* (places) */
-    size_t blocks;     /* of LANES places, those of all points */
-    float *brief_at;   /* (short_width / STEP, blocks, STEP, LANES) */
-    float *partial;    /* (places) of the query */
-    double *bound;     /* (places) of a fresh cluster's nearest distance; infinite for a known one */
-    double *stretch;   /* (places / STRETCH) the least bound of each; negative: to be found */
-    int32_t *nearest;  /* (places) node, -1: the bound is no more than that */
+    float *share_at;   /* (places) 1 / size */
+    float *brief_at;   /* (places / LANES, STEP, LANES) the first STEP of rounded */
+    int32_t *found;    /* (places) of a pass */
+    float *found_sum;  /* (places) */
+    struct fly_ward_near *near; /* (places) of use where a fresh cluster stands */
+    double *bound;     /* (places) the least of near; infinite for a known cluster */
+    double *block_least; /* (places / LANES) of bound */
+    double *group_least; /* (places / GROUP) of block_least */
+    double least;      /* of all; negative: to be found */
+    float *partial;    /* (places) of a query by rows */
 
     /* pairs */
     int by_rows;
@@ -118,14 +136,28 @@ void fly_ward_mean(double *to, const double *a, const double *b, double size_a, 
 
 enum { FLY_WARD_SAMPLE = 192 };
 
+/* Of a float distance of short vectors, scaled: D is at least (distance * (1 - SLACK) - REST R^2) times sizes. */
+#define FLY_WARD_SLACK 0x1p-11f
+#define FLY_WARD_REST  0x1p-33
+
 /* Short vectors of points, along new directions; or along those there are. */
 void fly_ward_base(struct fly_ward_state *s, const int32_t *points, int32_t count);
 void fly_ward_brief(struct fly_ward_state *s, const int32_t *points, int32_t count);
+void fly_ward_brief_mean(struct fly_ward_state *s, int32_t node, int32_t a, int32_t b);
+
+/* ---- ward_scan.c: places, and passes over them --------------------------------------------------------- */
 
 void fly_ward_place(struct fly_ward_state *s, int32_t place, int32_t node); /* node -1: nobody */
 void fly_ward_place_all(struct fly_ward_state *s); /* the same by node_at, all at once */
 
-/* The nearest cluster to that at a place: bound and nearest are filled. */
+/* A bound of D of two nodes from their short vectors. */
+double fly_ward_short(const struct fly_ward_state *s, int32_t a, int32_t b);
+
+/* Who may be as near as `limit` to the cluster at a place; limit 0: as whoever seems the nearest, and some more. Fills
+ * near. */
+void fly_ward_scan(struct fly_ward *ward, int32_t place, double limit);
+
+/* The nearest cluster to that at a place: near is that one alone. */
 void fly_ward_query(struct fly_ward *ward, int32_t place);
 
 /* How many others short vectors leave to a cluster on average, by a sample of clusters. */
@@ -136,6 +168,30 @@ enum { FLY_WARD_LOOKED_MOST = 48 };
 
 /* For tests and benches: 1: plain passes everywhere, 0: as the processor can. */
 void fly_ward_wide_forbid(int forbidden);
+
+/* ---- ward_near.c: what fresh clusters know of others ----------------------------------------------------- */
+
+/* Where a known cluster stands, or nobody. */
+void fly_ward_near_none(struct fly_ward_state *s, int32_t place);
+
+/* A fresh one of which only this is known; or that this is the nearest. */
+void fly_ward_near_from(struct fly_ward_state *s, int32_t place, double bound);
+void fly_ward_near_is(struct fly_ward_state *s, int32_t place, int32_t node, double distance);
+
+/* No other than that node is nearer than this to the cluster at a place, `cost` being the least of all D. */
+double fly_ward_near_others(const struct fly_ward_state *s, int32_t place, int32_t node, double cost);
+
+/* The nearest to the cluster at a place, whose D then is its bound. -1: the bound was less than any D; it is known
+ * better now. */
+int32_t fly_ward_near_settle(struct fly_ward *ward, int32_t place);
+
+/* The least bound of all places, infinite: no cluster is fresh; and the first place from `from` on that has it, -1:
+ * none. */
+double fly_ward_least(struct fly_ward_state *s);
+int32_t fly_ward_least_at(const struct fly_ward_state *s, int32_t from);
+
+/* After places from `end` on are nobody's any more. */
+void fly_ward_near_end(struct fly_ward_state *s, int32_t end);
 
 /* ---- ward_rows.c: all pairs ------------------------------------------------------------------------ */
 
@@ -150,8 +206,6 @@ void fly_ward_line_up(struct fly_ward_state *s);
 
 /* From there to one cluster; fills `step`. */
 void fly_ward_run(struct fly_ward *ward);
-
-void fly_ward_bound(struct fly_ward_state *s, int32_t place, double bound, int32_t nearest);
 
 /* Nothing of the old tree that holds this node is left. */
 void fly_ward_forget_above(struct fly_ward_state *s, int32_t node);

@@ -322,6 +322,67 @@ static void ties_take_the_lowest_first(void **state)
     ward_rig_close(&r);
 }
 
+/* Corners of a simplex are all equally far apart: more than a cluster knows by name are its nearest. */
+static void a_crowd_of_equals_is_taken_lowest_first(void **state)
+{
+    enum { N = 40 };
+    struct ward_rig r;
+
+    (void)state;
+    for (int pairs = 0; pairs < 2; pairs++) {
+        ward_rig_open(&r, N, 2 * FLY_WARD_SHORT, pairs);
+        for (int32_t i = 0; i < N; i++) {
+            double x[2 * FLY_WARD_SHORT] = {0.0};
+
+            x[i] = 1.0;
+            ward_rig_put(&r, i, x);
+            if (i < 2 || i % 7)
+                continue;
+            ward_rig_update(&r); /* the first by bounds of new points, later ones by the old tree */
+            assert_true(r.ward.merge[0].a == 0 && r.ward.merge[0].b == 1);
+            ward_rig_ref(&r);
+            assert_heights(r.ward.merge, r.merge, r.count, 1e-9);
+        }
+        ward_rig_drop(&r, 0);
+        ward_rig_update(&r);
+        assert_true(r.ward.merge[0].a == 1 && r.ward.merge[0].b == 2);
+        ward_rig_ref(&r);
+        assert_heights(r.ward.merge, r.merge, r.count, 1e-9);
+        ward_rig_close(&r);
+    }
+}
+
+/* A second frame: all of a row's points move a little, row after row. */
+static void revised_rows_give_the_batch_tree(void **state)
+{
+    enum { N = 240, ROW = 12, D = 90 };
+    struct fly_rng rng = {17};
+    struct ward_rig r;
+    double x[D], y[D];
+
+    (void)state;
+    ward_rig_open(&r, N, D, 0);
+    for (int32_t i = 0; i < N; i++) {
+        ward_rig_draw(&rng, x, D, i / 37, 1.0, 0.5);
+        ward_rig_put(&r, i, x);
+    }
+    ward_rig_update(&r);
+    for (int32_t row = 0; row < N / ROW; row++) {
+        for (int32_t i = row * ROW; i < (row + 1) * ROW; i++) {
+            ward_rig_draw(&rng, y, D, i / 37, 1.0, 0.5);
+            for (int32_t d = 0; d < D; d++)
+                x[d] = r.x[i * D + d] + 0.1 * (y[d] - r.x[i * D + d]);
+            ward_rig_put(&r, i, x);
+        }
+        ward_rig_update(&r);
+        assert_int_equal(r.ward.work.rebuilds, 1);
+        if (row % 4 == 3)
+            assert_as_ref(&r);
+    }
+    assert_as_rebuilt(&r);
+    ward_rig_close(&r);
+}
+
 /* ---- the contract -------------------------------------------------------------------------------- */
 
 static void what_is_no_number_is_refused_and_changes_nothing(void **state)
@@ -467,6 +528,8 @@ int main(void)
         cmocka_unit_test(far_and_near_scales_keep_their_tree),
         cmocka_unit_test(an_outlier_does_not_blind_the_bounds),
         cmocka_unit_test(ties_take_the_lowest_first),
+        cmocka_unit_test(a_crowd_of_equals_is_taken_lowest_first),
+        cmocka_unit_test(revised_rows_give_the_batch_tree),
         cmocka_unit_test(what_is_no_number_is_refused_and_changes_nothing),
         cmocka_unit_test(sizes_out_of_range_are_named),
         cmocka_unit_test(kinds_of_numbers_are_one),
