@@ -2,6 +2,7 @@
 #include "engine/state.h"
 
 #include <math.h>
+#include <string.h>
 
 enum {
     SPARE_CHIPS = 64,      /* a block: graphs are updated when a row waits, or this */
@@ -149,7 +150,8 @@ int fly_engine_busy(const struct fly_engine *engine)
 
     return (fly_engine_can_embed(engine) && embed[FLY_QUEUE_FIRST] + embed[FLY_QUEUE_AGAIN] > 0) ||
            quantify[FLY_QUEUE_FIRST] + quantify[FLY_QUEUE_AGAIN] > 0 ||
-           (engine->graphs && fly_graphs_waiting(engine->graphs) > 0) || fly_engine_trees_wait(engine);
+           (engine->graphs && fly_graphs_waiting(engine->graphs) > 0) || fly_engine_trees_wait(engine) ||
+           fly_engine_reliability_waits(engine);
 }
 
 int fly_engine_regrouped(const struct fly_engine *engine)
@@ -197,10 +199,12 @@ int fly_engine_set_graph(struct fly_engine *engine, const struct fly_graph_confi
     now.rule = config->rule;
     now.fixed = config->fixed;
     now.resolution = config->resolution;
-    now.weights[0] = config->weights[0];
-    now.weights[1] = config->weights[1];
+    now.by_reliability = config->by_reliability;
+    memcpy(now.weights, now.by_reliability ? engine->reliability.use[FLY_REPEAT_COMMUNITY].weight : config->weights,
+           sizeof now.weights);
     fly_graphs_set(engine->graphs, &now, &engine->exec);
     engine->is_exact = 0;
+    engine->asked = 1;
     return FLY_OK;
 }
 

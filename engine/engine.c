@@ -5,8 +5,6 @@
 
 #include "engine/label/shares.h"
 
-#define SHARE_EV 160.0 /* shares.h */
-
 const char *fly_modality_name(enum fly_modality modality)
 {
     static const char *const names[FLY_MODALITIES] = {"haadf", "eds", "ensemble"};
@@ -102,10 +100,12 @@ static size_t lay_out(struct fly_engine *e, struct fly_arena *arena, int32_t exe
         e->fresh = take(arena, &need, (size_t)unit * (size_t)embed_width(config), sizeof(float));
         e->picked = take(arena, &need, (size_t)unit, sizeof(int32_t));
         e->row = take(arena, &need, (size_t)config->grid.width_px, fly_dtype_size(config->dtype) + 1);
+        e->row_change = take(arena, &need, (size_t)config->grid.height_px, sizeof(uint64_t));
     }
     e->dirty = take(arena, &need, k, sizeof(int32_t));
     if (e->quantifier) {
         e->percent = take(arena, &need, k * (size_t)e->n_elements, sizeof(double));
+        e->percent_sigma = take(arena, &need, k * (size_t)e->n_elements, sizeof(float));
         e->percent_noise = take(arena, &need, k, sizeof(double));
         e->status = take(arena, &need, k, sizeof(uint8_t));
         e->made = take(arena, &need, k, sizeof(uint8_t));
@@ -135,7 +135,7 @@ static size_t lay_out(struct fly_engine *e, struct fly_arena *arena, int32_t exe
         if (arena) /* as of no class, too */
             e->joint = (struct fly_joint){.weight = {0.5, 0.5}, .nll = NAN, .nll_equal = NAN, .nll_alone = {NAN, NAN}};
         if (config->segments) {
-            e->share_channels = fly_shares_channels(config->ev_per_channel, SHARE_EV);
+            e->share_channels = fly_shares_channels(config->ev_per_channel, FLY_SHARE_EV);
             e->share_width = fly_shares_width(config->n_channels, e->share_channels);
             e->share = take(arena, &need, k * (size_t)e->share_width, sizeof(float));
             e->share_noise = take(arena, &need, k, sizeof(double));
@@ -178,8 +178,10 @@ static size_t total_need(const struct fly_engine *engine, int32_t exec_width)
         .config = *config, .quantifier = engine->quantifier, .n_elements = engine->n_elements};
     struct fly_assembly_config image = assembly_config(config);
     struct fly_spectra_config eds = spectra_config(config);
+    int32_t halved[FLY_RELIABILITY_CHIPS];
     size_t need = lay_out(&counting, NULL, exec_width);
 
+    image.n_halved = fly_engine_halved(config, halved);
     if (config->has_image)
         need = fly_size_add(need, fly_assembly_need(&image));
     if (config->segments)
@@ -209,6 +211,7 @@ int fly_engine_open(struct fly_engine **out, const struct fly_engine_config *con
     struct fly_assembly_config image = assembly_config(config);
     struct fly_spectra_config eds = spectra_config(config);
     struct fly_engine *e;
+    int32_t halved[FLY_RELIABILITY_CHIPS];
     int rc = check(config);
     size_t need, whole;
 
@@ -239,6 +242,7 @@ int fly_engine_open(struct fly_engine **out, const struct fly_engine_config *con
     whole = fly_size_add(whole, fly_engine_histories_need(e, config->graph, config->tree));
     whole = fly_size_add(whole, fly_engine_regions_need(e));
     whole = fly_size_add(whole, fly_engine_quality_need(e));
+    whole = fly_size_add(whole, fly_engine_reliability_need(e));
     if (whole > config->memory_limit) {
         fly_engine_close(&e);
         return fly_fail(FLY_ENOMEM,
@@ -262,6 +266,8 @@ int fly_engine_open(struct fly_engine **out, const struct fly_engine_config *con
     e->width = config->has_image ? embed_width(config) : 0;
     e->unit = unit_of(config, exec->width);
     lay_out(e, &e->arena, exec->width);
+    image.halved = halved;
+    image.n_halved = fly_engine_halved(config, halved);
     if (config->has_image)
         rc = fly_assembly_open(&e->assembly, &image, &e->arena);
     if (rc == FLY_OK && config->segments)
@@ -276,6 +282,8 @@ int fly_engine_open(struct fly_engine **out, const struct fly_engine_config *con
         rc = fly_engine_open_histories(e, alloc ? alloc : &lazy);
     if (rc == FLY_OK)
         rc = fly_engine_open_quality(e, config->quantify, alloc ? alloc : &lazy);
+    if (rc == FLY_OK)
+        rc = fly_engine_open_reliability(e, alloc ? alloc : &lazy);
     if (rc < 0) {
         fly_engine_close(&e);
         return rc;
@@ -301,6 +309,7 @@ void fly_engine_close(struct fly_engine **engine)
         return;
     struct fly_alloc alloc = e->arena.alloc;
 
+    fly_engine_close_reliability(e);
     fly_engine_close_quality(e);
     fly_engine_close_regions(e);
     fly_arena_fini(&e->histories_arena);
@@ -323,6 +332,8 @@ int fly_engine_lines(struct fly_engine *engine, int64_t frame, struct fly_rect r
     if (rc < 0)
         return rc;
     fly_engine_quality_lines(engine, frame, rect, pixels, taken);
+    if (taken->fresh_px)
+        fly_engine_rows_changed(engine, rect.y0, rect.h);
     fly_engine_image_changed(engine, stamp);
     if (!engine->range_known && frame == 0 && fly_engine_range_there(engine))
         fly_engine_settle_range(engine, 0);
@@ -390,7 +401,7 @@ struct fly_support *fly_engine_support(struct fly_engine *engine)
 
 void fly_engine_support_changed(struct fly_engine *engine)
 {
-    engine->support_changed = 1;
+    engine->support_changed = engine->asked = 1;
 }
 
 int fly_engine_set_ensemble(struct fly_engine *engine, const double weights[2], double temperature)
@@ -406,7 +417,7 @@ int fly_engine_set_ensemble(struct fly_engine *engine, const double weights[2], 
     engine->config.weights[0] = weights[0];
     engine->config.weights[1] = weights[1];
     engine->config.temperature = temperature;
-    engine->ensemble_changed = 1;
+    engine->ensemble_changed = engine->asked = 1;
     return FLY_OK;
 }
 
@@ -417,8 +428,9 @@ int fly_engine_set_fewshot_feature(struct fly_engine *engine, enum fly_eds_featu
     if (fly_engine_fewshot_feature(engine) == feature)
         return FLY_OK;
     engine->config.fewshot_feature = feature;
-    engine->support_changed = 1;
+    engine->support_changed = engine->asked = 1;
     fly_engine_feature_changed(engine);
+    fly_engine_reliability_refeature(engine);
     return FLY_OK;
 }
 
@@ -440,7 +452,9 @@ int fly_engine_step(struct fly_engine *engine)
     int first = embed[FLY_QUEUE_FIRST] || quantify[FLY_QUEUE_FIRST];
     int again = embed[FLY_QUEUE_AGAIN] || quantify[FLY_QUEUE_AGAIN];
 
-    if (fly_engine_think(e, first ? FLY_NEED_FIRST : again ? FLY_NEED_AGAIN : FLY_NEED_NONE))
+    enum fly_need need = first ? FLY_NEED_FIRST : again ? FLY_NEED_AGAIN : FLY_NEED_NONE;
+
+    if (fly_engine_reliability_step(e, need) || fly_engine_think(e, need))
         return FLY_OK;
     /* One kind a step: what comes first never waits for a revision in its batch. */
     if (embed[FLY_QUEUE_FIRST]) {
@@ -495,22 +509,21 @@ void fly_engine_map(const struct fly_engine *engine, enum fly_method method, enu
                     struct fly_map_view *view)
 {
     const struct fly_modality_state *mod = &engine->modality[modality];
+    const struct fly_history *h = &engine->histories.of[fly_map_index(method, modality)];
 
-    if (method != FLY_FEWSHOT) {
-        const struct fly_history *h = &engine->histories.of[fly_map_index(method, modality)];
-
-        *view = (struct fly_map_view){NULL, NULL, NULL, NULL};
-        if (!h->there)
-            return;
+    *view = (struct fly_map_view){.labels = NULL};
+    if (method == FLY_FEWSHOT) {
+        *view = (struct fly_map_view){
+            .labels = mod->labels, .confidence = mod->confidence, .age = mod->age, .stamp = mod->stamp};
+    } else if (h->there) {
         if (method == FLY_COMMUNITY)
             fly_graphs_map(engine->graphs, modality, view);
         else
             *view = (struct fly_map_view){.age = engine->trees.age[modality], .stamp = engine->trees.stamp};
         view->labels = h->label;
         view->confidence = h->confidence;
-        return;
     }
-    *view = (struct fly_map_view){mod->labels, mod->confidence, mod->age, mod->stamp};
+    view->shown = h->there && engine->histories.calm ? h->debounce.shown : NULL;
 }
 
 const double *fly_engine_scores(const struct fly_engine *engine, enum fly_modality modality)

@@ -41,6 +41,7 @@
 #include "engine/map/names.h"
 #include "engine/map/story.h"
 #include "engine/quality.h"
+#include "engine/reliability.h"
 #include "engine/region/spacing.h"
 #include "engine/region/square.h"
 #include "engine/tree/ward.h"
@@ -81,6 +82,7 @@ struct fly_graph_config {
     int32_t resolution;           /* 1 .. FLY_RESOLUTION_MAX; FLY_RESOLUTION_ONE is 1, more makes smaller
                                    * communities */
     double weights[2];            /* of haadf and eds in the ensemble's similarity: >= 0, not both 0 */
+    int by_reliability;           /* robust, 1: from these on, weights follow engine/reliability.h */
     enum fly_eds_feature feature; /* of eds; without quantification it is the spectrum */
     int64_t min_counts;           /* robust: a spectrum of fewer photons is too little to be compared */
 };
@@ -135,7 +137,8 @@ struct fly_engine_config {
                                * is decides interim maps, so whoever follows a journal sets the same */
 
     double weights[2];        /* of haadf and eds in the ensemble: >= 0, not both 0. Robust: equal ones are learned
-                               * from the support set (engine/label/weights.h), others are taken as they are */
+                               * from the support set (engine/label/weights.h), or follow reliability.h where it
+                               * cannot teach any; others are taken as they are */
     double temperature;       /* of the softmax, > 0; the paper's is 1. Robust: times the calibrated one */
 
     size_t memory_limit;      /* bytes; beyond it open refuses */
@@ -193,8 +196,9 @@ FLY_MUST_USE int fly_engine_set_graph(struct fly_engine *engine, const struct fl
 /* One unit of work: at most step_chips embeddings, or at most 64 compositions. First embeddings come first, then
  * first compositions, then revisions of both in turn. A composition is made again when the chip's photons
  * changed, and in the robust profile when those of a neighbour did that it borrows from or might. Embeddings wait
- * for the intensity range, compositions do not. Which unit is done follows from the calls before alone, never
- * from the executor. FLY_OK: did some; FLY_EAGAIN: nothing is left that can be done. */
+ * for the intensity range, compositions do not. Graphs, hierarchies and halves (reliability.h) have their turn between
+ * revisions, and where none waits. Which unit is done follows from the calls before alone, never from the executor.
+ * FLY_OK: did some; FLY_EAGAIN: nothing is left that can be done. */
 int fly_engine_step(struct fly_engine *engine);
 int32_t fly_engine_step_chips(const struct fly_engine *engine); /* as in force */
 
@@ -209,6 +213,9 @@ int fly_engine_busy(const struct fly_engine *engine);
 /* 1: an epoch may show other communities than the last one. */
 int fly_engine_regrouped(const struct fly_engine *engine);
 
+/* 1: an epoch without news would show chips under the label that they have. */
+int fly_engine_unsettled(const struct fly_engine *engine);
+
 /* Score what changed since the last epoch, by the embeddings and compositions that steps have made and the spectra
  * as they are, and make it the state that the views show. Returns 1 when anything in a map may differ from the
  * last epoch, else 0. */
@@ -222,6 +229,10 @@ struct fly_map_view {
     const float *confidence; /* score of the label, 0 .. 1; NaN where there is no class label */
     const uint32_t *age;     /* revisions of the chip so far: 0 when labelled for the first time */
     const int64_t *stamp;    /* of the newest data in the label that the last epoch made; 0: unchanged by it */
+    const int32_t *shown;    /* robust: labels as a person's eye follows them best (engine/map/debounce.h): a new one
+                              * is there when two maps in a row have had it. At once: what a person changed since
+                              * the last epoch; and everything in an epoch without news, and once no more data will
+                              * come. NULL in the paper profile */
 };
 /* FLY_COMMUNITY where there is no graph: all NULL. */
 void fly_engine_map(const struct fly_engine *engine, enum fly_method method, enum fly_modality modality,
@@ -300,8 +311,11 @@ int32_t fly_engine_power_px(const struct fly_engine *engine, struct fly_square s
 FLY_MUST_USE int fly_engine_lattice(struct fly_engine *engine, struct fly_square square, struct fly_spacing *out,
                                     float *power);
 
-/* How crystalline the image is around a chip, 0 .. 1 (crystallinity.h); NaN: not measured, or cannot be told. */
+/* How crystalline the image is around a chip, 0 .. 1 (crystallinity.h), by the complete chips among those around it;
+ * NaN: not measured, or cannot be told. Kept until one of them changes, or the range of spacings does. known: 1 where
+ * nothing is to be computed; else it takes about 0.06 ms for chips of 10 px. */
 float fly_engine_crystallinity(struct fly_engine *engine, int32_t chip);
+int fly_engine_crystallinity_known(const struct fly_engine *engine, int32_t chip);
 
 /* FLY_ERANGE: the range is none: nothing changed. */
 FLY_MUST_USE int fly_engine_set_d_range(struct fly_engine *engine, const double d_nm[2]);
@@ -349,6 +363,14 @@ const uint32_t *fly_engine_spectra(const struct fly_engine *engine, int32_t *cha
 const struct fly_quantifier *fly_engine_quantifier(const struct fly_engine *engine);
 const double *fly_engine_percent(const struct fly_engine *engine, int32_t *n_elements, const uint8_t **status);
 
+/* Standard deviations of those percents, (K, n) in the same order, and how often rows of them changed so far. NULL
+ * without a quantifier. */
+const float *fly_engine_percent_sigma(const struct fly_engine *engine, uint64_t *changes);
+
+/* The composition of a spectrum of counts, (E). FLY_EAGAIN: there is no quantifier. */
+FLY_MUST_USE int fly_engine_compose(struct fly_engine *engine, const uint64_t *spectrum,
+                                    struct fly_composition *composition);
+
 /* All that is known of one chip's composition, made anew from the spectra as they are, ahead of steps. FLY_EAGAIN:
  * not complete, or no quantifier. */
 FLY_MUST_USE int fly_engine_composition(struct fly_engine *engine, int32_t chip,
@@ -364,6 +386,9 @@ FLY_MUST_USE int fly_engine_chip_mean(const struct fly_engine *engine, int32_t c
 
 /* Mean image so far of a rectangle of the scan, NaN where nothing was measured; (h, w). */
 void fly_engine_peek(const struct fly_engine *engine, struct fly_rect rect, float *out);
+
+/* When rows of that image last changed: (H) numbers of `newest`, which counts changes. NULL without an image. */
+const uint64_t *fly_engine_rows(const struct fly_engine *engine, uint64_t *newest);
 
 /* Intensity range in force: 1 and lo, hi when settled, else 0. */
 int fly_engine_range(const struct fly_engine *engine, double *lo, double *hi);
@@ -388,6 +413,7 @@ struct fly_engine_counts {
     uint64_t tree_updates;                   /* times that chips were taken into a hierarchy */
     uint64_t tree_distances;                 /* of clusters, in full width */
     uint64_t tree_merges_kept, tree_merges_made;
+    uint64_t percents_changed;               /* compositions made, made again or taken back */
     uint64_t not_compared;                   /* spectra too large to be: a channel of 2^26 counts */
     uint64_t epochs;
     size_t bytes_reserved;

@@ -3,6 +3,8 @@
 #include <math.h>
 #include <string.h>
 
+enum { SOURCES = 2 * FLY_GRAPH_MIX }; /* combinations of enum fly_graph_source */
+
 /* ---- open ---------------------------------------------------------------------------------------- */
 
 static double weight_a(const struct fly_graph_config *config)
@@ -297,7 +299,7 @@ void fly_graphs_update(struct fly_graphs *graphs, const struct fly_graph_feature
                        const struct fly_exec *exec)
 {
     struct fly_graphs *g = graphs;
-    int32_t chips[4][FLY_BLOCK_MAX], count[4] = {0};
+    int32_t chips[SOURCES][FLY_BLOCK_MAX], count[SOURCES] = {0};
     unsigned all = 0;
 
     FLY_ASSERT(g->waiting > 0);
@@ -311,7 +313,7 @@ void fly_graphs_update(struct fly_graphs *graphs, const struct fly_graph_feature
         chips[sources][count[sources]++] = chip;
         all |= sources;
     }
-    for (unsigned sources = 1; sources < 4; sources++)
+    for (unsigned sources = 1; sources < SOURCES; sources++)
         take_in(g, features, sources, chips[sources], count[sources], exec);
     settle_and_renew(g, all, exec);
     g->updates++;
@@ -391,4 +393,17 @@ void fly_graphs_set(struct fly_graphs *graphs, const struct fly_graph_config *co
         FLY_ASSERT(rc == FLY_OK);
     }
     settle_and_renew(g, FLY_GRAPH_IMAGE | FLY_GRAPH_EDS, exec);
+}
+
+void fly_graphs_reweigh(struct fly_graphs *graphs, const double weights[2])
+{
+    struct fly_graph_config *now = &graphs->config.graph;
+    int rc;
+
+    now->weights[0] = weights[0];
+    now->weights[1] = weights[1];
+    rc = fly_affinity_reweigh(graphs->one[FLY_ENSEMBLE].graph, weight_a(now));
+    FLY_ASSERT(rc == FLY_OK);
+    for (int32_t k = 0; k < graphs->n; k++)
+        fly_graphs_touch(graphs, k, FLY_GRAPH_MIX);
 }

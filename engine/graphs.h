@@ -55,7 +55,7 @@ FLY_MUST_USE int fly_graphs_open(struct fly_graphs **out, const struct fly_graph
 /* 1: there is a graph of that modality. */
 int fly_graphs_has(const struct fly_graphs *graphs, enum fly_modality modality);
 
-enum fly_graph_source { FLY_GRAPH_IMAGE = 1, FLY_GRAPH_EDS = 2 };
+enum fly_graph_source { FLY_GRAPH_IMAGE = 1, FLY_GRAPH_EDS = 2, FLY_GRAPH_MIX = 4 }; /* features; weights of both */
 void fly_graphs_touch(struct fly_graphs *graphs, int32_t chip, enum fly_graph_source source);
 
 /* Chips that wait. */
@@ -82,6 +82,9 @@ unsigned fly_graphs_tell(struct fly_graphs *graphs);
 void fly_graphs_set(struct fly_graphs *graphs, const struct fly_graph_config *config,
                     const struct fly_exec *exec);
 const struct fly_graph_config *fly_graphs_config(const struct fly_graphs *graphs);
+
+/* Other weights of the ensemble, that there is: all chips wait for an update, block by block, that brings them. */
+void fly_graphs_reweigh(struct fly_graphs *graphs, const double weights[2]);
 
 /* As last told; (K). Communities under numbers that mean nothing from one time to the next, minor ones too. */
 void fly_graphs_map(const struct fly_graphs *graphs, enum fly_modality modality, struct fly_map_view *view);

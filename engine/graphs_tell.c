@@ -66,7 +66,8 @@ void fly_graphs_map(const struct fly_graphs *graphs, enum fly_modality modality,
 {
     const struct fly_one_graph *one = &graphs->one[modality];
 
-    *view = (struct fly_map_view){one->label, one->confidence, one->age, graphs->stamp};
+    *view = (struct fly_map_view){
+        .labels = one->label, .confidence = one->confidence, .age = one->age, .stamp = graphs->stamp};
 }
 
 void fly_graphs_view(const struct fly_graphs *graphs, enum fly_modality modality, struct fly_graph_view *view)

@@ -107,6 +107,7 @@ int fly_engine_set_tree_k(struct fly_engine *engine, int32_t k)
     if (k < 1 || k > FLY_TREE_K_MAX)
         return fly_fail(FLY_ERANGE, "tree.k %d, 1 .. %d are possible", k, (int)FLY_TREE_K_MAX);
     fly_trees_set_k(&engine->trees, k);
+    engine->asked = 1;
     return FLY_OK;
 }
 
@@ -158,13 +159,25 @@ static void maps_there(const struct fly_engine *e, int graphs, int trees, uint8_
     }
 }
 
+/* Somebody watches: calmer pictures beside the maps. */
+static int is_calm(const struct fly_engine *e)
+{
+    return e->config.profile == FLY_PROFILE_ROBUST;
+}
+
+static size_t margin_need(const struct fly_engine *e)
+{
+    return is_calm(e) ? fly_arena_need((size_t)fly_grid_chips(&e->config.grid), sizeof(float)) : 0;
+}
+
 size_t fly_engine_histories_need(const struct fly_engine *engine, const struct fly_graph_config *graph,
                                  const struct fly_tree_config *tree)
 {
     uint8_t there[FLY_MAPS];
 
     maps_there(engine, graph != NULL, tree != NULL, there);
-    return fly_histories_need(fly_grid_chips(&engine->config.grid), there);
+    return fly_size_add(fly_histories_need(fly_grid_chips(&engine->config.grid), there, is_calm(engine)),
+                        margin_need(engine));
 }
 
 int fly_engine_open_histories(struct fly_engine *engine, const struct fly_alloc *alloc)
@@ -174,10 +187,15 @@ int fly_engine_open_histories(struct fly_engine *engine, const struct fly_alloc 
     int rc;
 
     maps_there(e, e->graphs != NULL, e->has_trees, there);
-    rc = fly_arena_init(&e->histories_arena, fly_histories_need(e->n_chips, there), alloc, "stable maps");
-    if (rc == FLY_OK)
-        fly_histories_init(&e->histories, e->n_chips, there, &e->histories_arena);
-    return rc;
+    rc = fly_arena_init(&e->histories_arena,
+                        fly_size_add(fly_histories_need(e->n_chips, there, is_calm(e)), margin_need(e)), alloc,
+                        "stable maps");
+    if (rc < 0)
+        return rc;
+    fly_histories_init(&e->histories, e->n_chips, there, is_calm(e), &e->histories_arena);
+    if (is_calm(e))
+        e->margin = fly_arena_take(&e->histories_arena, (size_t)e->n_chips, sizeof *e->margin);
+    return FLY_OK;
 }
 
 static void tell_communities(struct fly_engine *e, unsigned regrouped)
@@ -208,9 +226,50 @@ static int tell_trees(struct fly_engine *e)
     return changed != 0;
 }
 
+/* By how much few-shot prefers a chip's label to the next, where it is not shown yet. */
+static void find_margins(struct fly_engine *e, int m, const int32_t *shown)
+{
+    const struct fly_modality_state *mod = &e->modality[m];
+
+    for (int32_t k = 0; k < e->n_chips; k++) {
+        const double *score = mod->scores + (size_t)k * FLY_CLASSES_MAX;
+        double next = 0.0;
+
+        if (mod->labels[k] < 0 || mod->labels[k] == shown[k])
+            continue;
+        for (int32_t c = 0; c < e->support.n_classes; c++)
+            if (c != mod->labels[k] && score[c] > next)
+                next = score[c];
+        e->margin[k] = (float)(score[mod->labels[k]] - next);
+    }
+}
+
+/* Of communities and Ward's clusters nobody knows a margin. Shown at once is what a person asked for, and what there is
+ * when nothing came or no more will. */
+static int calm_down(struct fly_engine *e, int news)
+{
+    int plain = e->asked || e->finished || !news, anything = 0;
+
+    e->asked = 0;
+    for (int map = 0; e->histories.calm && map < FLY_MAPS; map++) {
+        struct fly_history *h = &e->histories.of[map];
+        enum fly_modality m = fly_map_modality(map);
+        int fewshot = fly_map_method(map) == FLY_FEWSHOT;
+
+        if (!h->there)
+            continue;
+        if (fewshot)
+            find_margins(e, (int)m, h->debounce.shown);
+        anything |= fly_history_calm(&e->histories, map, fewshot ? e->modality[m].labels : h->label,
+                                     fewshot ? e->margin : NULL, plain);
+    }
+    return anything;
+}
+
 int fly_engine_tell_histories(struct fly_engine *engine, unsigned regrouped, int relabelled)
 {
     struct fly_engine *e = engine;
+    int anything = regrouped || relabelled;
 
     for (int map = 0; map < FLY_MAPS; map++)
         e->histories.of[map].fresh = 0;
@@ -218,7 +277,19 @@ int fly_engine_tell_histories(struct fly_engine *engine, unsigned regrouped, int
         if (e->histories.of[fly_map_index(FLY_FEWSHOT, (enum fly_modality)m)].there)
             fly_history_tell(&e->histories, fly_map_index(FLY_FEWSHOT, (enum fly_modality)m), e->modality[m].labels);
     tell_communities(e, regrouped);
-    return (e->has_trees && tell_trees(e)) || regrouped || relabelled;
+    if (e->has_trees)
+        anything |= tell_trees(e);
+    return anything | calm_down(e, anything);
+}
+
+int fly_engine_unsettled(const struct fly_engine *engine)
+{
+    const struct fly_histories *h = &engine->histories;
+
+    for (int map = 0; h->calm && map < FLY_MAPS; map++)
+        if (h->of[map].there && h->of[map].debounce.waiting > 0)
+            return 1;
+    return 0;
 }
 
 const struct fly_story *fly_engine_story(const struct fly_engine *engine, int map, int *fresh)

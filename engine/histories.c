@@ -38,11 +38,13 @@ static struct fly_vote_config vote_config(int32_t n)
     return (struct fly_vote_config){.n = n, .smallest = 1, .pairs = n < VOTE_PAIRS / 16 ? 16 * n : VOTE_PAIRS};
 }
 
-static size_t history_need(int32_t n, int map)
+static size_t history_need(int32_t n, int map, int calm)
 {
     struct fly_identity_config config = identity_config(n, map);
     size_t chips = (size_t)n, need = fly_story_need(n, smallest_told(map));
 
+    if (calm)
+        need = fly_size_add(need, fly_debounce_need(n));
     if (fly_map_method(map) == FLY_FEWSHOT)
         return need;
     need = fly_size_add(need, fly_arena_need(chips, sizeof(int32_t)));
@@ -51,14 +53,14 @@ static size_t history_need(int32_t n, int map)
     return has_identity(map) ? fly_size_add(need, fly_identity_need(&config)) : need;
 }
 
-size_t fly_histories_need(int32_t n, const uint8_t *there)
+size_t fly_histories_need(int32_t n, const uint8_t *there, int calm)
 {
     struct fly_vote_config vote = vote_config(n);
     size_t need = fly_size_add(fly_map_scratch_need(n), fly_arena_need((size_t)n, sizeof(uint8_t)));
 
     for (int map = 0; map < FLY_MAPS; map++) {
         if (there[map])
-            need = fly_size_add(need, history_need(n, map));
+            need = fly_size_add(need, history_need(n, map, calm));
         if (there[map] && votes(map))
             need = fly_size_add(need, fly_vote_need(&vote));
     }
@@ -74,10 +76,12 @@ static void *take(struct fly_arena *arena, size_t count, size_t size)
     return at;
 }
 
-void fly_histories_init(struct fly_histories *histories, int32_t n, const uint8_t *there, struct fly_arena *arena)
+void fly_histories_init(struct fly_histories *histories, int32_t n, const uint8_t *there, int calm,
+                        struct fly_arena *arena)
 {
     memset(histories, 0, sizeof *histories);
     histories->n = n;
+    histories->calm = calm;
     fly_map_scratch_init(&histories->scratch, n, arena);
     histories->revised = take(arena, (size_t)n, sizeof *histories->revised);
     for (int map = 0; map < FLY_MAPS; map++) {
@@ -90,6 +94,8 @@ void fly_histories_init(struct fly_histories *histories, int32_t n, const uint8_
             continue;
         fly_story_init(&h->story, n, smallest_told(map), arena);
         fly_names_init(&h->names);
+        if (calm)
+            fly_debounce_init(&h->debounce, n, arena);
         if (fly_map_method(map) == FLY_FEWSHOT)
             continue;
         h->label = take(arena, (size_t)n, sizeof *h->label);
@@ -155,4 +161,13 @@ void fly_history_vote(struct fly_histories *histories, const float *confidence)
                   histories->of[fly_map_index(FLY_WARD, FLY_EDS)].label, &histories->scratch);
     show(histories, map, histories->vote.label, confidence);
     fly_history_tell(histories, map, h->label);
+}
+
+int fly_history_calm(struct fly_histories *histories, int map, const int32_t *labels, const float *margin, int plain)
+{
+    struct fly_history *h = &histories->of[map];
+
+    FLY_ASSERT(h->there && histories->calm);
+    return plain ? fly_debounce_settle(&h->debounce, labels)
+                 : fly_debounce_step(&h->debounce, labels, margin, &h->story);
 }

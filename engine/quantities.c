@@ -39,8 +39,10 @@ static void make_job(void *arg, int32_t i, int32_t worker)
            (size_t)e->n_elements * sizeof *made.percent);
     e->status[k] = (uint8_t)made.status;
     e->percent_noise[k] = 0.0;
-    for (int32_t el = 0; el < e->n_elements; el++)
+    for (int32_t el = 0; el < e->n_elements; el++) {
         e->percent_noise[k] += made.sigma[el] * made.sigma[el];
+        e->percent_sigma[(size_t)k * (size_t)e->n_elements + (size_t)el] = (float)made.sigma[el];
+    }
 }
 
 void fly_engine_quantify(struct fly_engine *engine, enum fly_queue_level level)
@@ -50,6 +52,7 @@ void fly_engine_quantify(struct fly_engine *engine, enum fly_queue_level level)
 
     e->exec.run(e->exec.ctx, n, make_job, e);
     e->counts.chips_quantified += (uint64_t)n;
+    e->counts.percents_changed += (uint64_t)n;
     for (int32_t i = 0; i < n; i++) {
         int32_t k = e->quantifying[i];
 
@@ -71,6 +74,8 @@ static void forget(struct fly_engine *e, int32_t k)
     e->made[k] = FLY_MADE_NOT;
     e->made_version[k] = 0;
     memset(e->percent + (size_t)k * (size_t)e->n_elements, 0, (size_t)e->n_elements * sizeof *e->percent);
+    memset(e->percent_sigma + (size_t)k * (size_t)e->n_elements, 0, (size_t)e->n_elements * sizeof *e->percent_sigma);
+    e->counts.percents_changed++;
     e->status[k] = FLY_QUANTIFY_OK;
     fly_engine_touch_eds(e, k, FLY_EDS_COMPOSITION);
 }

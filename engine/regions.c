@@ -2,6 +2,7 @@
 #include "engine/state.h"
 
 #include <math.h>
+#include <string.h>
 
 enum { SIDE_PX_MAX = 8192 }; /* transform.h; of a larger square its upper left part is looked at */
 
@@ -58,7 +59,14 @@ static size_t arena_need(const struct fly_engine *e)
 
     need = fly_size_add(need, fly_arena_need(side * side, sizeof(float)));
     need = fly_size_add(need, fly_arena_need(chips, sizeof(int32_t)));
+    need = fly_size_add(need, fly_arena_need(chips, sizeof(float)));
+    need = fly_size_add(need, fly_arena_need(chips, sizeof(uint64_t)));
     return fly_size_add(need, fly_squares_need(e->config.grid.cols));
+}
+
+static void forget_crystallinity(struct fly_engine *e)
+{
+    memset(e->crystallinity_of, 0, (size_t)e->n_chips * sizeof *e->crystallinity_of);
 }
 
 size_t fly_engine_regions_need(const struct fly_engine *engine)
@@ -86,7 +94,10 @@ int fly_engine_open_regions(struct fly_engine *engine, const struct fly_region_c
     e->region_px = fly_arena_take(&e->regions_arena, (size_t)config.side_px_max * (size_t)config.side_px_max,
                                   sizeof *e->region_px);
     e->region_labels = fly_arena_take(&e->regions_arena, (size_t)e->n_chips, sizeof *e->region_labels);
-    FLY_ASSERT(e->region_px && e->region_labels);
+    e->crystallinity = fly_arena_take(&e->regions_arena, (size_t)e->n_chips, sizeof *e->crystallinity);
+    e->crystallinity_of = fly_arena_take(&e->regions_arena, (size_t)e->n_chips, sizeof *e->crystallinity_of);
+    FLY_ASSERT(e->region_px && e->region_labels && e->crystallinity && e->crystallinity_of);
+    forget_crystallinity(e);
     return FLY_OK;
 }
 
@@ -106,9 +117,11 @@ int fly_engine_set_d_range(struct fly_engine *engine, const double d_nm[2])
     config.d_nm[0] = d_nm[0];
     config.d_nm[1] = d_nm[1];
     rc = fly_spacing_check(&config);
-    if (rc == FLY_OK)
-        engine->spacing = config;
-    return rc;
+    if (rc < 0)
+        return rc;
+    engine->spacing = config;
+    forget_crystallinity(engine);
+    return FLY_OK;
 }
 
 void fly_engine_squares(struct fly_engine *engine, const int32_t *labels, const int32_t *ids, int32_t n_ids,
@@ -173,19 +186,70 @@ int fly_engine_lattice(struct fly_engine *engine, struct fly_square square, stru
     return fly_spacing_robust(out, &e->transforms, 0, &e->spacing, &picture, power);
 }
 
+/* ---- crystallinity ------------------------------------------------------------------------------- */
+
+static struct fly_square window_of(const struct fly_engine *e, int32_t chip)
+{
+    const struct fly_grid *grid = &e->config.grid;
+
+    return fly_crystallinity_window(grid->rows, grid->cols, chip / grid->cols, chip % grid->cols);
+}
+
+/* Of what pixels the window of a complete chip is: versions only grow, and so does their sum with any of them. */
+static uint64_t versions_of(const struct fly_engine *e, struct fly_square window)
+{
+    uint64_t sum = 0;
+
+    for (int32_t r = 0; r < window.n; r++)
+        for (int32_t c = 0; c < window.n; c++)
+            sum += fly_assembly_version(e->assembly, (window.row + r) * e->config.grid.cols + window.col + c);
+    return sum;
+}
+
+/* The means of its complete chips, of the others nothing: what is still coming has no version yet. */
+static void fill_window(struct fly_engine *e, struct fly_square window, int32_t side)
+{
+    const struct fly_grid *grid = &e->config.grid;
+    int32_t px = grid->side_px;
+
+    for (size_t i = 0; i < (size_t)side * (size_t)side; i++)
+        e->region_px[i] = NAN;
+    for (int32_t r = 0; r < window.n; r++)
+        for (int32_t c = 0; c < window.n; c++) {
+            int32_t chip = (window.row + r) * grid->cols + window.col + c;
+            float *to = e->region_px + (size_t)(r * grid->pitch_px) * (size_t)side + (size_t)(c * grid->pitch_px);
+
+            if (!fly_assembly_complete(e->assembly, chip))
+                continue;
+            fly_assembly_mean(e->assembly, chip, e->mean);
+            for (int32_t y = 0; y < px; y++)
+                for (int32_t x = 0; x < px; x++)
+                    to[(size_t)y * (size_t)side + (size_t)x] = (float)e->mean[y * px + x];
+        }
+}
+
+int fly_engine_crystallinity_known(const struct fly_engine *engine, int32_t chip)
+{
+    return !engine->config.has_image || !fly_assembly_complete(engine->assembly, chip) ||
+           engine->crystallinity_of[chip] == versions_of(engine, window_of(engine, chip));
+}
+
 float fly_engine_crystallinity(struct fly_engine *engine, int32_t chip)
 {
     struct fly_engine *e = engine;
-    const struct fly_grid *grid = &e->config.grid;
-    struct fly_square window = fly_crystallinity_window(grid->rows, grid->cols, chip / grid->cols, chip % grid->cols);
-    int32_t side = fly_square_px(window, grid->side_px, grid->pitch_px);
-    float found = NAN;
+    struct fly_square window = window_of(e, chip);
+    int32_t side = fly_engine_square_px(e, window);
+    struct fly_picture picture = {e->region_px, side, side, side};
+    float *found;
 
     if (!e->config.has_image || !fly_assembly_complete(e->assembly, chip))
         return NAN;
-    fly_assembly_peek(e->assembly, (struct fly_rect){window.row * grid->pitch_px, window.col * grid->pitch_px, side, side},
-                      e->region_px);
-    if (fly_crystallinity(&found, &e->transforms, 0, &e->spacing, &(struct fly_picture){e->region_px, side, side, side}) < 0)
-        return NAN;
-    return found;
+    found = &e->crystallinity[chip];
+    if (fly_engine_crystallinity_known(e, chip))
+        return *found;
+    fill_window(e, window, side);
+    if (fly_crystallinity(found, &e->transforms, 0, &e->spacing, &picture) < 0)
+        *found = NAN;
+    e->crystallinity_of[chip] = versions_of(e, window);
+    return *found;
 }

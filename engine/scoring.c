@@ -58,6 +58,7 @@ static int says_nothing(const struct fly_engine *e, int m, int32_t k)
 struct score_work {
     struct fly_engine *e;
     int m;
+    int remade; /* the modality's prototypes, since every chip was scored */
     const int32_t *chips;
 };
 
@@ -131,7 +132,11 @@ static void score_job(void *arg, int32_t i, int32_t worker)
         set_label(mod, k, FLY_LABEL_TOO_LITTLE);
         return;
     }
-    fly_fewshot_distances(&mod->prototypes, &features, k, d);
+    /* A chip that is ready and unchanged was scored before: distances to prototypes that stand are as they were. */
+    if (mod->changed[k])
+        fly_fewshot_distances(&mod->prototypes, &features, k, d);
+    else if (work->remade)
+        fly_fewshot_distances_moved(&mod->prototypes, &features, k, d);
     score_chip(e, work->m, k);
 }
 
@@ -237,10 +242,12 @@ static void calibrate(struct fly_engine *e, int m, const struct fly_features *fe
         calibration->unknown.threshold = INFINITY;
 }
 
-/* Equal weights are nobody's opinion: they are learned. In a session of one modality there is nothing to weigh. */
+/* Equal weights are nobody's opinion: they are learned, or where no chip can be left out follow how well each modality
+ * repeats itself. In a session of one modality there is nothing to weigh. */
 static void weigh(struct fly_engine *e)
 {
     const double *given = e->config.weights[0] == e->config.weights[1] ? NULL : e->config.weights;
+    const struct fly_repeat_use *repeat = &e->reliability.use[FLY_REPEAT_FEWSHOT];
 
     if (!e->assembly || !e->spectra) {
         e->joint.weight[0] = e->assembly ? 1.0 : 0.0;
@@ -251,6 +258,12 @@ static void weigh(struct fly_engine *e)
     fly_joint_fit(&e->joint, &e->calibration[FLY_HAADF], &e->calibration[FLY_EDS], &e->left_out, given);
     if (e->joint.left_out == 0)
         e->joint.unknown.threshold = INFINITY;
+    if (e->joint.reason == FLY_WEIGHTS_EQUAL && e->calibration[FLY_HAADF].state != FLY_CALIBRATION_NONE &&
+        repeat->reason == FLY_REPEAT_MEASURED) {
+        e->joint.weight[0] = repeat->weight[0];
+        e->joint.weight[1] = repeat->weight[1];
+        e->joint.reason = FLY_WEIGHTS_REPEAT;
+    }
 }
 
 const struct fly_calibration *fly_engine_calibration(const struct fly_engine *engine, enum fly_modality modality)
@@ -295,7 +308,7 @@ int fly_engine_score(struct fly_engine *engine)
             calibrated |= is_robust(e);
         }
         int32_t n = pick_changed(e, m, all);
-        struct score_work work = {e, m, e->dirty};
+        struct score_work work = {e, m, remake, e->dirty};
 
         e->exec.run(e->exec.ctx, n, score_job, &work);
         e->counts.chips_scored += (uint64_t)n;
@@ -314,7 +327,7 @@ int fly_engine_score(struct fly_engine *engine)
         all_ensemble = 1;
     }
     int32_t n = pick_changed(e, FLY_ENSEMBLE, all_ensemble);
-    struct score_work work = {e, FLY_ENSEMBLE, e->dirty};
+    struct score_work work = {e, FLY_ENSEMBLE, 0, e->dirty};
 
     e->exec.run(e->exec.ctx, n, ensemble_job, &work);
     e->counts.chips_scored += (uint64_t)n;

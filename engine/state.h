@@ -6,7 +6,9 @@
 #include "engine/graphs.h"
 #include "engine/histories.h"
 #include "engine/quality.h"
+#include "engine/reliability.h"
 #include "engine/label/calibrate.h"
+#include "engine/label/reliability.h"
 #include "engine/label/weights.h"
 #include "engine/queue.h"
 #include "engine/region/crystallinity.h"
@@ -15,6 +17,8 @@
 /* Chips of one step of quantification: a constant, because whoever follows a journal takes the same steps with
  * another number of threads. A step of it is then a few ms for one thread (ml). */
 enum { FLY_QUANTIFY_UNIT = 64 };
+
+#define FLY_SHARE_EV 160.0 /* engine/label/shares.h */
 
 /* What of a chip's composition there is. */
 enum fly_made {
@@ -57,6 +61,33 @@ struct fly_quality_state {
     int32_t counts_needed;
 };
 
+/* What reliability.c measures. Halves of features: of the image, of compositions, shares and spectra. */
+enum { FLY_HALVED_FEATURES = 4 };
+struct fly_repeat_use {
+    double weight[2];
+    enum fly_reliability_reason reason;
+};
+struct fly_reliability_state {
+    struct fly_arena arena;
+    int32_t chips[FLY_RELIABILITY_CHIPS], n; /* sampled; 0: nothing is measured */
+    int phase;
+    int32_t at, waited;                /* sampled chips that the phase is through with; steps of others since it was due */
+    float *rows[FLY_HALVED_FEATURES][2]; /* (count, D of the feature) of either half */
+    int32_t count[FLY_HALVED_FEATURES];
+    double fresh[FLY_HALVED_FEATURES]; /* of this measurement */
+    double value[FLY_HALVED_FEATURES]; /* reliability, of the last one; NaN: not known */
+    double *means;                     /* (2, S, S) scratch */
+    double *pictures;                  /* (an even number up to the unit, P, P) */
+    float *embedded;                   /* (the same, D) */
+    uint32_t *thinned;                 /* (width of executor, E) */
+    uint64_t *sums;                    /* (width of executor, 2, E) */
+    uint8_t says[FLY_QUANTIFY_UNIT / 2];
+    uint32_t rounds_due;               /* frames that all sampled chips have when the next one begins */
+    uint64_t changes;                  /* of the sampled chips, when this or the last measurement began */
+    int is_last;                       /* 1: it began after the last data */
+    struct fly_repeat_use use[FLY_REPEAT_USES];
+};
+
 struct fly_engine {
     struct fly_engine_config config;
     struct fly_exec exec;
@@ -67,11 +98,14 @@ struct fly_engine {
     struct fly_spectra *spectra;   /* NULL without EDS */
     struct fly_support support;
     int support_changed, ensemble_changed;
+    int asked;           /* a person changed something since the last epoch */
 
     int range_known;
     double lo, hi;
     int32_t range_row;   /* rows above it, of those the range is taken from, are all there in frame 0 */
     unsigned char *row;  /* (W) items and (W) marks, scratch */
+    uint64_t *row_change; /* (H) image_changes as it last changed */
+    uint64_t image_changes;
 
     /* embedding */
     int32_t width;       /* D */
@@ -94,6 +128,7 @@ struct fly_engine {
     struct fly_queue to_quantify;      /* complete chips alone */
     int32_t quantifying[FLY_QUANTIFY_UNIT];
     double *percent;                   /* (K, n) */
+    float *percent_sigma;              /* (K, n) */
     double *percent_noise;             /* (K) expected squared error of a row of it; NaN in chips of too few counts */
     uint8_t *status;                   /* (K) enum fly_quantify_status */
     uint8_t *made;                     /* (K) enum fly_made */
@@ -121,11 +156,15 @@ struct fly_engine {
     struct fly_spacing_config spacing;
     float *region_px;                  /* (P, P) of the largest square */
     int32_t *region_labels;            /* (K) */
+    float *crystallinity;              /* (K) as last measured */
+    uint64_t *crystallinity_of;        /* (K) of which versions of the pixels; 0: of none */
 
     struct fly_arena histories_arena;
     struct fly_histories histories;
+    float *margin;                     /* (K) scratch; NULL in the paper profile */
 
     struct fly_quality_state quality;
+    struct fly_reliability_state reliability;
 
     /* scoring.c, robust: what few-shot is sure of */
     struct fly_left_out left_out;
@@ -212,6 +251,17 @@ void fly_engine_quality_lines(struct fly_engine *engine, int64_t frame, struct f
 void fly_engine_quality_shift(struct fly_engine *engine, int64_t frame, int32_t dy_px, int32_t dx_px);
 void fly_engine_quality_finish(struct fly_engine *engine);
 
+/* engine/reliability.c: chips that assembly is to halve, how many (0: nothing is measured); what it reserves, after the
+ * graphs; few-shot compares another feature; the one step whose turn it is, 1 when it was done; is the last measurement
+ * due, or one under way? */
+int32_t fly_engine_halved(const struct fly_engine_config *config, int32_t chips[FLY_RELIABILITY_CHIPS]);
+FLY_MUST_USE int fly_engine_open_reliability(struct fly_engine *engine, const struct fly_alloc *alloc);
+void fly_engine_close_reliability(struct fly_engine *engine);
+size_t fly_engine_reliability_need(const struct fly_engine *engine);
+void fly_engine_reliability_refeature(struct fly_engine *engine);
+int fly_engine_reliability_step(struct fly_engine *engine, enum fly_need need);
+int fly_engine_reliability_waits(const struct fly_engine *engine);
+
 /* engine/embedding.c: the intensity range from frame 0 (are its rows there?) or another; chips whose pixels
  * changed join the queue or leave it; embed the next of a level. */
 int fly_engine_range_there(struct fly_engine *engine);
@@ -228,6 +278,9 @@ FLY_MUST_USE int fly_engine_open_quantifier(struct fly_engine *engine, const str
 void fly_engine_eds_changed(struct fly_engine *engine, int64_t stamp);
 void fly_engine_quantify(struct fly_engine *engine, enum fly_queue_level level);
 void fly_engine_feature_changed(struct fly_engine *engine);
+
+/* engine/looking.c: h rows of the image from y0 on are others than before. */
+void fly_engine_rows_changed(struct fly_engine *engine, int32_t y0, int32_t h);
 
 /* engine/scoring.c: few-shot scores of what changed since the last epoch, in every modality; consumes
  * support_changed and ensemble_changed, leaves `changed` to its caller. 1: a map may differ. */

@@ -1,5 +1,6 @@
 /* What an analysis leaves: arrays under the names of golden/ (golden/README.md), result.json, pictures. */
 #include "plugin/confidence.h"
+#include "plugin/reliability.h"
 #include "plugin/analyze_out.h"
 #include "plugin/maps.h"
 
@@ -453,10 +454,14 @@ static void tell_session(const struct fly_analyze_out *out, struct fly_json *jso
         fly_json_null(json);
     }
     struct fly_pub_calibration calibration;
+    struct fly_pub_reliability reliability;
 
     fly_confidence_of(&calibration, out->engine);
     fly_json_key(json, "fewshot_calibration");
     fly_confidence_json(json, &calibration);
+    fly_reliability_of(&reliability, out->engine);
+    fly_json_key(json, "reliability");
+    fly_reliability_json(json, &reliability);
     fly_json_key(json, "fewshot_weights");
     fly_json_row(json);
     fly_json_f64(json, options->fewshot.weights[0]);

@@ -78,7 +78,8 @@ int fly_map_set_init(struct fly_map_set *set, int32_t n_chips, int32_t n_maps)
         set->confidence[m] = calloc(k, sizeof(float));
         set->age[m] = calloc(k, sizeof(uint32_t));
         set->stamp[m] = calloc(k, sizeof(int64_t));
-        if (!set->labels[m] || !set->confidence[m] || !set->age[m] || !set->stamp[m]) {
+        set->shown[m] = calloc(k, sizeof(int32_t));
+        if (!set->labels[m] || !set->confidence[m] || !set->age[m] || !set->stamp[m] || !set->shown[m]) {
             fly_map_set_fini(set);
             return fly_fail(FLY_ENOMEM, "maps of %d chips: no memory", n_chips);
         }
@@ -93,6 +94,7 @@ void fly_map_set_fini(struct fly_map_set *set)
         free(set->confidence[m]);
         free(set->age[m]);
         free(set->stamp[m]);
+        free(set->shown[m]);
     }
     free(set->names);
     memset(set, 0, sizeof *set);
@@ -118,17 +120,21 @@ void fly_map_set_copy(struct fly_map_set *to, const struct fly_map_set *from)
     to->epoch = from->epoch;
     to->n_chips = from->n_chips;
     to->n_classes = from->n_classes;
+    to->calm = from->calm;
     to->final = from->final;
     memcpy(to->classes, from->classes, sizeof to->classes);
     memcpy(to->graph, from->graph, sizeof to->graph);
     memcpy(to->tree, from->tree, sizeof to->tree);
     to->calibration = from->calibration;
+    to->reliability = from->reliability;
     memcpy(to->as_of, from->as_of, sizeof to->as_of);
     /* A set that once held a session with communities has room for more than this one fills. */
     for (int m = 0; m < from->n_maps && m < to->n_maps; m++) {
         memcpy(to->labels[m], from->labels[m], k * sizeof(int32_t));
         memcpy(to->confidence[m], from->confidence[m], k * sizeof(float));
         memcpy(to->age[m], from->age[m], k * sizeof(uint32_t));
+        if (from->calm)
+            memcpy(to->shown[m], from->shown[m], k * sizeof(int32_t));
     }
 }
 

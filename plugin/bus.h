@@ -81,12 +81,15 @@ struct fly_map_set {
     float *confidence[FLY_MAPS];
     uint32_t *age[FLY_MAPS];
     int64_t *stamp[FLY_MAPS]; /* newest arrival behind a label not published yet; 0: none */
+    int32_t *shown[FLY_MAPS]; /* the calmer picture, where there is one: calm */
+    int calm;                 /* 1: robust */
     struct fly_class classes[FLY_CLASSES_MAX];
     int32_t n_classes;
     struct fly_names *names; /* (FLY_MAPS) what a person calls clusters */
     struct fly_graph_view graph[FLY_MODALITIES];
     struct fly_tree_view tree[FLY_ENSEMBLE];
     struct fly_pub_calibration calibration; /* of few-shot */
+    struct fly_pub_reliability reliability;
     uint64_t as_of[FLY_STREAMS_MAX];
     int final;
 };

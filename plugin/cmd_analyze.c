@@ -361,6 +361,8 @@ static int follow_epoch(void *ctx, struct fly_session *session, uint64_t epoch)
             rc = write_interim(run, grid, epoch, m, "_confidence", FLY_NPY_F32, view.confidence);
         if (rc == FLY_OK)
             rc = write_interim(run, grid, epoch, m, "_age", FLY_NPY_U32, view.age);
+        if (rc == FLY_OK && view.shown)
+            rc = write_interim(run, grid, epoch, m, "_shown", FLY_NPY_I32, view.shown);
     }
     return rc;
 }

@@ -9,6 +9,7 @@
 
 #include "plugin/k_factor_file.h"
 #include "plugin/options.h"
+#include "plugin/proposal.h"
 #include "plugin/support_file.h"
 #include "plugin/verify.h"
 
@@ -21,7 +22,7 @@ static void print_help(void)
            "  FILE.yaml, FILE.yml   a configuration: keys, types, ranges, what keys ask of each other, and the\n"
            "                        file of eds.k_factor_file\n"
            "  FILE.json             a support set {class: [[row, col], ...]}\n"
-           "  FILE.fly              a recording: every record and checksum\n"
+           "  FILE.fly              a recording: every record and checksum; and the elements that its spectra speak of\n"
            "  --grid ROWSxCOLS      for support sets: the chip grid they must lie in\n"
            "\n"
            "Exit codes: 0 all are right, 1 something is wrong, 2 wrong usage.\n"
@@ -82,6 +83,8 @@ static int check_recording(const char *path)
             printf("%s: %" PRIu64 " gaps in it are told: messages that went by unrecorded\n", path, v->gaps);
         if (v->wrong[0])
             rc = fly_fail(FLY_EWIRE, "%s: %s", path, v->wrong);
+        else if (v->messages)
+            rc = fly_proposal_tell(path, stdout);
     }
     free(v);
     return rc;

@@ -15,6 +15,8 @@
 #include <unistd.h>
 
 #include "engine/base/err.h"
+#include "plugin/browser.h"
+#include "plugin/page/listen.h"
 #include "stream/disk.h"
 
 /* The samples of Table II: chip grids of 512 x 512 px scans. */
@@ -32,10 +34,11 @@ enum { GEOMETRIES = sizeof geometries / sizeof *geometries, SCAN_PX = 512 };
 struct demo {
     const struct geometry *geometry;
     double seconds;
-    int frames, headless;
+    int frames, headless, open;
     long seed;
     const char *out;
     char sockets[128]; /* a folder of our own below /tmp: ipc paths must be short */
+    struct fly_listen page;
     pid_t run, sim;
 };
 
@@ -49,13 +52,14 @@ static void on_interrupt(int signal)
 
 static void print_help(void)
 {
-    printf("Usage: flyback demo [--seconds N] [--headless] [--geometry NAME] [--frames N] [--seed N] [--out DIR]\n"
+    printf("Usage: flyback demo [--seconds N] [--headless] [--open] [--geometry NAME] [--frames N] [--seed N] [--out DIR]\n"
            "\n"
            "A simulated microscope scans a specimen with a known answer; the plugin records, embeds and\n"
            "labels it while the beam still moves. Four support chips a class come with the specimen.\n"
            "\n"
            "  --seconds N      how long the scan takes, 1 .. 3600 (20)\n"
-           "  --headless       no picture in the terminal, one line a second instead\n"
+           "  --headless       no picture in the terminal, one line a second instead, and no browser\n"
+           "  --open           open the live page in a browser; on a desktop it is opened anyway\n"
            "  --geometry NAME  table2_pristine_0 (default), table2_pristine_0.1, table2_defective_0 or\n"
            "                   table2_defective_0.1: the paper's four samples\n"
            "  --frames N       frames in that time, 1 .. 1000 (4)\n"
@@ -80,9 +84,9 @@ static int number(const char *text, const char *name, double lo, double hi, doub
 /* FLY_OK, FLY_ERANGE, or 1 when --help was printed. */
 static int parse(struct demo *demo, int argc, char **argv)
 {
-    enum { SECONDS = 1, HEADLESS, GEOMETRY, FRAMES, SEED, OUT, HELP };
+    enum { SECONDS = 1, HEADLESS, OPEN, GEOMETRY, FRAMES, SEED, OUT, HELP };
     static const struct option longs[] = {
-        {"seconds", 1, 0, SECONDS}, {"headless", 0, 0, HEADLESS}, {"geometry", 1, 0, GEOMETRY},
+        {"seconds", 1, 0, SECONDS}, {"headless", 0, 0, HEADLESS}, {"open", 0, 0, OPEN}, {"geometry", 1, 0, GEOMETRY},
         {"frames", 1, 0, FRAMES},   {"seed", 1, 0, SEED},         {"out", 1, 0, OUT},
         {"help", 0, 0, HELP},       {0, 0, 0, 0}};
     double value;
@@ -97,6 +101,9 @@ static int parse(struct demo *demo, int argc, char **argv)
             break;
         case HEADLESS:
             demo->headless = 1;
+            break;
+        case OPEN:
+            demo->open = 1;
             break;
         case GEOMETRY:
             demo->geometry = NULL;
@@ -191,7 +198,7 @@ static void stop_child(pid_t *pid)
 
 static int start_run(struct demo *demo)
 {
-    static char chip[32], rows[32], cols[32], range[40], text[4][256], log[1100], dir[1100], support[1100];
+    static char chip[32], rows[32], cols[32], range[40], text[4][256], log[1100], dir[1100], support[1100], page[80];
     const struct geometry *g = demo->geometry;
 
     snprintf(chip, sizeof chip, "chip.size_px=%d", g->chip_px);
@@ -205,7 +212,8 @@ static int start_run(struct demo *demo)
     snprintf(dir, sizeof dir, "recording.dir=%s", demo->out);
     snprintf(support, sizeof support, "fewshot.support=%s/support.json", demo->out);
     snprintf(log, sizeof log, "%s/run.log", demo->out);
-    char *const argv[] = {"flyback", "run",   "--set", chip,    "--set", rows,    "--set", cols,
+    snprintf(page, sizeof page, "page.listen=%s:%d", demo->page.host, demo->page.port);
+    char *const argv[] = {"flyback", "run",   "--set", page,    "--set", chip,    "--set", rows,    "--set", cols,
                           "--set",   range,   "--set", text[0], "--set", text[1], "--set", text[2],
                           "--set",   dir,     "--set", support, "--set", "publish.keyframe_s=0.5", NULL};
 
@@ -267,6 +275,36 @@ static int watch(struct demo *demo)
     return fly_cmd_watch(7, argv);
 }
 
+/* "0.12 %", "-" */
+static const char *cell(char *out, size_t cap, const char *format, const json_t *value)
+{
+    if (json_is_number(value))
+        snprintf(out, cap, format, json_number_value(value));
+    else
+        snprintf(out, cap, "-");
+    return out;
+}
+
+/* What was said of the clusters of each map against the specimen: root mean square errors. */
+static void tell_lattices(json_t *clusters)
+{
+    const char *method, *modality;
+    json_t *maps, *map;
+    char d[32], sigma[32], percent[32];
+
+    if (json_object_size(clusters) == 0)
+        return;
+    printf("\nLattices and compositions   right   d error     sigma   composition\n");
+    json_object_foreach (clusters, method, maps)
+        json_object_foreach (maps, modality, map)
+            printf("  %-9s  %-8s  %10d of %d  %8s  %8s  %12s\n", method, modality,
+                   (int)json_integer_value(json_object_get(map, "lattices_right")),
+                   (int)json_integer_value(json_object_get(map, "lattices_told")),
+                   cell(d, sizeof d, "%.2f %%", json_object_get(map, "d_error_percent")),
+                   cell(sigma, sizeof sigma, "%.1f", json_object_get(map, "d_error_sigma")),
+                   cell(percent, sizeof percent, "%.2f at.%%", json_object_get(map, "percent_error")));
+}
+
 /* The last maps against the truth, as the judge wrote it. Communities are not called anything, so how well they
  * part the specimen is all that can be said of them. */
 static void tell_scores(const struct demo *demo)
@@ -294,6 +332,7 @@ static void tell_scores(const struct demo *demo)
             printf("\n");
         }
     }
+    tell_lattices(json_object_get(root, "clusters"));
     json_decref(root);
 }
 
@@ -333,19 +372,46 @@ static int analyze(const struct demo *demo)
     return fly_cmd_analyze(4, argv);
 }
 
+/* The usual port or, where another program has it, any free one. */
+static int choose_page(struct demo *demo)
+{
+    int fd, rc = fly_listen_parse(&demo->page, "127.0.0.1:5580");
+
+    if (rc == FLY_OK && fly_listen_open(&fd, &demo->page) < 0) {
+        demo->page.port = 0;
+        rc = fly_listen_open(&fd, &demo->page);
+    }
+    if (rc == FLY_OK)
+        close(fd); /* the plugin's from here on */
+    return rc;
+}
+
+static void show_page(const struct demo *demo)
+{
+    char url[96];
+
+    fly_listen_url(&demo->page, url);
+    fprintf(stderr, "demo: live page at %s while it runs\n", url);
+    if (!demo->headless && (demo->open || (fly_browser_is_desktop() && isatty(STDOUT_FILENO))))
+        fly_browser_open(url);
+}
+
 static int play(struct demo *demo)
 {
     int rc, sim_rc, view_rc;
 
     fprintf(stderr, "demo: %s, %d frames in %g s; results in %s\n", demo->geometry->name, demo->frames,
             demo->seconds, demo->out);
-    rc = start_run(demo);
+    rc = choose_page(demo);
+    if (rc == FLY_OK)
+        rc = start_run(demo);
     if (rc == FLY_OK)
         rc = start_sim(demo);
     if (rc < 0) {
         fprintf(stderr, "flyback demo: %s\n", fly_fail_text());
         return 1;
     }
+    show_page(demo);
     view_rc = watch(demo);
     if (interrupted || view_rc == 130) {
         kill(demo->sim, SIGINT);

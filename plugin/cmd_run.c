@@ -14,6 +14,7 @@
 #include "plugin/input.h"
 #include "plugin/k_factor_file.h"
 #include "plugin/log.h"
+#include "plugin/page/page.h"
 #include "plugin/pool.h"
 #include "plugin/stage_engine.h"
 #include "plugin/stage_ingest.h"
@@ -31,6 +32,7 @@ struct plugin {
     int bus_open;
     struct fly_net *net;
     struct fly_endpoint *ingest, *publish, *control;
+    struct fly_page *page; /* NULL: none asked for, or it cannot be had */
     struct fly_pool *pool;
     struct fly_embedder *embedder;
     struct fly_stage_engine *engine;
@@ -138,6 +140,30 @@ static int open_endpoint(struct plugin *p, struct fly_endpoint **out, enum fly_s
     return fly_fail(rc, "sockets.%s: %s", key, text);
 }
 
+/* The instrument does not stop for a page: without one the plugin runs on, and says what to do. */
+static int open_page(struct plugin *p)
+{
+    static const char publish[] = "inproc://page-publish", control[] = "inproc://page-control";
+    int rc;
+
+    if (!p->options.page.listen[0])
+        return FLY_OK;
+    rc = fly_endpoint_bind_inproc(p->publish, publish);
+    if (rc == FLY_OK)
+        rc = fly_endpoint_bind_inproc(p->control, control);
+    if (rc == FLY_OK)
+        rc = fly_page_open(&p->page, &(struct fly_page_config){.net = p->net,
+                                                               .clock = p->clock,
+                                                               .listen = p->options.page.listen,
+                                                               .publish = publish,
+                                                               .control = control});
+    if (rc < 0)
+        fly_bus_event(&p->bus, FLY_WARNING, "page", NULL, 0,
+                      "no live page: %s. End the program that holds the address (another Flyback?), or start with "
+                      "--page.listen 127.0.0.1:0, any free port. All else runs", fly_fail_text());
+    return FLY_OK;
+}
+
 static int bring_up(struct plugin *p)
 {
     struct fly_disk disk = fly_disk_system();
@@ -152,6 +178,8 @@ static int bring_up(struct plugin *p)
         rc = open_endpoint(p, &p->publish, FLY_XPUB, p->options.sockets.publish, "publish");
     if (rc == FLY_OK)
         rc = open_endpoint(p, &p->control, FLY_ROUTER, p->options.sockets.control, "control");
+    if (rc == FLY_OK)
+        rc = open_page(p);
     if (rc == FLY_OK)
         rc = fly_pool_open(&p->pool, p->options.engine.threads);
     if (rc == FLY_OK)
@@ -186,6 +214,7 @@ static int bring_up(struct plugin *p)
                                                        .control = p->control,
                                                        .engine = p->engine,
                                                        .ingest_address = fly_endpoint_address(p->ingest),
+                                                       .page_url = p->page ? fly_page_url(p->page) : NULL,
                                                        .embedder = fly_embedder_name(p->embedder),
                                                        .log_event = log_event,
                                                        .log_level = log_level,
@@ -215,6 +244,7 @@ static void bring_down(struct plugin *p)
 {
     atomic_int *stops[3] = {&p->stop_publish, &p->stop_engine, &p->stop_ingest};
 
+    fly_page_close(&p->page); /* who looks on is let go first: nothing waits for them, nor they for us */
     for (int i = p->n_threads - 1; i >= 0; i--) {
         atomic_store_explicit(stops[i], 1, memory_order_release);
         if (i == 2)
@@ -333,6 +363,8 @@ int fly_cmd_run(int argc, char **argv)
         fly_log(FLY_LOG_INFO, "ready", "ingest %s, publish %s, control %s, embedder %s",
                 fly_endpoint_address(p->ingest), fly_endpoint_address(p->publish),
                 fly_endpoint_address(p->control), fly_embedder_name(p->embedder));
+        if (p->page)
+            fly_log(FLY_LOG_INFO, "page", "%s", fly_page_url(p->page));
         signal = wait_for_signal(&set);
         fly_log(FLY_LOG_INFO, "stopping", "%s: writing out what was accepted",
                 signal == SIGINT ? "interrupted" : "asked to stop");

@@ -225,6 +225,11 @@ static int list(const struct paths *paths, int as_json)
 
 /* ---- verify ------------------------------------------------------------------------------------- */
 
+static const char *what_is_wrong(const struct fly_verified *v)
+{
+    return v->wrong[0] ? v->wrong : v->broken;
+}
+
 static void verified_json(const struct fly_verified *v, const char *path)
 {
     struct fly_text text;
@@ -236,10 +241,10 @@ static void verified_json(const struct fly_verified *v, const char *path)
     fly_json_key(&json, "file");
     fly_json_str(&json, path);
     fly_json_key(&json, "ok");
-    fly_json_bool(&json, !v->wrong[0]);
+    fly_json_bool(&json, !*what_is_wrong(v));
     fly_json_key(&json, "wrong");
-    if (v->wrong[0])
-        fly_json_str(&json, v->wrong);
+    if (*what_is_wrong(v))
+        fly_json_str(&json, what_is_wrong(v));
     else
         fly_json_null(&json);
     fly_json_key(&json, "records");
@@ -268,7 +273,7 @@ static void verified_json(const struct fly_verified *v, const char *path)
 static void print_verified(const struct fly_verified *v, const char *path)
 {
     printf("%s: %s; %" PRIu64 " records, %" PRIu64 " messages, %" PRIu64 " requests, %s\n", path,
-           v->wrong[0] ? "WRONG" : "whole", v->records, v->messages, v->requests,
+           *what_is_wrong(v) ? "WRONG" : "whole", v->records, v->messages, v->requests,
            v->finished ? "finished" : "not finished: Flyback goes on with it at its next start");
     for (int32_t i = 0; i < v->n_streams; i++)
         if (v->stream[i].missing)
@@ -276,8 +281,8 @@ static void print_verified(const struct fly_verified *v, const char *path)
                    v->stream[i].last);
     if (v->gaps)
         printf("  %" PRIu64 " gaps are told: messages that went by unrecorded\n", v->gaps);
-    if (v->wrong[0])
-        printf("  %s\n", v->wrong);
+    if (*what_is_wrong(v))
+        printf("  %s\n", what_is_wrong(v));
 }
 
 static int verify(const struct paths *paths, int as_json)
@@ -292,7 +297,7 @@ static int verify(const struct paths *paths, int as_json)
             wrong = 1;
         } else {
             (as_json ? verified_json : print_verified)(v, paths->path[i]);
-            wrong |= v->wrong[0] != '\0';
+            wrong |= *what_is_wrong(v) != '\0';
         }
         free(v);
     }

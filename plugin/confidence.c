@@ -3,7 +3,7 @@
 #include <math.h>
 
 static const char *const states[] = {"no_class", "bare", "prior", "fitted"};
-static const char *const reasons[] = {"equal", "learned", "alone", "repeat", "given"};
+static const char *const reasons[] = {"equal", "learned", "alone", "reliability", "given"};
 
 void fly_confidence_of(struct fly_pub_calibration *out, const struct fly_engine *engine)
 {

@@ -13,7 +13,8 @@ enum { REQUESTS_A_TURN = 32, REPLY_CAP = FLY_RESULT_CAP + 8192 };
 
 static const char *const ops[] = {"status",       "map.get",      "chip.get",   "support.add", "support.remove",
                                   "class.rename", "class.remove", "params.set", "frame.shift",
-                                  "graph.curve",  "cluster.name", "cluster.role"};
+                                  "graph.curve",  "cluster.name", "cluster.role", "crystallinity.get",
+                                  "image.get",    "region.get",   "elements.get", "support.get", "changes.get"};
 
 void fly_job_free(struct fly_job *job)
 {
@@ -169,13 +170,18 @@ static void pack_status(struct fly_stage_publish *s, struct fly_pack *pack)
     fly_pack_int(pack, 1);
     fly_pack_int(pack, 0);
     fly_pack_str(pack, "sockets");
-    fly_pack_map(pack, 3);
+    fly_pack_map(pack, 4);
     fly_pack_str(pack, "ingest");
     fly_pack_str(pack, s->config.ingest_address);
     fly_pack_str(pack, "publish");
     fly_pack_str(pack, fly_endpoint_address(s->config.publish));
     fly_pack_str(pack, "control");
     fly_pack_str(pack, fly_endpoint_address(s->config.control));
+    fly_pack_str(pack, "page");
+    if (s->config.page_url)
+        fly_pack_str(pack, s->config.page_url);
+    else
+        fly_pack_nil(pack);
     fly_pack_str(pack, "config");
     fly_options_pack(pack, s->info ? &s->in_force : s->config.options);
     fly_pack_str(pack, "owner");

@@ -3,11 +3,13 @@
 #define FLY_PLUGIN_ENGINE_STATE_H
 
 #include "plugin/clusters.h"
+#include "plugin/crystal.h"
 #include "plugin/curve.h"
 #include "plugin/journal.h"
 #include "plugin/quality.h"
 #include "plugin/ring.h"
 #include "plugin/stage_engine.h"
+#include "plugin/sweep.h"
 
 enum { FLY_STAGE_JOBS = 256 };
 
@@ -28,6 +30,7 @@ struct fly_stage_engine {
     struct fly_trace trace;
     uint64_t shown;             /* features_changed of the engine at the last epoch */
     int urgent;                 /* a person changed something: cut the epoch now */
+    int64_t epoch_ns;           /* when the last epoch was cut */
     struct fly_map_set maps;
     struct fly_clusters *clusters; /* scratch */
     struct fly_cluster_news news[FLY_MAPS];
@@ -44,6 +47,11 @@ struct fly_stage_engine {
     int32_t n_curves;
     struct fly_curve_job curve;
     int curve_begun;
+    struct fly_job *crystals[FLY_STAGE_JOBS]; /* crystallinity.get: the first is under way */
+    int32_t n_crystals, crystal_next;
+    struct fly_job *sweeps[FLY_STAGE_JOBS]; /* image.get, region.get: the first is under way */
+    int32_t n_sweeps;
+    struct fly_sweep sweep;
     int32_t unknown_regions;           /* of few-shot, when last counted */
     int64_t jump_ns[FLY_MODALITIES];   /* when one was last told of */
     struct fly_quality_watch quality;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "plugin/confidence.h"
+#include "plugin/reliability.h"
 
 #define CLUSTERS_EVERY_NS INT64_C(250000000)
 #define QUALITY_EVERY_NS  INT64_C(250000000)
@@ -46,8 +47,10 @@ static void fill_maps(struct fly_stage_engine *stage, struct fly_map_set *set, i
     set->final = final;
     memcpy(set->classes, support->classes, sizeof set->classes);
     set->n_classes = support->n_classes;
+    set->calm = (enum fly_profile)stage->info->options.profile == FLY_PROFILE_ROBUST;
     memcpy(set->as_of, stage->as_of, sizeof set->as_of);
     fly_confidence_of(&set->calibration, engine);
+    fly_reliability_of(&set->reliability, engine);
     for (int m = 0; m < FLY_ENSEMBLE; m++)
         fly_engine_tree(engine, (enum fly_modality)m, &set->tree[m]);
     for (int m = 0; m < FLY_MODALITIES; m++)
@@ -65,6 +68,8 @@ static void fill_maps(struct fly_stage_engine *stage, struct fly_map_set *set, i
         memcpy(set->confidence[m], view.confidence, k * sizeof *view.confidence);
         memcpy(set->age[m], view.age, k * sizeof *view.age);
         memcpy(set->stamp[m], view.stamp, k * sizeof *view.stamp);
+        if (view.shown)
+            memcpy(set->shown[m], view.shown, k * sizeof *view.shown);
     }
 }
 
@@ -182,6 +187,7 @@ void fly_stage_cut_epoch(struct fly_stage_engine *stage, int final)
     int changed = fly_session_epoch(stage->session);
 
     stage->urgent = 0;
+    stage->epoch_ns = stage->config.clock.mono_ns(stage->config.clock.ctx);
     fill_maps(stage, &stage->maps, final);
     take_news(stage);
     fly_stage_mark_journal(stage, FLY_MARK_EPOCH, stage->maps.epoch);

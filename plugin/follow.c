@@ -220,8 +220,11 @@ static int take_ingest(struct follow *f, const struct fly_record *record)
     if (msg.type == FLY_INGEST_START && !f->opened) {
         memcpy(f->id, msg.session, sizeof msg.session);
         f->opened = 1;
-        return f->calls->open(f->calls->ctx, f->id, f->start, &record->parts[0],
-                              f->calls->epoch ? f->step_chips : 0, &f->session);
+        int rc = f->calls->open(f->calls->ctx, f->id, f->start, &record->parts[0],
+                                f->calls->epoch ? f->step_chips : 0, &f->session);
+        if (rc == FLY_OK) /* a dwell that the start left out is the session's, as it was when it came */
+            f->start->pixel_time_us = fly_session_facts(f->session)->start.pixel_time_us;
+        return rc;
     }
     if (f->opened && (msg.type == FLY_INGEST_LINES || msg.type == FLY_INGEST_EDS))
         fly_session_apply(f->session, &msg, 0, &effect);

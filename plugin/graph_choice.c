@@ -28,10 +28,13 @@ static int read_threshold(const struct fly_options *options, enum fly_threshold_
 
 void fly_graph_choose(struct fly_graph_config *config, const struct fly_options *options, int quantified)
 {
+    int by_reliability = isnan(options->graph.weights[0]); /* auto */
+
     *config = (struct fly_graph_config){
         .binary = options->graph.edge,
         .resolution = (int32_t)lrint(options->graph.resolution * FLY_RESOLUTION_ONE),
-        .weights = {options->graph.weights[0], options->graph.weights[1]},
+        .weights = {by_reliability ? 0.5 : options->graph.weights[0], by_reliability ? 0.5 : options->graph.weights[1]},
+        .by_reliability = by_reliability,
         .feature = quantified ? (enum fly_eds_feature)options->eds.feature_community : FLY_EDS_SPECTRUM,
         .min_counts = options->graph.min_counts,
     };

@@ -169,6 +169,19 @@ static void begin_recording(struct fly_ingest_session *s, int32_t step_chips)
     record_session(s, step_chips);
 }
 
+/* Whoever claims less than the scan can do has a unit wrong, most often. */
+static void tell_dwell(struct fly_ingest_session *s)
+{
+    const struct fly_options *o = &s->info->options;
+    double dwell_us = s->info->start.pixel_time_us;
+
+    if (isfinite(dwell_us) && dwell_us < o->instrument.dwell_floor_us)
+        fly_bus_event(s->config->bus, FLY_WARNING, "dwell_below_floor", NULL, 0,
+                      "pixel_time_us %g is below the %g us that %s can do (instrument.dwell_floor_us): is it in us?",
+                      dwell_us, o->instrument.dwell_floor_us,
+                      o->instrument.name[0] ? o->instrument.name : "this microscope");
+}
+
 void fly_ingest_session_announce(struct fly_ingest_session *session)
 {
     struct fly_ingest_session *s = session;
@@ -192,6 +205,8 @@ void fly_ingest_session_announce(struct fly_ingest_session *session)
     memset(&s->told, 0, sizeof s->told);
     s->told_ticket = 0;
     fly_bus_wake_publisher(bus);
+    if (!s->info->resumed)
+        tell_dwell(s); /* once the status has the session: until then a warning looks like a refusal */
 }
 
 static int make_facts(struct fly_session_info **info, const struct fly_ingest *msg,

@@ -33,7 +33,7 @@ struct fly_input {
     size_t bytes;                    /* counted against ingest.queue_mib */
 };
 
-enum { FLY_JOB_PAYLOADS = 3 };
+enum { FLY_JOB_PAYLOADS = FLY_PUB_MAP_PAYLOADS };
 
 /* One request on its way from the publisher (which owns the control socket) to the engine and back. */
 struct fly_job {

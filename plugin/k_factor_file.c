@@ -132,14 +132,26 @@ int fly_k_factor_set_parse(struct fly_k_factor_set *set, const char *text, size_
     return rc;
 }
 
+/* JSON begins with a bracket; what is empty is refused as JSON, which is what we write ourselves. */
+static int is_json(const unsigned char *bytes, size_t len)
+{
+    size_t at = 0;
+
+    while (at < len && (bytes[at] == ' ' || bytes[at] == '\t' || bytes[at] == '\n' || bytes[at] == '\r'))
+        at++;
+    return at == len || bytes[at] == '{' || bytes[at] == '[';
+}
+
 static int load(struct fly_k_factor_set *set, const char *path, enum fly_line_set lines)
 {
     unsigned char *bytes = NULL;
     size_t len = 0;
     int rc = fly_file_read(path, FLY_K_FACTOR_FILE_MAX, &bytes, &len);
 
-    if (rc == FLY_OK)
+    if (rc == FLY_OK && is_json(bytes, len))
         rc = fly_k_factor_set_parse(set, (const char *)bytes, len, path, lines);
+    else if (rc == FLY_OK)
+        rc = fly_k_factor_set_parse_csv(set, (const char *)bytes, len, path, lines);
     free(bytes);
     return rc;
 }

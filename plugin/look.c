@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "plugin/maps.h"
+#include "plugin/sweep.h"
 
 enum { SIMILAR = 8 };
 
@@ -68,8 +69,9 @@ enum fly_refusal fly_map_args(struct fly_value args, const struct fly_session_in
 
 int fly_look_give_map(struct fly_job *job, const struct fly_pub_id *id, struct fly_map_out *out)
 {
-    struct fly_part payloads[3];
+    struct fly_part payloads[FLY_PUB_MAP_PAYLOADS];
     struct fly_pack pack;
+    int32_t n;
 
     job->result = malloc(FLY_HEADER_MAX);
     if (!job->result)
@@ -77,8 +79,8 @@ int fly_look_give_map(struct fly_job *job, const struct fly_pub_id *id, struct f
     fly_pack_init(&pack, job->result, FLY_HEADER_MAX);
     fly_pub_map_header(&pack, id, &out->map);
     job->result_len = pack.len;
-    fly_pub_map_payloads(payloads, &out->map);
-    for (int i = 0; i < 3; i++) {
+    n = fly_pub_map_payloads(payloads, &out->map);
+    for (int32_t i = 0; i < n; i++) {
         job->payload[i] = malloc(payloads[i].len ? payloads[i].len : 1);
         if (!job->payload[i])
             return fly_fail(FLY_ENOMEM, "no memory for the reply");
@@ -122,6 +124,8 @@ static int exact_map(struct fly_session *session, struct fly_job *job, int map,
     }
     if (rc == FLY_OK) {
         memcpy(set.age[map], view.age, (size_t)chips * sizeof *view.age);
+        memcpy(set.shown[map], set.labels[map], (size_t)chips * sizeof *set.labels[map]);
+        set.calm = (enum fly_profile)info->options.profile == FLY_PROFILE_ROBUST;
         memcpy(set.classes, support->classes, sizeof set.classes);
         set.n_classes = support->n_classes;
         memcpy(set.as_of, as_of, sizeof set.as_of);
@@ -299,7 +303,7 @@ static int chip_get(struct fly_session *session, struct fly_job *job)
     spectra = fly_engine_spectra(engine, &channels, NULL);
     for (int32_t e = 0; spectra && e < channels; e++)
         counts += spectra[(size_t)chip * (size_t)channels + (size_t)e];
-    fly_pack_map(&pack, 9);
+    fly_pack_map(&pack, 13);
     pack_clusters(&pack, "communities", FLY_COMMUNITY, session, chip);
     pack_clusters(&pack, "ward", FLY_WARD, session, chip);
     pack_modalities(&pack, "labels", session);
@@ -329,7 +333,10 @@ static int chip_get(struct fly_session *session, struct fly_job *job)
         fly_pack_str(&pack, fly_modality_name((enum fly_modality)m));
         fly_pack_uint(&pack, view.age[chip]);
     }
+    fly_pack_str(&pack, "crystallinity");
+    fly_pack_f64(&pack, (double)fly_engine_crystallinity(engine, chip)); /* NaN goes out as nil */
     pack_similar(&pack, engine, chip);
+    fly_sweep_pack_axis(&pack, session);
     job->result_len = pack.len;
     job->payload_len[0] = (size_t)channels * sizeof(uint32_t);
     job->payload[0] = malloc(job->payload_len[0] ? job->payload_len[0] : 1);

@@ -5,8 +5,15 @@
 #include <string.h>
 
 #include "plugin/commands.h"
+#include "plugin/proposal.h"
 #include "sim/commands.h"
 #include "tests/bench/bench.h"
+
+/* The two sides of the wire meet: what is imported is a recording, whose spectra speak of elements. */
+static int import(int argc, char **argv)
+{
+    return fly_cmd_import(argc, argv, fly_proposal_tell);
+}
 
 static int version(int argc, char **argv)
 {
@@ -25,7 +32,8 @@ static const struct {
     {"run", fly_cmd_run, "the plugin: takes the instrument's stream, records it, publishes maps"},
     {"sim", fly_cmd_sim, "a simulated microscope on the other side of the wire"},
     {"replay", fly_cmd_replay, "send a recording again, byte for byte"},
-    {"import", fly_cmd_import, "make a recording of HyperSpy, Velox, image or array files"},
+    {"import", import, "make a recording of HyperSpy, Velox, Gatan, image or array files"},
+    {"watch-folder", fly_cmd_watch_folder, "saved microscope files become sessions and maps at once"},
     {"analyze", fly_cmd_analyze, "the same engine on files, without sockets"},
     {"export", fly_cmd_export, "a recording's results as HyperSpy, NumPy, CSV, SVG, PNG and a report"},
     {"session", fly_cmd_session, "list and verify recordings"},
@@ -41,7 +49,7 @@ static void help(FILE *out)
     fprintf(out, "Usage: flyback COMMAND [options]\n\n"
                  "Live maps of what a scanning electron microscope sees, while it still scans.\n\n");
     for (int i = 0; i < COMMANDS; i++)
-        fprintf(out, "  %-9s %s\n", commands[i].name, commands[i].brief);
+        fprintf(out, "  %-12s %s\n", commands[i].name, commands[i].brief);
     fprintf(out, "\nflyback COMMAND --help says more of each.\n\n"
                  "Examples\n"
                  "  flyback demo --seconds 20\n"

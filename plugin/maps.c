@@ -16,7 +16,8 @@ int fly_map_out_init(struct fly_map_out *out, int32_t n_chips)
     out->labels = malloc(k * sizeof *out->labels);
     out->confidence = malloc(k * sizeof *out->confidence);
     out->age = malloc(k * sizeof *out->age);
-    if (!out->labels || !out->confidence || !out->age) {
+    out->shown = malloc(k * sizeof *out->shown);
+    if (!out->labels || !out->confidence || !out->age || !out->shown) {
         fly_map_out_fini(out);
         return fly_fail(FLY_ENOMEM, "maps of %d chips: no memory", n_chips);
     }
@@ -29,6 +30,7 @@ void fly_map_out_fini(struct fly_map_out *out)
     free(out->labels);
     free(out->confidence);
     free(out->age);
+    free(out->shown);
     memset(out, 0, sizeof *out);
 }
 
@@ -163,11 +165,14 @@ void fly_map_out_fill(struct fly_map_out *out, const struct fly_session_info *in
         memcpy(out->labels + at, set->labels[map] + from, n * sizeof *out->labels);
         memcpy(out->confidence + at, set->confidence[map] + from, n * sizeof *out->confidence);
         memcpy(out->age + at, set->age[map] + from, n * sizeof *out->age);
+        if (set->calm)
+            memcpy(out->shown + at, set->shown[map] + from, n * sizeof *out->shown);
         at += n;
     }
     out->map.labels = out->labels;
     out->map.confidence = out->confidence;
     out->map.age = out->age;
+    out->map.shown = set->calm ? out->shown : NULL;
 }
 
 int fly_maps_differ(const struct fly_map_set *a, const struct fly_map_set *b, int map, int32_t cols,
@@ -178,7 +183,8 @@ int fly_maps_differ(const struct fly_map_set *a, const struct fly_map_set *b, in
     for (int32_t k = 0; k < a->n_chips; k++) {
         /* Confidence by its bytes: NaN equals NaN here. */
         if (a->labels[map][k] == b->labels[map][k] && a->age[map][k] == b->age[map][k] &&
-            memcmp(&a->confidence[map][k], &b->confidence[map][k], sizeof(float)) == 0)
+            memcmp(&a->confidence[map][k], &b->confidence[map][k], sizeof(float)) == 0 &&
+            !(b->calm && a->shown[map][k] != b->shown[map][k]))
             continue;
         int32_t r = k / cols, c = k % cols;
 

@@ -18,6 +18,7 @@ struct fly_map_out {
     int32_t *labels;   /* scratch (K) */
     float *confidence; /* scratch (K) */
     uint32_t *age;     /* scratch (K) */
+    int32_t *shown;    /* scratch (K) */
     int32_t cap;
 };
 FLY_MUST_USE int fly_map_out_init(struct fly_map_out *out, int32_t n_chips);

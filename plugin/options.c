@@ -1,12 +1,14 @@
 #include "plugin/options.h"
 
 #include <ctype.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "plugin/graph_choice.h"
 #include "plugin/number.h"
+#include "plugin/page/listen.h"
 #include "plugin/quantify_choice.h"
 
 static int32_t row_idx(const struct fly_option *row)
@@ -167,7 +169,11 @@ static int set_row(struct fly_options *options, const struct fly_option *row, co
         int32_t count = row->type == FLY_OPTION_FLOAT ? 1 : row->count;
 
         FLY_ASSERT(count <= 8);
-        rc = set_floats(kept, count, row, value, origin);
+        if (row->words && strcmp(value, row->words[0]) == 0)
+            for (int32_t i = 0; i < count; i++)
+                kept[i] = NAN;
+        else
+            rc = set_floats(kept, count, row, value, origin);
         if (rc == FLY_OK)
             memcpy(at, kept, (size_t)count * sizeof *kept);
         break;
@@ -247,6 +253,42 @@ static int is_local(const char *address)
     return 0;
 }
 
+/* NAME:TYPE, NAME:TYPE: the words of instrument.detectors, which flyback_send.py reads. */
+static int check_detectors(const struct fly_options *options)
+{
+    static const char *const types[] = {"uint8", "uint16", "uint32", "int16", "int32", "float32", "float64"};
+    const char *at = options->instrument.detectors;
+
+    at += strspn(at, " ");
+    while (*at) {
+        size_t name = strspn(at, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");
+        size_t word = at[name] == ':' ? strcspn(at + name + 1, ", ") : 0;
+        int known = 0;
+
+        for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+            known |= strlen(types[i]) == word && strncmp(types[i], at + name + 1, word) == 0;
+        if (name < 1 || name > 64 || !known)
+            return fly_fail(FLY_ERANGE, "%s: instrument.detectors: \"%.40s\" is not NAME:TYPE; names are 1 .. 64 of "
+                            "[A-Za-z0-9._-], types uint8, uint16, uint32, int16, int32, float32, float64",
+                            fly_options_origin(options, "instrument.detectors"), at);
+        at += name + 1 + word;
+        at += strspn(at, " ,");
+    }
+    return FLY_OK;
+}
+
+/* What of the microscope's profile contradicts itself. */
+static int check_instrument(const struct fly_options *options)
+{
+    double dwell_us = options->instrument.pixel_time_us, floor_us = options->instrument.dwell_floor_us;
+
+    if (dwell_us > 0 && dwell_us < floor_us)
+        return fly_fail(FLY_ERANGE, "%s: instrument.pixel_time_us: %g is below instrument.dwell_floor_us, %g (%s)",
+                        fly_options_origin(options, "instrument.pixel_time_us"), dwell_us, floor_us,
+                        fly_options_origin(options, "instrument.dwell_floor_us"));
+    return check_detectors(options);
+}
+
 int fly_options_check(const struct fly_options *options)
 {
     static const char *const sockets[] = {"sockets.ingest", "sockets.publish", "sockets.control"};
@@ -270,6 +312,13 @@ int fly_options_check(const struct fly_options *options)
                             sockets[(i + 1) % 3], fly_options_origin(options, sockets[(i + 1) % 3]));
     }
 
+    struct fly_listen listen;
+    char why[320];
+
+    if (options->page.listen[0] && fly_listen_parse(&listen, options->page.listen) < 0) {
+        snprintf(why, sizeof why, "%s", fly_fail_text());
+        return fly_fail(FLY_ERANGE, "%s: page.listen: %s", fly_options_origin(options, "page.listen"), why);
+    }
     if (options->chip.pitch_px > options->chip.size_px)
         return fly_fail(FLY_ERANGE, "%s: chip.pitch_px: %d is wider than chip.size_px, %d (%s): chips leave no gaps",
                         fly_options_origin(options, "chip.pitch_px"), options->chip.pitch_px,
@@ -296,7 +345,7 @@ int fly_options_check(const struct fly_options *options)
                         "greater",
                         fly_options_origin(options, "region.d_range_nm"), options->region.d_range_nm[0],
                         options->region.d_range_nm[1]);
-    if (fly_graph_options_check(options) < 0)
+    if (check_instrument(options) < 0 || fly_graph_options_check(options) < 0)
         return FLY_ERANGE;
     return fly_quantify_options_check(options);
 }
@@ -323,6 +372,11 @@ char *fly_options_get_text(const struct fly_options *options, const char *key, c
         snprintf(out, cap, "%s", fly_number_print(number, value));
         break;
     case FLY_OPTION_FLOATS:
+        memcpy(&value, at, sizeof value);
+        if (isnan(value)) {
+            snprintf(out, cap, "%s", row->words[0]);
+            break;
+        }
         for (int32_t i = 0; i < row->count && len < cap; i++) {
             memcpy(&value, at + (size_t)i * sizeof value, sizeof value);
             len += (size_t)snprintf(out + len, cap - len, "%s%s", i ? ", " : "[",

@@ -26,7 +26,7 @@
 enum {
     FLY_OPTION_TEXT_CAP   = 1024,       /* bytes of a string value, NUL included */
     FLY_OPTION_ORIGIN_CAP = 128,
-    FLY_OPTIONS_MAX       = 64,         /* rows there is room for */
+    FLY_OPTIONS_MAX       = 96,         /* rows there is room for */
     FLY_OPTIONS_FILE_MAX  = 256 * 1024, /* bytes of a configuration file */
 };
 
@@ -36,7 +36,7 @@ enum fly_option_type {
     FLY_OPTION_FLOAT,  /* double */
     FLY_OPTION_STRING, /* char [FLY_OPTION_TEXT_CAP] */
     FLY_OPTION_ENUM,   /* int32_t: the place in words */
-    FLY_OPTION_FLOATS, /* double [count] */
+    FLY_OPTION_FLOATS, /* double [count], or the first of words: all NaN */
 };
 
 enum fly_option_flag {
@@ -45,6 +45,7 @@ enum fly_option_flag {
     FLY_OPTION_NONEMPTY = 4, /* string: "" is refused */
     FLY_OPTION_ADDRESS  = 8, /* string: tcp://HOST:PORT or ipc://PATH */
     FLY_OPTION_NUMERAL  = 16, /* string: one of words, or a number min .. max; its reader holds it to that */
+    FLY_OPTION_LISTEN   = 32, /* string: HOST:PORT of this machine, or empty */
 };
 
 struct fly_option {
@@ -55,7 +56,7 @@ struct fly_option {
     double min, max;            /* INT, FLOAT, FLOATS, NUMERAL: both ends allowed */
     const char *unit;           /* "px"; "" when it has none */
     const char *initial;        /* the default, as a person would write it */
-    const char *const *words;   /* ENUM, NUMERAL: NULL after the last */
+    const char *const *words;   /* ENUM, NUMERAL, FLOATS: NULL after the last; FLOATS may have none */
     unsigned flags;             /* enum fly_option_flag */
     const char *help;           /* one or two sentences */
     const char *refusal;        /* ENUM: why other words are not there; NULL: nothing to add */
@@ -72,6 +73,12 @@ enum fly_option_preproc { FLY_OPTION_PREPROC_AUTO = 0, FLY_OPTION_PREPROC_CAFFE,
 struct fly_options {
     int32_t profile;
     double pixel_nm;
+    struct {
+        char name[FLY_OPTION_TEXT_CAP];
+        double dwell_floor_us, pixel_time_us, flyback_time_us; /* 0: not known */
+        int32_t rotation_sign;
+        char detectors[FLY_OPTION_TEXT_CAP];
+    } instrument;
     struct {
         int32_t size_px, pitch_px, rows, cols;
     } chip;
@@ -126,6 +133,9 @@ struct fly_options {
     struct {
         char ingest[FLY_OPTION_TEXT_CAP], publish[FLY_OPTION_TEXT_CAP], control[FLY_OPTION_TEXT_CAP];
     } sockets;
+    struct {
+        char listen[FLY_OPTION_TEXT_CAP];
+    } page;
     struct {
         double keyframe_s;
     } publish;

@@ -1,5 +1,6 @@
 #include "plugin/options_pack.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,10 @@ void fly_options_pack_value(struct fly_pack *pack, const struct fly_options *opt
         fly_pack_str(pack, row->words[*(const int32_t *)at]);
         break;
     case FLY_OPTION_FLOATS:
+        if (isnan(*(const double *)at)) {
+            fly_pack_str(pack, row->words[0]);
+            break;
+        }
         fly_pack_array(pack, (uint32_t)row->count);
         for (int32_t i = 0; i < row->count; i++)
             fly_pack_f64(pack, ((const double *)at)[i]);

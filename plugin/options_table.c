@@ -18,6 +18,7 @@ static const char *const line_tables[] = {"golden", "product", NULL};
 static const char *const k_bases[] = {"weight", "atomic", NULL};
 static const char *const thresholds[] = {"mode", "mean", "median", NULL};
 static const char *const graph_modes[] = {"p100", "m2", NULL};
+static const char *const graph_weights[] = {"auto", NULL};
 static const char *const graph_edges[] = {"weight", "binary", NULL};
 static const char *const log_levels[] = {"error", "warning", "info", "debug", NULL};
 static const char *const log_formats[] = {"text", "json", NULL};
@@ -31,6 +32,24 @@ static const struct fly_option table[] = {
     {"pixel_nm", FLY_OPTION_FLOAT, AT(pixel_nm), .min = 0, .max = 1e6, .unit = "nm", .initial = "0",
      .help = "Size of a scan pixel, for inputs that do not say. 0: not known, and lengths come out "
              "in px."},
+
+    {"instrument.name", FLY_OPTION_STRING, AT(instrument.name), .unit = "", .initial = "",
+     .help = "What the microscope is called. Published with the start of each session."},
+    {"instrument.dwell_floor_us", FLY_OPTION_FLOAT, AT(instrument.dwell_floor_us), .min = 0, .max = 1e6, .unit = "us",
+     .initial = "0",
+     .help = "Shortest dwell time that its scan can do: a session that claims less is warned about. 0: not known."},
+    {"instrument.pixel_time_us", FLY_OPTION_FLOAT, AT(instrument.pixel_time_us), .min = 0, .max = 1e9, .unit = "us",
+     .initial = "0", .help = "Dwell time of a pixel, for sessions that do not say. 0: not known."},
+    {"instrument.flyback_time_us", FLY_OPTION_FLOAT, AT(instrument.flyback_time_us), .min = 0, .max = 1e9,
+     .unit = "us", .initial = "0",
+     .help = "From the end of a line to the next one's begin, for sessions that do not say. 0: not known."},
+    {"instrument.rotation_sign", FLY_OPTION_INT, AT(instrument.rotation_sign), .min = -1, .max = 1, .unit = "",
+     .initial = "0",
+     .help = "1 where the vendor's scan rotation turns the scan counter-clockwise, -1 where clockwise; read by "
+             "flyback_send.py, which sends rotation_rad. 0: not known, and no rotation is sent."},
+    {"instrument.detectors", FLY_OPTION_STRING, AT(instrument.detectors), .unit = "", .initial = "",
+     .help = "Image detectors that flyback_send.py asks for, NAME:TYPE, NAME:TYPE with numpy's types "
+             "(HAADF:uint16). Empty: its adapter's own choice."},
 
     {"chip.size_px", FLY_OPTION_INT, AT(chip.size_px), .min = 1, .max = 1024, .unit = "px",
      .initial = "15", .help = "Side of a square chip: at least one unit cell of the specimen."},
@@ -101,7 +120,8 @@ static const struct fly_option table[] = {
      .help = "What eds.k_factors turn intensities into: weight or atomic ratios."},
     {"eds.k_factor_file", FLY_OPTION_STRING, AT(eds.k_factor_file), .unit = "", .initial = "",
      .help = "JSON in place of eds.k_factors: {\"k_basis\": \"weight\", \"k_factors\": {\"Fe_Ka\": 1.35}}; its k_basis "
-             "may be absent, and counts before eds.k_basis. Read at start, and recorded as eds.k_factors."},
+             "may be absent, and counts before eds.k_basis; or a table of text such as Velox exports. Read at start, "
+             "and recorded as eds.k_factors."},
     {"eds.min_counts", FLY_OPTION_INT, AT(eds.min_counts), .min = 0, .max = 1073741824, .unit = "photons",
      .initial = "100",
      .help = "Photons that a composition needs; below, a chip takes its neighbours' with it, or has none. "
@@ -143,8 +163,9 @@ static const struct fly_option table[] = {
      .initial = "1", .flags = FLY_OPTION_LIVE,
      .help = "Of modularity: more makes smaller communities."},
     {"graph.weights", FLY_OPTION_FLOATS, AT(graph.weights), .count = 2, .min = 0, .max = 1e6, .unit = "",
-     .initial = "[0.5, 0.5]", .flags = FLY_OPTION_LIVE,
-     .help = "How much haadf and eds count in the ensemble's similarities."},
+     .initial = "[0.5, 0.5]", .words = graph_weights, .flags = FLY_OPTION_LIVE,
+     .help = "How much haadf and eds count in the ensemble's similarities. auto: by how well each repeats itself between "
+             "halves of the data, equal in the paper profile; on simulated scenes no better than equal weights."},
     {"graph.min_counts", FLY_OPTION_INT, AT(graph.min_counts), .min = 0, .max = 1073741824,
      .unit = "photons", .initial = "30",
      .help = "In the robust profile a chip whose spectrum has fewer photons stays out of the graph: its cosine, "
@@ -210,6 +231,10 @@ static const struct fly_option table[] = {
     {"sockets.control", FLY_OPTION_STRING, AT(sockets.control), .unit = "",
      .initial = "tcp://127.0.0.1:5572", .flags = FLY_OPTION_ADDRESS,
      .help = "Where requests are answered (ROUTER)."},
+
+    {"page.listen", FLY_OPTION_STRING, AT(page.listen), .unit = "", .initial = "127.0.0.1:5580",
+     .flags = FLY_OPTION_LISTEN,
+     .help = "Where a browser on this machine finds the live page; port 0 is any free one. Empty: no page."},
 
     {"publish.keyframe_s", FLY_OPTION_FLOAT, AT(publish.keyframe_s), .min = 0.05, .max = 2,
      .unit = "s", .initial = "2", .flags = FLY_OPTION_LIVE,
@@ -316,6 +341,7 @@ const char *fly_option_range(const struct fly_option *row, char *out, size_t cap
         }
         snprintf(out, cap, "%s",
                  row->flags & FLY_OPTION_ADDRESS    ? "tcp://HOST:PORT or ipc://PATH"
+                 : row->flags & FLY_OPTION_LISTEN   ? "127.0.0.1:PORT, [::1]:PORT, or empty"
                  : row->flags & FLY_OPTION_NONEMPTY ? "text, not empty"
                                                     : "text");
         break;
@@ -333,7 +359,8 @@ const char *fly_option_range(const struct fly_option *row, char *out, size_t cap
         if (row->max >= 1e30) /* the bound is there to keep sums finite, nobody meets it */
             snprintf(each, sizeof each, "any number%s%s", row->unit[0] ? " of " : "", row->unit);
         if (row->type == FLY_OPTION_FLOATS)
-            snprintf(out, cap, "%d numbers, each %s", (int)row->count, each);
+            snprintf(out, cap, "%d numbers, each %s%s%s", (int)row->count, each, row->words ? ", or " : "",
+                     row->words ? row->words[0] : "");
         else
             snprintf(out, cap, "%s", each);
         break;

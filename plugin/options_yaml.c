@@ -154,7 +154,7 @@ static int read_scalar(struct reader *r, const struct fly_option *row)
     plain = is_plain(&r->event) ? plain_type(text) : NULL;
     if (plain && strcmp(plain, "nothing") == 0)
         return wrong_type(r, row, "nothing");
-    if (row->type == FLY_OPTION_FLOATS)
+    if (row->type == FLY_OPTION_FLOATS && (plain || !row->words))
         return wrong_type(r, row, "a single value");
     if (row->type == FLY_OPTION_STRING && plain && !(row->flags & FLY_OPTION_NUMERAL)) {
         char what[64];

@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -111,6 +112,10 @@ int fly_session_info_make(struct fly_session_info **out, const char *id, const s
     memcpy(info->id, id, strnlen(id, FLY_SESSION_MAX) + 1);
     info->start = *start;
     info->options = *options;
+    if (!isfinite(start->pixel_time_us) && options->instrument.pixel_time_us > 0.0)
+        info->start.pixel_time_us = options->instrument.pixel_time_us;
+    if (!isfinite(start->flyback_time_us) && options->instrument.flyback_time_us > 0.0)
+        info->start.flyback_time_us = options->instrument.flyback_time_us;
     *out = info;
     return FLY_OK;
 }
@@ -160,8 +165,13 @@ int fly_embedder_from_options(struct fly_embedder **out, const struct fly_option
     *out = NULL;
     if (file) {
         rc = fly_file_read(weights, (size_t)1 << 31, &bytes, &len);
-        if (rc < 0)
-            return rc;
+        if (rc < 0) {
+            char text[400];
+
+            snprintf(text, sizeof text, "%s", fly_fail_text());
+            return fly_fail(rc, "embed.weights: %s; %s wants torchvision's weights as a safetensors file, `spectral` none", text,
+                            fly_options_word(options, "embed.model"));
+        }
     }
     pthread_mutex_lock(&planner);
     rc = fly_embedder_open(out, &(struct fly_embedder_config){

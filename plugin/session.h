@@ -50,8 +50,8 @@ struct fly_session_info {
     atomic_int holders;
     uint64_t serial; /* 1, 2, ... in the life of the process */
     char id[FLY_SESSION_MAX + 1];
-    struct fly_start start;
-    unsigned char *header; /* the start's header, as it came */
+    struct fly_start start; /* what it leaves out of times is the configuration's */
+    unsigned char *header;  /* the start's header, as it came */
     size_t header_len;
     struct fly_plan plan;
     struct fly_options options; /* in force at its start */

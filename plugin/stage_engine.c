@@ -10,6 +10,7 @@
 
 #include "plugin/engine_state.h"
 #include "plugin/look.h"
+#include "plugin/overview.h"
 
 enum {
     RING_INPUTS = 8192, /* also the pool's size: a push to these rings never fails */
@@ -17,6 +18,10 @@ enum {
 };
 
 #define UNASSEMBLED_TOLD_NS INT64_C(1000000000)
+
+/* Maps to which nothing came for so long are at rest, and what chips are called then is shown. Sooner, and rows of a
+ * slow scan would each be a rest. */
+#define SETTLE_NS INT64_C(1000000000)
 
 int fly_stage_engine_open(struct fly_stage_engine **out, const struct fly_stage_engine_config *config)
 {
@@ -70,6 +75,11 @@ void fly_stage_engine_close(struct fly_stage_engine **stage)
         fly_job_free(s->exact[i]);
     for (int32_t i = 0; i < s->n_curves; i++)
         fly_job_free(s->curves[i]);
+    for (int32_t i = 0; i < s->n_crystals; i++)
+        fly_job_free(s->crystals[i]);
+    for (int32_t i = 0; i < s->n_sweeps; i++)
+        fly_job_free(s->sweeps[i]);
+    fly_sweep_fini(&s->sweep);
     close_session(s);
     fly_ring_fini(&s->inputs);
     fly_ring_fini(&s->spent);
@@ -130,13 +140,13 @@ static void post_options(struct fly_stage_engine *stage)
 
 static void reply(struct fly_stage_engine *stage, struct fly_job *job);
 static void job_failed(struct fly_job *job, const char *code, const char *message);
-static void fail_curves(struct fly_stage_engine *stage);
+static void fail_looks(struct fly_stage_engine *stage);
 
 /* ---- inputs ------------------------------------------------------------------------------------ */
 
 static void open_session(struct fly_stage_engine *stage, struct fly_input *input)
 {
-    fail_curves(stage);
+    fail_looks(stage);
     close_session(stage);
     stage->info = input->info;
     input->info = NULL;
@@ -357,6 +367,13 @@ static void take_job(struct fly_stage_engine *stage, struct fly_job *job)
         stage->exact[stage->n_exact++] = job;
     } else if (strcmp(op, "graph.curve") == 0 && stage->session) {
         stage->curves[stage->n_curves++] = job;
+    } else if (strcmp(op, "crystallinity.get") == 0 && stage->session) {
+        stage->crystals[stage->n_crystals++] = job;
+    } else if (fly_sweep_known(op) && stage->session) {
+        stage->sweeps[stage->n_sweeps++] = job;
+    } else if (fly_overview_known(op) && stage->session) {
+        fly_overview(stage->session, job);
+        reply(stage, job);
     } else {
         fly_look(stage->session, job, stage->as_of, stage->draining, fly_stage_unix_ns(stage));
         reply(stage, job);
@@ -382,14 +399,52 @@ static int step_curve(struct fly_stage_engine *stage)
     return 1;
 }
 
+/* Some chips of a map of crystallinity; 1: there was one to make. */
+static int step_crystal(struct fly_stage_engine *stage)
+{
+    struct fly_job *job = stage->crystals[0];
+
+    if (!stage->n_crystals)
+        return 0;
+    if (!fly_crystal_step(&stage->crystal_next, stage->session, job, &stage->config.clock))
+        return 1;
+    stage->crystal_next = 0;
+    memmove(stage->crystals, stage->crystals + 1, (size_t)--stage->n_crystals * sizeof job);
+    reply(stage, job);
+    return 1;
+}
+
+/* A part of a scan or of a region; 1: there was one to read. */
+static int step_sweep(struct fly_stage_engine *stage)
+{
+    struct fly_job *job = stage->sweeps[0];
+
+    if (!stage->n_sweeps)
+        return 0;
+    if (!fly_sweep_step(&stage->sweep, stage->session, job))
+        return 1;
+    memmove(stage->sweeps, stage->sweeps + 1, (size_t)--stage->n_sweeps * sizeof job);
+    reply(stage, job);
+    return 1;
+}
+
 /* Their session is gone. */
-static void fail_curves(struct fly_stage_engine *stage)
+static void fail_looks(struct fly_stage_engine *stage)
 {
     for (int32_t i = 0; i < stage->n_curves; i++) {
         job_failed(stage->curves[i], "no_session", "the session ended before its curve was made");
         reply(stage, stage->curves[i]);
     }
-    stage->n_curves = stage->curve_begun = 0;
+    for (int32_t i = 0; i < stage->n_crystals; i++) {
+        job_failed(stage->crystals[i], "no_session", "the session ended before its crystallinity was measured");
+        reply(stage, stage->crystals[i]);
+    }
+    for (int32_t i = 0; i < stage->n_sweeps; i++) {
+        job_failed(stage->sweeps[i], "no_session", "the session ended before it was looked at");
+        reply(stage, stage->sweeps[i]);
+    }
+    fly_sweep_fini(&stage->sweep);
+    stage->n_curves = stage->curve_begun = stage->n_crystals = stage->crystal_next = stage->n_sweeps = 0;
 }
 
 /* ---- the turn ---------------------------------------------------------------------------------- */
@@ -424,10 +479,17 @@ static int has_news(const struct fly_stage_engine *stage)
     return unshown(stage) > 0 || fly_engine_regrouped(fly_session_engine(stage->session));
 }
 
+/* Maps have come to rest and do not yet look like what they are. */
+static int should_settle(const struct fly_stage_engine *stage)
+{
+    return fly_engine_unsettled(fly_session_engine(stage->session)) &&
+           stage->config.clock.mono_ns(stage->config.clock.ctx) - stage->epoch_ns >= SETTLE_NS;
+}
+
 /* An epoch for each row of chips, and whenever nothing waits but news. */
 static int is_due(const struct fly_stage_engine *stage)
 {
-    return unshown(stage) >= (uint64_t)stage->info->plan.grid.cols ||
+    return unshown(stage) >= (uint64_t)stage->info->plan.grid.cols || should_settle(stage) ||
            (has_news(stage) && !fly_engine_busy(fly_session_engine(stage->session)) &&
             fly_ring_len(&stage->inputs) == 0);
 }
@@ -445,7 +507,8 @@ int fly_stage_engine_step(struct fly_stage_engine *stage)
         take_input(stage, input);
         did = 1;
     }
-    while (stage->n_exact < FLY_STAGE_JOBS && stage->n_curves < FLY_STAGE_JOBS && (job = fly_ring_pop(&stage->jobs))) {
+    while (stage->n_exact < FLY_STAGE_JOBS && stage->n_curves < FLY_STAGE_JOBS && stage->n_crystals < FLY_STAGE_JOBS &&
+           stage->n_sweeps < FLY_STAGE_JOBS && (job = fly_ring_pop(&stage->jobs))) {
         take_job(stage, job);
         did = 1;
     }
@@ -483,5 +546,7 @@ int fly_stage_engine_step(struct fly_stage_engine *stage)
     }
     if (!stepped && stage->draining && !stage->ended)
         end_session(stage);
-    return step_curve(stage) || did || stepped;
+    did |= step_curve(stage);
+    did |= step_sweep(stage);
+    return step_crystal(stage) || did || stepped;
 }

@@ -166,7 +166,10 @@ static int take_opened(struct fly_stage_publish *s)
                                               : info->embedder     ? fly_embedder_name(info->embedder)
                                                                    : s->config.embedder,
                                   .flyback_version = FLY_VERSION,
-                                  .resumed = info->resumed};
+                                  .resumed = info->resumed,
+                                  .instrument = info->options.instrument.name,
+                                  .pixel_time_us = info->options.instrument.pixel_time_us,
+                                  .flyback_time_us = info->options.instrument.flyback_time_us};
 
     if (fly_pub_start(&message, pack_of(s), &id, &(struct fly_part){info->header, info->header_len}, &start) ==
         FLY_OK)
@@ -431,6 +434,7 @@ static void heartbeat(struct fly_stage_publish *s, int64_t now)
     }
     beat.backlog_chips = status.backlog_chips;
     beat.rss_bytes = rss_bytes();
+    beat.recording = status.recording[0] ? status.recording : "off";
     fly_publish_counters(s, &counters);
     beat.counters = counters.counters;
     if (fly_pub_heartbeat(&message, pack_of(s), &id, &beat) == FLY_OK)
@@ -519,6 +523,7 @@ static void metrics(struct fly_stage_publish *s, int64_t now)
         out.hierarchies[out.n_hierarchies++].above = tree->merged;
     }
     out.calibration = s->shown.calibration;
+    out.reliability = s->shown.reliability;
     fly_publish_counters(s, &counters);
     out.counters = counters.counters;
     if (fly_pub_metrics(&message, pack_of(s), &id, &out) == FLY_OK)

@@ -24,6 +24,7 @@ struct fly_stage_publish_config {
     struct fly_endpoint *control;      /* lent: a ROUTER, of this thread */
     struct fly_stage_engine *engine;
     const char *ingest_address;        /* as bound, for status */
+    const char *page_url;              /* the same; NULL: there is no page */
     const char *embedder;              /* its name, for start */
     void (*log_event)(const struct fly_event *event); /* NULL: events go on the wire alone */
     void (*log_level)(int level); /* log.level as a request set it; may be NULL */

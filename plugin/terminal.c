@@ -414,6 +414,8 @@ static void list_numbers(struct items *items, const struct fly_view *view)
     if (isfinite(view->ami[0]) && isfinite(view->ami[1]) && isfinite(view->ami[2]))
         add_item(items, "AMI haadf-eds %.2f, haadf-ensemble %.2f, eds-ensemble %.2f%s%s", view->ami[0], view->ami[1],
                  view->ami[2], view->leads[0] ? ": led by " : "", view->leads);
+    if (view->has_reliability)
+        add_item(items, "reliability haadf %.2f, eds %.2f", view->reliability[0], view->reliability[1]);
     if (view->undurable == 0)
         add_item(items, "all on disk");
     else if (view->undurable > 0)

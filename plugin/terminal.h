@@ -47,6 +47,8 @@ struct fly_view {
     double lines_s, p50_ms, p99_ms;
     double ami[3];                       /* of the method: haadf and eds, haadf and ensemble, eds and ensemble */
     char leads[16];                      /* the modality that the ensemble follows more; "": neither */
+    int has_reliability;                 /* 1: the method has one, and it is known */
+    double reliability[2];               /* haadf, eds */
     double threshold, modularity;        /* of the modality's graph, where the method is community */
     int64_t backlog_chips;
     int64_t gaps;                        /* numbers missing at ingest so far */

@@ -42,10 +42,11 @@ struct reading {
     int open;
 };
 
-static void found_wrong(struct fly_verified *v, const char *words)
+/* The first is kept. */
+static void keep(char out[256], const char *words)
 {
-    if (!v->wrong[0])
-        snprintf(v->wrong, sizeof v->wrong, "%s", words);
+    if (!out[0])
+        snprintf(out, 256, "%s", words);
 }
 
 static void count(struct fly_verified *v, int32_t stream, uint64_t seq)
@@ -78,7 +79,7 @@ static void take_message(struct reading *r, const struct fly_record *record)
     if (why != FLY_REFUSE_NONE) {
         snprintf(words, sizeof words, "the message at byte %" PRId64 " breaks the protocol: %.160s", record->offset,
                  fly_fail_text());
-        found_wrong(r->v, words);
+        keep(r->v->broken, words);
         return;
     }
     if (msg.type == FLY_INGEST_START && !r->open)
@@ -125,10 +126,10 @@ static void judge(struct reading *r, const struct fly_recording_info *info)
                  "torn at byte %" PRId64 ": the last %" PRId64 " of %" PRId64
                  " bytes are no whole record; all before it is good",
                  info->good_bytes, info->file_bytes - info->good_bytes, info->file_bytes);
-        found_wrong(v, words);
+        keep(v->wrong, words);
     }
     if (!r->open)
-        found_wrong(v, "there is no start message in it");
+        keep(v->broken, "there is no start message in it");
 }
 
 int fly_verify(struct fly_verified *verified, const char *path)
@@ -148,7 +149,7 @@ int fly_verify(struct fly_verified *verified, const char *path)
         if (rc == FLY_OK)
             take_record(&r, &record);
         else
-            found_wrong(verified, fly_fail_text()); /* damage: the next call goes on behind it */
+            keep(verified->wrong, fly_fail_text()); /* damage: the next call goes on behind it */
     }
     fly_recording_info(recording, &info);
     fly_recording_close(&recording);

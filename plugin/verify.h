@@ -28,8 +28,9 @@ struct fly_verified {
         char name[FLY_NAME_MAX + 1];
         uint64_t last, have, missing; /* highest number seen or told by the stop; how many came; the difference */
     } stream[FLY_STREAMS_MAX];
-    char wrong[256]; /* the first thing that is: damage, a torn tail, a message that breaks the protocol, no start; "":
-                      * nothing. Numbers that are missing are not: an instrument may have dropped them */
+    char wrong[256];  /* the first record that is: damage, a torn tail; "": none */
+    char broken[256]; /* the first message that breaks the protocol, or that there is no start; "": none. Numbers that are
+                       * missing are neither: an instrument may have dropped them */
 };
 
 /* Read all of it. FLY_EIO, FLY_ENOMEM; FLY_EWIRE: no recording. A recording that is wrong is FLY_OK, and says so. */

@@ -16,6 +16,7 @@ static void forget_numbers(struct fly_view *view)
     view->lines_s = view->p50_ms = view->p99_ms = NAN;
     view->ami[0] = view->ami[1] = view->ami[2] = view->threshold = view->modularity = NAN;
     view->leads[0] = '\0';
+    view->has_reliability = 0;
     view->backlog_chips = view->gaps = view->undurable = -1;
 }
 
@@ -141,7 +142,7 @@ static int take_map(struct fly_watch *watch, const struct fly_map_read *map, uin
     }
     for (int32_t r = 0; r < map->bbox[2]; r++)
         memcpy(watch->labels + (size_t)(map->bbox[0] + r) * (size_t)view->map_cols + (size_t)map->bbox[1],
-               map->labels + (size_t)r * (size_t)map->bbox[3] * 4, (size_t)map->bbox[3] * 4);
+               map->shown + (size_t)r * (size_t)map->bbox[3] * 4, (size_t)map->bbox[3] * 4);
     take_classes(view, map->classes);
     view->final = map->final;
     watch->map_seq = seq;
@@ -287,6 +288,17 @@ static void take_agreement(struct fly_view *view, struct fly_value header)
     view->modularity = number_at(header, "modularity", view->modality, &value);
 }
 
+/* How well both repeat themselves, as our method compares them. */
+static void take_reliability(struct fly_view *view, struct fly_value header)
+{
+    struct fly_value uses, mine, haadf, eds;
+
+    view->has_reliability = fly_value_get(header, "reliability", &uses) && fly_value_kind(uses) == FLY_KIND_MAP &&
+                            fly_value_get(uses, view->method, &mine) && fly_value_kind(mine) == FLY_KIND_MAP &&
+                            fly_value_get(mine, "haadf", &haadf) && fly_value_f64(haadf, &view->reliability[0]) &&
+                            fly_value_get(mine, "eds", &eds) && fly_value_f64(eds, &view->reliability[1]);
+}
+
 static void take_event(struct fly_view *view, struct fly_value header)
 {
     const char *keys[] = {"level", "code", "text"}, *text;
@@ -346,6 +358,7 @@ int fly_watch_take(struct fly_watch *watch, const struct fly_part *parts, int32_
     } else if (strcmp(msg.type, "metrics") == 0) {
         take_latency(&watch->view, msg.header);
         take_agreement(&watch->view, msg.header);
+        take_reliability(&watch->view, msg.header);
         watch->changed = 1;
     } else if (strcmp(msg.type, "event") == 0) {
         take_event(&watch->view, msg.header);

@@ -15,7 +15,7 @@
 
 struct fly_watch {
     struct fly_view view; /* labels point to ours */
-    int32_t *labels;      /* (R, C), -1 where nothing is known */
+    int32_t *labels;      /* (R, C), those to be shown; -1 where nothing is known */
     uint64_t map_seq;     /* of the map that labels are; 0: none */
     int wants_map;        /* a delta came whose base we lack: ask map.get */
     int changed;          /* since the caller last cleared it */

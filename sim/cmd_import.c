@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "engine/base/periodic.h"
 #include "sim/commands.h"
 #include "sim/import.h"
 #include "sim/import_apart.h"
@@ -29,6 +30,7 @@ static const char usage_text[] =
     "\n"
     "  .emd            Velox: HAADF and the event streams of all EDS segments\n"
     "  .hspy           HyperSpy: images and EDS signals\n"
+    "  .dm3 .dm4       Gatan: images and X-ray maps\n"
     "  .png .tiff .jpg pictures (pages of a .tiff are frames)\n"
     "  .npy            image (H, W), stack (frames, H, W), cube (H, W, E) with --eds or after its "
     "image\n"
@@ -42,9 +44,13 @@ static const char usage_text[] =
     "  --ev-offset EV         energy of channel 0; replaces what files say\n"
     "  --pixel-nm NM[,NM]     size of a pixel (y, x); replaces what files say\n"
     "  --detector NAME        name of the first image (default: as its file says, or HAADF)\n"
+    "  --elements LIST        Sr,Ti,O: the elements in it, or none; replaces what files say\n"
+    "  --propose-elements     tell which elements the spectra speak of, also when files name some\n"
     "  --help\n"
     "\n"
-    "One JSON object on stdout tells what was imported; what was left is named on stderr.\n"
+    "One JSON object on stdout tells what was imported; what was left is named on stderr, and so are\n"
+    "the elements that the spectra speak of when no file names any. Bruker .bcf, EDAX .spd, Oxford\n"
+    ".h5oina, Nion and others: plugin/clients/python/flyback_convert.py makes a .hspy of them.\n"
     "\n"
     "examples:\n"
     "  flyback import scan.emd\n"
@@ -65,6 +71,7 @@ struct request {
     char *events; /* "Y,X,CH", cut into event_paths */
     const char *event_paths[3];
     const char *out, *dir;
+    int propose; /* asked for */
     struct fly_import_options options;
 };
 
@@ -131,6 +138,32 @@ static int parse_events(struct request *request, const char *text)
     return 0;
 }
 
+/* "Sr,Ti,O", each once, or "none". */
+static int parse_elements(struct request *request, const char *text)
+{
+    struct fly_import_options *options = &request->options;
+    const char *at = text;
+
+    options->n_elements = 0;
+    if (strcmp(text, "none") == 0)
+        return 0;
+    for (;;) {
+        size_t len = strcspn(at, ",");
+        char *symbol = options->elements[options->n_elements];
+
+        if (fly_atomic_number(at, len) == 0 || options->n_elements == FLY_START_ELEMENTS_MAX)
+            return usage_error("--elements takes symbols like Sr,Ti,O (at most 32), or none, not", text);
+        snprintf(symbol, sizeof *options->elements, "%.*s", (int)len, at);
+        for (int32_t i = 0; i < options->n_elements; i++)
+            if (strcmp(options->elements[i], symbol) == 0)
+                return usage_error("--elements names one twice:", text);
+        options->n_elements++;
+        if (at[len] == '\0')
+            return 0;
+        at += len + 1;
+    }
+}
+
 static int add_path(struct request *request, const char *path, int as_eds)
 {
     if (request->n_paths == FLY_IMPORT_FILES_MAX)
@@ -179,6 +212,11 @@ static int parse_option(struct request *request, int option, const char *value)
     case 'n':
         options->detector = value;
         return 0;
+    case 'l':
+        return parse_elements(request, value);
+    case 'q':
+        request->propose = 1;
+        return 0;
     }
     return EXIT_USAGE; /* getopt has said what is wrong */
 }
@@ -196,6 +234,8 @@ static int parse_arguments(struct request *request, int argc, char **argv)
         {"ev-offset", required_argument, NULL, 'z'},
         {"pixel-nm", required_argument, NULL, 'p'},
         {"detector", required_argument, NULL, 'n'},
+        {"elements", required_argument, NULL, 'l'},
+        {"propose-elements", no_argument, NULL, 'q'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
@@ -269,6 +309,7 @@ struct job {
     int32_t n_files;
     struct fly_import_plan plan;
     struct request *request;
+    int (*propose)(const char *recording, FILE *to);
     char *path; /* PATH_CAP, shared with the parent, which sweeps up after us if we die */
 };
 
@@ -281,6 +322,17 @@ static void close_files(struct job *job)
     job->n_files = 0;
 }
 
+/* What was noted since it was last told. */
+static void tell_notes(struct fly_import *import, struct progress *progress)
+{
+    if (!import->notes)
+        return;
+    clear_line(progress);
+    fputs(import->notes, stderr);
+    free(import->notes);
+    import->notes = NULL;
+}
+
 /* A failed open has closed the import itself; its notes are gone with it. */
 static int keep_file(struct job *job, struct fly_import *import, int rc, struct progress *progress)
 {
@@ -289,10 +341,7 @@ static int keep_file(struct job *job, struct fly_import *import, int rc, struct 
         return rc;
     }
     job->files[job->n_files++] = import;
-    if (import->notes) {
-        clear_line(progress);
-        fputs(import->notes, stderr);
-    }
+    tell_notes(import, progress);
     return FLY_OK;
 }
 
@@ -343,6 +392,8 @@ static int import_files(struct job *job, struct progress *progress)
 
     if (rc == FLY_OK)
         rc = fly_import_plan(&job->plan, job->files, job->n_files, &request->options);
+    for (int32_t i = 0; i < job->n_files; i++)
+        tell_notes(job->files[i], progress);
     for (int32_t i = 0; i < request->n_paths; i++)
         sources[n++] = request->paths[i];
     for (int i = 0; request->events && i < 3; i++)
@@ -396,6 +447,24 @@ static int print_report(const struct job *job)
     return FLY_OK;
 }
 
+/* Elements that the spectra speak of, when nobody named any or when asked to. The recording is whole by
+ * now: what goes wrong here fails the command only when it was asked for. */
+static int propose_elements(const struct job *job)
+{
+    const struct fly_start *start = &job->plan.start;
+    int rc;
+
+    if (!job->propose || (!job->request->propose && (start->n_elements > 0 || start->n_segments == 0)))
+        return FLY_OK;
+    fly_import_alive(STUCK_CPU_S);
+    rc = job->propose(job->path, stderr);
+    if (rc < 0 && !job->request->propose) {
+        fprintf(stderr, "no elements are proposed: %s\n", fly_fail_text());
+        rc = FLY_OK;
+    }
+    return rc;
+}
+
 /* All that touches the files, in the child. */
 static int work(void *ctx)
 {
@@ -414,6 +483,8 @@ static int work(void *ctx)
     clear_line(&progress);
     if (rc == FLY_OK)
         rc = print_report(job);
+    if (rc == FLY_OK)
+        rc = propose_elements(job);
     if (rc < 0)
         fprintf(stderr, "flyback import: %s\n", fly_fail_text());
     close_files(job);
@@ -447,7 +518,7 @@ static int run_apart(struct job *job)
     return EXIT_FAILED;
 }
 
-int fly_cmd_import(int argc, char **argv)
+int fly_cmd_import(int argc, char **argv, int (*propose)(const char *recording, FILE *to))
 {
     struct request request = {.dir = "recordings", .options = fly_import_options_default()};
     struct job *job = calloc(1, sizeof *job);
@@ -459,6 +530,7 @@ int fly_cmd_import(int argc, char **argv)
         code = EXIT_FAILED;
     } else {
         job->request = &request;
+        job->propose = propose;
         job->path = path;
         code = parse_arguments(&request, argc, argv);
         if (code == 0)

@@ -85,7 +85,7 @@ static int open_all(struct run *run)
     o->sender.n_streams = fly_acquire_streams(run->acquire);
     for (int32_t i = 0; i < o->sender.n_streams; i++)
         o->sender.streams[i] = fly_acquire_stream(run->acquire, i);
-    o->sender.topics = run->judge ? "map" : NULL;
+    o->sender.topics = run->judge ? "map clusters" : NULL;
     o->sender.hear = hear;
     o->sender.hear_ctx = run;
     run->blocks = (int64_t)fly_scan_blocks(&o->acquire.scan) * o->acquire.frames;
@@ -316,6 +316,38 @@ static void print_table(const struct run *run)
     }
 }
 
+static void print_number(const char *format, double value, int width)
+{
+    if (isfinite(value))
+        fprintf(stderr, format, value);
+    else
+        fprintf(stderr, "%*s", width, "-");
+}
+
+/* Of each map how many of its clusters' lattices are right, and how far they are off. */
+static void print_clusters(const struct run *run)
+{
+    const struct fly_clusters_score *scores[SCORES_MAX];
+    int32_t n = fly_judge_clusters(run->judge, scores, SCORES_MAX);
+
+    if (run->options.quiet || n == 0)
+        return;
+    fprintf(stderr, "%-10s %-9s %8s %9s %9s %7s %11s\n", "clusters", "modality", "number", "lattices", "d error",
+            "sigma", "composition");
+    for (int32_t i = 0; i < n && i < SCORES_MAX; i++) {
+        struct fly_clusters_sum sum = fly_clusters_sum(scores[i]);
+
+        if (scores[i]->n == 0)
+            continue; /* no class was named, say */
+        fprintf(stderr, "%-10s %-9s %8d %4d of %-2d", scores[i]->method, scores[i]->modality, scores[i]->n, sum.right,
+                sum.told);
+        print_number(" %7.2f %%", sum.d_error_percent, 10);
+        print_number(" %7.1f", sum.d_error_sigma, 8);
+        print_number(" %6.2f at.%%", sum.percent_error, 12);
+        fputc('\n', stderr);
+    }
+}
+
 static int print_report(const struct run *run)
 {
     struct fly_sender_report report;
@@ -368,6 +400,7 @@ static int perform(struct run *run)
         int wrote = fly_judge_write(run->judge, o->judge_file);
 
         print_table(run);
+        print_clusters(run);
         if (rc == FLY_OK)
             rc = wrote;
     }

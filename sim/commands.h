@@ -6,8 +6,14 @@
 #ifndef FLY_SIM_COMMANDS_H
 #define FLY_SIM_COMMANDS_H
 
+#include <stdio.h>
+
 int fly_cmd_sim(int argc, char **argv);
 int fly_cmd_replay(int argc, char **argv);
-int fly_cmd_import(int argc, char **argv);
+
+/* propose: tells the elements that a recording's spectra speak of, or fails with a message; called when
+ * nobody named elements, or when asked to. NULL: nobody can tell. */
+int fly_cmd_import(int argc, char **argv, int (*propose)(const char *recording, FILE *to));
+int fly_cmd_watch_folder(int argc, char **argv);
 
 #endif

@@ -10,6 +10,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "sim/foreign.h"
+#include "sim/read_dm.h"
 #include "sim/read_files.h"
 
 struct fly_import_options fly_import_options_default(void)
@@ -18,6 +20,7 @@ struct fly_import_options fly_import_options_default(void)
         .pixel_nm = {NAN, NAN},
         .ev_per_channel = NAN,
         .ev_offset = NAN,
+        .n_elements = -1,
     };
     return options;
 }
@@ -119,7 +122,7 @@ static int image_name_of_file(struct fly_import *import, const struct fly_import
 int fly_import_open(struct fly_import *out, const char *path, int as_eds,
                     const struct fly_import_options *options)
 {
-    unsigned char magic[8] = {0};
+    unsigned char magic[FLY_MAGIC_BYTES] = {0};
     struct stat st;
     FILE *file;
     size_t got;
@@ -152,12 +155,10 @@ int fly_import_open(struct fly_import *out, const char *path, int as_eds,
     else if (memcmp(magic, "II*\0", 4) == 0 || memcmp(magic, "MM\0*", 4) == 0 ||
              memcmp(magic, "II+\0", 4) == 0 || memcmp(magic, "MM\0+", 4) == 0)
         rc = fly_read_tiff(out, options);
+    else if (fly_dm_magic(magic, got))
+        rc = fly_read_dm(out, options);
     else
-        rc = fly_fail(
-            FLY_ERANGE,
-            "%s: not a file that import knows; taken are HyperSpy .hspy, Velox .emd, .png, "
-            ".tiff, .jpg and .npy",
-            path);
+        rc = fly_foreign_refuse(path, magic, got);
     if (rc < 0) {
         fly_import_close(out);
         return rc;

@@ -71,6 +71,8 @@ struct fly_import_options {
     const char *detector;             /* name of the first image, or NULL */
     double ev_per_channel, ev_offset; /* NaN: as the files say (.npy says nothing) */
     int32_t channels;                 /* of an event list, 0: not given */
+    int32_t n_elements;               /* replace what files say; -1: as they say */
+    char elements[FLY_START_ELEMENTS_MAX][4];
     int32_t image_px[2]; /* H, W of an image given before, 0, 0: none; tells cubes from stacks */
     /* what: a few words; 0 <= done <= 1. Returns 1 to stop the job. May be NULL. */
     int (*tick)(void *ctx, const char *what, double done);
@@ -103,9 +105,9 @@ struct fly_import {
     void (*close)(void *ctx);
 };
 
-/* Open a file by its first bytes, whatever its name ends in: HyperSpy and Velox HDF5, PNG, TIFF,
- * JPEG, .npy image or stack of images. as_eds: a .npy is a cube (H, W, E), other formats ignore it.
- */
+/* Open a file by its first bytes, whatever its name ends in: HyperSpy and Velox HDF5, Gatan DM3 and
+ * DM4, PNG, TIFF, JPEG, .npy image or stack of images. as_eds: a .npy is a cube (H, W, E), other
+ * formats ignore it. */
 FLY_MUST_USE int fly_import_open(struct fly_import *out, const char *path, int as_eds,
                                  const struct fly_import_options *options);
 

@@ -160,6 +160,25 @@ static void settle_times(struct fly_import_plan *plan)
         plan->frame_time_us = plan->line_time_us * plan->start.height_px;
 }
 
+/* The wire lets every segment have its own axis; what analyses a session adds up those that count like
+ * the first. */
+static void note_axes(const struct fly_import_plan *plan)
+{
+    const struct fly_segment *first = &plan->start.segments[0];
+
+    for (int32_t i = 1; i < plan->start.n_segments; i++) {
+        const struct fly_segment *segment = &plan->start.segments[i];
+
+        if (segment->n_channels != first->n_channels || segment->ev_per_channel != first->ev_per_channel ||
+            segment->ev_offset != first->ev_offset)
+            fly_import_note(plan->files[plan->n_files - 1],
+                            "%s (%d channels of %g eV from %g eV) counts otherwise than %s (%d of %g eV from "
+                            "%g eV): it is recorded, and Flyback adds up only those that count like %s",
+                            segment->name, segment->n_channels, segment->ev_per_channel, segment->ev_offset,
+                            first->name, first->n_channels, first->ev_per_channel, first->ev_offset, first->name);
+    }
+}
+
 int fly_import_plan(struct fly_import_plan *plan, struct fly_import *const *files, int32_t n_files,
                     const struct fly_import_options *options)
 {
@@ -184,9 +203,14 @@ int fly_import_plan(struct fly_import_plan *plan, struct fly_import *const *file
         plan->start.pixel_nm[0] = options->pixel_nm[0];
         plan->start.pixel_nm[1] = options->pixel_nm[1];
     }
+    if (options->n_elements >= 0) {
+        plan->start.n_elements = options->n_elements;
+        memcpy(plan->start.elements, options->elements, sizeof plan->start.elements);
+    }
     plan->start.frames_planned = plan->frames;
     plan->start.scan_path = FLY_SCAN_RASTER;
     settle_times(plan);
+    note_axes(plan);
     return FLY_OK;
 }
 

@@ -16,6 +16,7 @@ struct follow {
     uint64_t seq;      /* of the map in labels; 0: no keyframe yet */
     int32_t *labels;   /* (K) */
     int32_t last;      /* index of its newest score, -1: none */
+    struct fly_clusters_score *clusters; /* as last told, NULL: never */
 };
 
 struct fly_judge {
@@ -46,8 +47,10 @@ int fly_judge_open(struct fly_judge **out, const struct fly_specimen *specimen, 
 
 static void forget_maps(struct fly_judge *judge)
 {
-    for (int32_t i = 0; i < judge->n_maps; i++)
+    for (int32_t i = 0; i < judge->n_maps; i++) {
         free(judge->maps[i].labels);
+        free(judge->maps[i].clusters);
+    }
     judge->n_maps = 0;
 }
 
@@ -108,12 +111,12 @@ static int hear_start(struct fly_judge *judge, const struct fly_published *messa
     return FLY_OK;
 }
 
-static struct follow *find_map(struct fly_judge *judge, const struct fly_map_read *map)
+static struct follow *find_map(struct fly_judge *judge, const char *method, const char *modality)
 {
     size_t chips = (size_t)judge->truth->rows * (size_t)judge->truth->cols;
 
     for (int32_t i = 0; i < judge->n_maps; i++)
-        if (!strcmp(judge->maps[i].method, map->method) && !strcmp(judge->maps[i].modality, map->modality))
+        if (!strcmp(judge->maps[i].method, method) && !strcmp(judge->maps[i].modality, modality))
             return &judge->maps[i];
     int32_t *labels = judge->n_maps < MAPS_MAX ? malloc(chips * sizeof *labels) : NULL;
 
@@ -122,8 +125,8 @@ static struct follow *find_map(struct fly_judge *judge, const struct fly_map_rea
     struct follow *follow = &judge->maps[judge->n_maps++];
 
     *follow = (struct follow){.labels = labels, .last = -1};
-    strcpy(follow->method, map->method);
-    strcpy(follow->modality, map->modality);
+    strcpy(follow->method, method);
+    strcpy(follow->modality, modality);
     return follow;
 }
 
@@ -236,7 +239,7 @@ static int hear_map(struct fly_judge *judge, const struct fly_published *message
     if (map.full_shape[0] != judge->truth->rows || map.full_shape[1] != judge->truth->cols)
         return fly_fail(FLY_EWIRE, "map of %d x %d chips in a session of %d x %d", map.full_shape[0],
                         map.full_shape[1], judge->truth->rows, judge->truth->cols);
-    struct follow *follow = find_map(judge, &map);
+    struct follow *follow = find_map(judge, map.method, map.modality);
 
     if (!follow)
         return fly_fail(FLY_ENOMEM, "judge: no room for the map %s/%s", map.method, map.modality);
@@ -254,6 +257,33 @@ static int hear_map(struct fly_judge *judge, const struct fly_published *message
     return score_map(judge, follow, &map, time_s, scanned);
 }
 
+/* They come after the map that they are of. */
+static int hear_clusters(struct fly_judge *judge, const struct fly_published *message, double time_s, double scanned)
+{
+    struct fly_clusters_read clusters;
+    struct fly_clusters_score score;
+    struct follow *follow;
+    int rc = fly_clusters_decode(&clusters, message->header);
+
+    if (rc < 0 || !judge->truth)
+        return rc;
+    follow = find_map(judge, clusters.method, clusters.modality);
+    if (follow && !follow->clusters)
+        follow->clusters = calloc(1, sizeof *follow->clusters);
+    if (!follow || !follow->clusters)
+        return fly_fail(FLY_ENOMEM, "judge: no room for the clusters of %s/%s", clusters.method, clusters.modality);
+    if (message->seq <= follow->clusters->seq)
+        return FLY_OK; /* repeated for someone who came late */
+    rc = fly_clusters_judge(&score, &clusters, judge->specimen, judge->truth, follow->seq ? follow->labels : NULL);
+    if (rc < 0)
+        return rc;
+    score.time_s = time_s;
+    score.scanned = scanned;
+    score.seq = message->seq;
+    *follow->clusters = score;
+    return FLY_OK;
+}
+
 int fly_judge_hear(struct fly_judge *judge, const struct fly_published *message, double time_s,
                    double scanned)
 {
@@ -267,11 +297,16 @@ int fly_judge_hear(struct fly_judge *judge, const struct fly_published *message,
          * came late says nothing new. */
         if (message->t_ns != judge->start_t_ns && fly_value_get(message->header, "resumed", &resumed) &&
             fly_value_bool(resumed, &yes) && yes)
-            for (int32_t i = 0; i < judge->n_maps; i++)
+            for (int32_t i = 0; i < judge->n_maps; i++) {
                 judge->maps[i].seq = 0;
+                if (judge->maps[i].clusters)
+                    judge->maps[i].clusters->seq = 0;
+            }
         judge->start_t_ns = message->t_ns;
         return hear_start(judge, message);
     }
+    if (!strcmp(message->type, "clusters"))
+        return hear_clusters(judge, message, time_s, scanned);
     return strcmp(message->type, "map") ? FLY_OK : hear_map(judge, message, time_s, scanned);
 }
 
@@ -289,6 +324,19 @@ int32_t fly_judge_last(const struct fly_judge *judge, struct fly_score *scores, 
         if (judge->maps[i].last >= 0) {
             if (count < cap)
                 scores[count] = judge->scores[judge->maps[i].last];
+            count++;
+        }
+    return count;
+}
+
+int32_t fly_judge_clusters(const struct fly_judge *judge, const struct fly_clusters_score **scores, int32_t cap)
+{
+    int32_t count = 0;
+
+    for (int32_t i = 0; i < judge->n_maps; i++)
+        if (judge->maps[i].clusters) {
+            if (count < cap)
+                scores[count] = judge->maps[i].clusters;
             count++;
         }
     return count;
@@ -313,25 +361,67 @@ static json_t *score_json(const struct fly_score *s)
                      number(s->ari));
 }
 
+static json_t *phase_json(int32_t phase)
+{
+    return phase < 0 ? json_null() : json_string(fly_phase_name((enum fly_phase)phase));
+}
+
+static json_t *yes_no(int value)
+{
+    return value < 0 ? json_null() : json_boolean(value);
+}
+
+static json_t *cluster_json(const struct fly_cluster_score *c)
+{
+    return json_pack("{s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "id",
+                     (json_int_t)c->id, "chips", (json_int_t)c->chips, "phase", phase_json(c->phase), "purity", number(c->purity),
+                     "square_phase", phase_json(c->square_phase), "square_purity", number(c->square_purity),
+                     "crystalline", yes_no(c->told), "right", yes_no(c->right), "d_nm", number(c->d_nm), "d_sigma_nm",
+                     number(c->d_sigma_nm), "d_true_nm", number(c->d_true_nm), "d_error_percent",
+                     number(c->d_error_percent), "d_error_sigma", number(c->d_error_sigma), "percent_error",
+                     number(c->percent_error), "percent_sigma", number(c->percent_sigma));
+}
+
+static json_t *clusters_json(const struct fly_clusters_score *s)
+{
+    struct fly_clusters_sum sum = fly_clusters_sum(s);
+    json_t *list = json_array();
+
+    for (int32_t c = 0; c < s->n; c++)
+        json_array_append_new(list, cluster_json(&s->cluster[c]));
+    return json_pack("{s:o, s:o, s:I, s:b, s:i, s:i, s:o, s:o, s:o, s:o, s:o}", "time_s", number(s->time_s), "scanned",
+                     number(s->scanned), "seq", (json_int_t)s->seq, "final", s->final, "lattices_told", sum.told,
+                     "lattices_right", sum.right, "d_error_percent", number(sum.d_error_percent), "d_error_sigma",
+                     number(sum.d_error_sigma), "percent_error", number(sum.percent_error), "percent_sigma",
+                     number(sum.percent_sigma), "clusters", list);
+}
+
+/* object[method][modality] = value, which is taken. */
+static void set_map(json_t *object, const struct follow *follow, json_t *value)
+{
+    if (!json_object_get(object, follow->method))
+        json_object_set_new(object, follow->method, json_object());
+    json_object_set_new(json_object_get(object, follow->method), follow->modality, value);
+}
+
 int fly_judge_write(const struct fly_judge *judge, const char *path)
 {
-    json_t *history = json_array(), *last = json_object();
+    json_t *history = json_array(), *last = json_object(), *clusters = json_object();
 
     for (int32_t i = 0; i < judge->n_scores; i++)
         json_array_append_new(history, score_json(&judge->scores[i]));
     for (int32_t i = 0; i < judge->n_maps; i++) {
         const struct follow *follow = &judge->maps[i];
 
-        if (follow->last < 0)
-            continue;
-        if (!json_object_get(last, follow->method))
-            json_object_set_new(last, follow->method, json_object());
-        json_object_set_new(json_object_get(last, follow->method), follow->modality,
-                            score_json(&judge->scores[follow->last]));
+        if (follow->last >= 0)
+            set_map(last, follow, score_json(&judge->scores[follow->last]));
+        if (follow->clusters)
+            set_map(clusters, follow, clusters_json(follow->clusters));
     }
-    json_t *json = json_pack("{s:s, s:[i,i], s:I, s:o, s:o}", "session", judge->session, "grid_shape",
+    json_t *json = json_pack("{s:s, s:[i,i], s:I, s:o, s:o, s:o}", "session", judge->session, "grid_shape",
                              judge->truth ? judge->truth->rows : 0, judge->truth ? judge->truth->cols : 0,
-                             "missed", (json_int_t)judge->missed, "final", last, "history", history);
+                             "missed", (json_int_t)judge->missed, "final", last, "clusters", clusters,
+                             "history", history);
     char *text = json ? json_dumps(json, JSON_INDENT(1) | JSON_REAL_PRECISION(12)) : NULL;
     int rc = text ? fly_file_write(path, text, strlen(text)) : fly_fail(FLY_ENOMEM, "%s: no memory", path);
 

@@ -6,6 +6,9 @@
  * map's classes (nan unless one of its names is a truth class's), AMI and ARI against truth over the
  * labelled chips.
  *
+ * Of each (method, modality) it also keeps what was last said of its clusters, against the phases that they are of
+ * (judge_clusters.h).
+ *
  * Threads  one.
  */
 #ifndef FLY_SIM_JUDGE_H
@@ -14,6 +17,7 @@
 #include <stdint.h>
 
 #include "engine/base/err.h"
+#include "sim/judge_clusters.h"
 #include "sim/specimen.h"
 #include "sim/truth.h"
 #include "stream/publish.h"
@@ -37,8 +41,8 @@ FLY_MUST_USE int fly_judge_open(struct fly_judge **out, const struct fly_specime
                                 const char *session);
 void fly_judge_close(struct fly_judge **judge);
 
-/* A published message, of any topic and session; those of others are passed over. FLY_EWIRE a start or
- * a map that breaks the protocol; FLY_ERANGE a grid that leaves the scan; FLY_ENOMEM. */
+/* A published message, of any topic and session; those of others are passed over. FLY_EWIRE a start, a
+ * map or clusters that break the protocol; FLY_ERANGE a grid that leaves the scan; FLY_ENOMEM. */
 FLY_MUST_USE int fly_judge_hear(struct fly_judge *judge, const struct fly_published *message,
                                 double time_s, double scanned);
 
@@ -47,9 +51,13 @@ int32_t fly_judge_scores(const struct fly_judge *judge, const struct fly_score *
 /* The last score of each (method, modality), in order of their first map; returns how many. Fills at
  * most cap. */
 int32_t fly_judge_last(const struct fly_judge *judge, struct fly_score *scores, int32_t cap);
+/* What was last said of the clusters of each (method, modality), in order of their first map; returns how many, fills
+ * at most cap. Lent until the next hear. */
+int32_t fly_judge_clusters(const struct fly_judge *judge, const struct fly_clusters_score **scores, int32_t cap);
 uint64_t fly_judge_missed(const struct fly_judge *judge); /* maps that could not be applied */
 
-/* {"session", "grid_shape", "missed", "final": {method: {modality: score}}, "history": [score ...]}.
+/* {"session", "grid_shape", "missed", "final": {method: {modality: score}}, "clusters": {method: {modality: {what
+ * fly_clusters_sum gives, "seq", "clusters": [...]}}}, "history": [score ...]}.
  * FLY_EIO, FLY_ENOMEM. */
 FLY_MUST_USE int fly_judge_write(const struct fly_judge *judge, const char *path);
 

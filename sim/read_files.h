@@ -23,4 +23,7 @@ FLY_MUST_USE int fly_read_npy(struct fly_import *out, int as_eds,
 /* HDF5: HyperSpy's (every experiment that is an image or an EDS signal) and Velox's. */
 FLY_MUST_USE int fly_read_h5(struct fly_import *out, const struct fly_import_options *options);
 
+/* Gatan's .dm3 and .dm4: images and X-ray spectrum images. */
+FLY_MUST_USE int fly_read_dm(struct fly_import *out, const struct fly_import_options *options);
+
 #endif

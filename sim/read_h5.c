@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sim/foreign.h"
 #include "sim/read_files.h"
 
 /* What deflate can make of a run of zeros, rounded up: a dataset larger than its stored bytes times
@@ -468,6 +469,7 @@ int fly_read_h5(struct fly_import *out, const struct fly_import_options *options
 {
     char format[64] = "";
     hid_t file;
+    int rc;
 
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     file = H5Fopen(out->path, H5F_ACC_RDONLY, H5P_DEFAULT);
@@ -480,11 +482,10 @@ int fly_read_h5(struct fly_import *out, const struct fly_import_options *options
         return fly_read_hspy(out, file, options);
     if (fly_h5_has(file, "Data") &&
         (fly_h5_has(file, "Data/Image") || fly_h5_has(file, "Data/SpectrumStream") ||
-         fly_h5_has(file, "Data/SpectrumImage") || fly_h5_has(file, "Data/Spectrum")))
+         fly_h5_has(file, "Data/SpectrumImage") || fly_h5_has(file, "Data/Spectrum") ||
+         fly_h5_has(file, "Data/EelsSpectrumImage")))
         return fly_read_velox(out, file, options);
+    rc = fly_foreign_refuse_h5(out->path, file);
     H5Fclose(file);
-    return fly_fail(
-        FLY_ERANGE,
-        "%s: an HDF5 file, but neither HyperSpy's nor Velox's; save it from HyperSpy as .hspy",
-        out->path);
+    return rc;
 }

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "sim/read_h5.h"
+#include "sim/units.h"
 
 enum { EXPERIMENTS_MAX = 64, SIGNALS_MAX = FLY_DETECTORS_MAX + FLY_SEGMENTS_MAX };
 
@@ -47,30 +48,6 @@ static void hspy_close(void *ctx)
     free(hspy);
 }
 
-/* What a unit of length is in nm; 0 when it is none. */
-static double unit_nm(const char *units)
-{
-    static const struct {
-        const char *name;
-        double nm;
-    } table[] = {
-        {"m", 1e9},         {"cm", 1e7},           {"mm", 1e6},     {"\xc2\xb5m", 1e3},
-        {"\xce\xbcm", 1e3}, {"um", 1e3},           {"micron", 1e3}, {"nm", 1.0},
-        {"\xc3\x85", 0.1},  {"\xe2\x84\xab", 0.1}, {"A", 0.1},      {"angstrom", 0.1},
-        {"Angstrom", 0.1},  {"pm", 1e-3},
-    };
-
-    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
-        if (strcmp(units, table[i].name) == 0)
-            return table[i].nm;
-    return 0.0;
-}
-
-static double unit_ev(const char *units)
-{
-    return strcmp(units, "keV") == 0 ? 1e3 : strcmp(units, "eV") == 0 ? 1.0 : 0.0;
-}
-
 static int read_axis(struct axis *axis, hid_t group, int32_t i, const struct fly_h5_set *set)
 {
     char at[16];
@@ -98,7 +75,7 @@ static int read_axis(struct axis *axis, hid_t group, int32_t i, const struct fly
 static int axis_nm(double *nm, const struct axis *axis, const char *name,
                    const struct fly_import_options *options)
 {
-    double unit = unit_nm(axis->units);
+    double unit = fly_unit_nm(axis->units);
 
     *nm = NAN;
     if (unit == 0.0 || isfinite(options->pixel_nm[0]))
@@ -111,24 +88,6 @@ static int axis_nm(double *nm, const struct axis *axis, const char *name,
             name, axis->units, axis->scale);
     *nm = fabs(axis->scale) * unit;
     return FLY_OK;
-}
-
-/* Find the detector's name among the words of a title. */
-static void image_name(char out[FLY_NAME_MAX + 1], const char *title)
-{
-    static const char *const known[] = {"HAADF", "MAADF", "LAADF", "ADF", "ABF",
-                                        "DF4",   "DF2",   "DF",    "BF",  "SE"};
-    char words[256];
-    char *rest = words, *word;
-
-    snprintf(words, sizeof words, "%s", title);
-    while ((word = strtok_r(rest, " _-.,;:()[]/", &rest)) != NULL)
-        for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-            if (strcasecmp(word, known[i]) == 0) {
-                snprintf(out, FLY_NAME_MAX + 1, "%s", known[i]);
-                return;
-            }
-    snprintf(out, FLY_NAME_MAX + 1, "HAADF");
 }
 
 /* Date and time of acquisition, without a zone taken as UTC: HyperSpy seldom knows the zone. */
@@ -362,7 +321,7 @@ static int add_image(struct fly_import *out, struct signal *signal, hid_t group,
         return rc;
     if (fly_h5_has(group, "metadata/General"))
         fly_h5_attr_text(group, "metadata/General", "title", title, sizeof title);
-    image_name(image->name, title);
+    fly_detector_of_title(image->name, title);
     image->dtype = signal->dtype;
     image->frames = frames;
     image->height_px = (int32_t)height;
@@ -381,7 +340,7 @@ static int add_eds(struct fly_import *out, struct signal *signal, hid_t group,
     const struct axis *energy = &signal->axes[signal->n_axes - 1];
     int64_t channels = signal->set.shape[signal->n_axes - 1];
     int64_t frames, height, width, start[FLY_H5_DIMS], box[FLY_H5_DIMS];
-    double ev = unit_ev(energy->units);
+    double ev = fly_unit_ev(energy->units);
     struct fly_import_eds *eds = &out->eds[out->n_eds];
     size_t items;
     int rc;
@@ -478,7 +437,7 @@ static int read_signal(struct fly_import *out, struct signal *signal, hid_t grou
     if (n == 1 && (strncmp(kind, "EDS", 3) == 0 || (!kind[0] && strcmp(units, "keV") == 0)))
         return add_eds(out, signal, group, options);
     if ((n == 2 && navigate <= 1) || (n == 0 && navigate == 2)) {
-        if (strchr(units, '/') || strstr(units, "rad"))
+        if (fly_unit_of_pattern(units))
             return fly_fail(FLY_ERANGE, "%s: a pattern in %s, not an image of the specimen", name,
                             units);
         return add_image(out, signal, group, options);

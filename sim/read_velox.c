@@ -4,7 +4,6 @@
 #include "sim/read_velox.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +15,9 @@ struct picture {
     struct fly_h5_set set;
     hid_t group;
     json_t *meta;
-    char detector[FLY_NAME_MAX + 1];
+    char detector[FLY_NAME_MAX + 1]; /* as in the file; may be empty */
+    char name[FLY_NAME_MAX + 1];     /* what people call it: the detector, or what was computed */
+    enum fly_velox_origin scanned;   /* as fly_velox_name_image */
     int32_t y_axis, x_axis; /* 0 and 1, or the other way round */
     int64_t frames;
     void *raw;
@@ -27,8 +28,10 @@ struct picture {
 struct velox {
     hid_t file;
     int32_t n_pictures, n_streams;
+    int32_t n_left; /* streams that are there and were left */
     struct picture pictures[PICTURES_MAX];
     struct fly_velox_stream streams[FLY_SEGMENTS_MAX];
+    struct fly_velox_labels labels;
 };
 
 static void velox_close(void *ctx)
@@ -66,6 +69,32 @@ static int picture_line(void *ctx, int64_t frame, int32_t y_px, void *out)
 /* ---- looking at what is there ------------------------------------------------------------------
  */
 
+static int shape_picture(const struct fly_import *out, struct picture *picture, const char *at)
+{
+    picture->y_axis = 0;
+    picture->x_axis = 1;
+    picture->frames = picture->set.dims == 3 ? picture->set.shape[2] : 1;
+    if (picture->set.dims < 2 || picture->set.dims > 3)
+        return fly_fail(FLY_ERANGE, "%s: %s has %d axes, taken are 2 and 3", out->path, at,
+                        picture->set.dims);
+    return fly_import_shape(picture->set.name, picture->name, picture->frames,
+                            picture->set.shape[0], picture->set.shape[1]);
+}
+
+/* Fourier transforms and phase contrast come as pairs of numbers, under the name of their detector. */
+static int is_complex(const struct picture *picture)
+{
+    hid_t set = fly_h5_has(picture->group, "Data") ? H5Dopen2(picture->group, "Data", H5P_DEFAULT) : -1;
+    hid_t type = set >= 0 ? H5Dget_type(set) : -1;
+    int is = type >= 0 && H5Tget_class(type) == H5T_COMPOUND;
+
+    if (type >= 0)
+        H5Tclose(type);
+    if (set >= 0)
+        H5Dclose(set);
+    return is;
+}
+
 static int open_picture(struct fly_import *out, struct velox *velox, const char *id)
 {
     struct picture *picture = &velox->pictures[velox->n_pictures];
@@ -80,26 +109,21 @@ static int open_picture(struct fly_import *out, struct velox *velox, const char 
     }
     velox->n_pictures++; /* from here on velox_close looks after it */
     rc = fly_velox_meta(&picture->meta, out->path, picture->group, at, 0);
-    if (rc == FLY_OK)
-        rc = fly_h5_set_open(&picture->set, out->path, picture->group, "Data");
     if (rc == FLY_OK) {
-        snprintf(picture->detector, sizeof picture->detector, "%s",
-                 fly_json_text(picture->meta, "BinaryResult", "Detector", NULL));
-        picture->y_axis = 0;
-        picture->x_axis = 1;
-        picture->frames = picture->set.dims == 3 ? picture->set.shape[2] : 1;
-        if (picture->set.dims < 2 || picture->set.dims > 3)
-            rc = fly_fail(FLY_ERANGE, "%s: %s has %d axes, taken are 2 and 3", out->path, at,
-                          picture->set.dims);
-        else
-            rc = fly_import_shape(picture->set.name, picture->detector, picture->frames,
-                                  picture->set.shape[0], picture->set.shape[1]);
+        picture->scanned = fly_velox_name_image(picture->detector, picture->name, picture->meta,
+                                                fly_velox_label(&velox->labels, id));
+        if (is_complex(picture)) {
+            fly_import_note(out, "%s: image of %s, of complex numbers: left", out->path, picture->name);
+            picture->taken = -1;
+            return FLY_OK;
+        }
+        rc = fly_h5_set_open(&picture->set, out->path, picture->group, "Data");
     }
+    if (rc == FLY_OK)
+        rc = shape_picture(out, picture, at);
     if (rc < 0 && rc != FLY_ENOMEM) {
-        /* A Fourier transform or a damaged map is no reason to leave the photons. The HAADF itself
-         * is. */
-        if (picture->meta &&
-            strcmp(fly_json_text(picture->meta, "BinaryResult", "Detector", NULL), "HAADF") == 0)
+        /* A damaged map is no reason to leave the photons. The HAADF itself is. */
+        if (strcmp(picture->name, "HAADF") == 0)
             return rc;
         fly_import_note(out, "%s: left", fly_fail_text());
         picture->taken = -1;
@@ -151,6 +175,7 @@ static int open_streams(struct fly_import *out, struct velox *velox,
         if (rc == FLY_ERANGE) {
             fly_import_note(out, "%s: left", fly_fail_text());
             fly_velox_stream_close(stream);
+            velox->n_left++;
             rc = FLY_OK;
         } else {
             velox->n_streams++;
@@ -175,7 +200,7 @@ static int open_streams(struct fly_import *out, struct velox *velox,
 static int note_others(struct fly_import *out, hid_t file)
 {
     static const char *const known[] = {"Image", "SpectrumStream", "Spectrum", "SpectrumImage",
-                                        "Text"};
+                                        "Text", "EdsSpectrumQuantificationSettings"};
     char(*names)[256];
     int32_t count;
     int rc = fly_h5_names(out->path, file, "Data", OBJECTS_MAX, &names, &count);
@@ -195,9 +220,15 @@ static int note_others(struct fly_import *out, hid_t file)
 /* ---- which shape, which images ------------------------------------------------------------------
  */
 
+static int is_scan(const struct picture *picture)
+{
+    return picture->taken == 0 && picture->scanned == FLY_VELOX_SCANNED && picture->set.type != FLY_NPY_F32 &&
+           picture->set.type != FLY_NPY_F64;
+}
+
 static int is_haadf(const struct picture *picture)
 {
-    return picture->taken == 0 && strcmp(picture->detector, "HAADF") == 0;
+    return picture->taken == 0 && strcmp(picture->name, "HAADF") == 0 && picture->scanned == FLY_VELOX_SCANNED;
 }
 
 /* Decide which axis of an image is the slow one. Velox writes rows first; readers disagree, so the
@@ -221,7 +252,7 @@ static int orient(const struct fly_import *out, struct picture *picture)
     return fly_fail(FLY_EWIRE,
                     "%s: the %s image has %" PRId64 " x %" PRId64
                     " px, ScanSize and ScanArea make it %d high and %d wide",
-                    out->path, picture->detector, picture->set.shape[0], picture->set.shape[1],
+                    out->path, picture->name, picture->set.shape[0], picture->set.shape[1],
                     height, width);
 }
 
@@ -246,95 +277,31 @@ static int fits(const struct picture *picture, uint64_t marks)
     return (marks + 1) / pixels == (uint64_t)picture->frames ? 2 : 1;
 }
 
-/* The HAADF image of this scan: the one that fits the events best, of several equal ones the
- * largest. */
-static struct picture *choose_haadf(struct velox *velox, uint64_t marks)
+static int64_t area(const struct picture *picture)
+{
+    return picture->set.shape[0] * picture->set.shape[1];
+}
+
+/* The image that gives the scan its shape: the one that fits the events best; of several equal ones
+ * HAADF before others, then the largest. */
+static struct picture *choose_main(struct velox *velox, uint64_t marks)
 {
     struct picture *best = NULL;
-    int best_fit = -1;
+    int best_rank = -1;
 
     for (int32_t i = 0; i < velox->n_pictures; i++) {
         struct picture *picture = &velox->pictures[i];
-        int fit;
+        int rank;
 
-        if (!is_haadf(picture))
+        if (!is_haadf(picture) && !is_scan(picture))
             continue;
-        fit = marks ? fits(picture, marks) : 0;
-        if (fit > best_fit || (fit == best_fit && picture->set.shape[0] * picture->set.shape[1] >
-                                                      best->set.shape[0] * best->set.shape[1])) {
+        rank = 2 * (marks ? fits(picture, marks) : 0) + is_haadf(picture);
+        if (rank > best_rank || (rank == best_rank && area(picture) > area(best))) {
             best = picture;
-            best_fit = fit;
+            best_rank = rank;
         }
     }
     return best;
-}
-
-/* A length of one pixel in nm: BinaryResult.PixelSize, in m. */
-static int read_pixel_size(struct fly_import *out, const json_t *meta,
-                           const struct fly_import_options *options)
-{
-    static const char *const keys[] = {"height", "width"}, *const units[] = {"PixelUnitY",
-                                                                             "PixelUnitX"};
-
-    for (int i = 0; i < 2; i++) {
-        int there;
-        double size = fly_json_number(meta, &there, "BinaryResult", "PixelSize", keys[i], NULL);
-
-        if (!there || strcmp(fly_json_text(meta, "BinaryResult", units[i], NULL), "m") != 0 ||
-            isfinite(options->pixel_nm[0]))
-            continue;
-        if (!isfinite(size) || size <= 0.0)
-            return fly_fail(FLY_EWIRE,
-                            "%s: PixelSize.%s is %g m, which must be finite and above 0; "
-                            "--pixel-nm replaces it",
-                            out->path, keys[i], size);
-        out->meta.pixel_nm[i] = size * 1e9;
-    }
-    return FLY_OK;
-}
-
-static double positive(double value)
-{
-    return isfinite(value) && value > 0.0 ? value : NAN;
-}
-
-static int read_facts(struct fly_import *out, const json_t *meta, int32_t width_px,
-                      const struct fly_import_options *options)
-{
-    struct fly_start *facts = &out->meta;
-    double begin = fly_json_number(fly_velox_detector(meta, "HAADF"), NULL, "CollectionAngleRange",
-                                   "begin", NULL);
-    double end = fly_json_number(fly_velox_detector(meta, "HAADF"), NULL, "CollectionAngleRange",
-                                 "end", NULL);
-    double t0 =
-        fly_json_number(meta, NULL, "Acquisition", "AcquisitionStartDatetime", "DateTime", NULL);
-    const char *sample = fly_json_text(meta, "Sample", "SampleDescription", NULL);
-
-    facts->beam_energy_kev =
-        positive(fly_json_number(meta, NULL, "Optics", "AccelerationVoltage", NULL)) / 1e3;
-    facts->convergence_mrad =
-        positive(fly_json_number(meta, NULL, "Optics", "BeamConvergence", NULL)) * 1e3;
-    facts->magnification = positive(
-        fly_json_number(meta, NULL, "CustomProperties", "StemMagnification", "value", NULL));
-    if (begin >= 0.0 && end > begin && isfinite(end)) {
-        facts->collection_mrad[0] = begin * 1e3;
-        facts->collection_mrad[1] = end * 1e3;
-    }
-    facts->pixel_time_us = positive(fly_json_number(meta, NULL, "Scan", "DwellTime", NULL)) * 1e6;
-    out->line_time_us = positive(fly_json_number(meta, NULL, "Scan", "LineTime", NULL)) * 1e6;
-    out->frame_time_us = positive(fly_json_number(meta, NULL, "Scan", "FrameTime", NULL)) * 1e6;
-    if (!isfinite(facts->pixel_time_us)) {
-        /* FrameTime of a point acquisition is the survey's; without a dwell neither is ours. */
-        out->line_time_us = out->frame_time_us = NAN;
-    } else if (out->line_time_us >= facts->pixel_time_us * width_px) {
-        facts->flyback_time_us = out->line_time_us - facts->pixel_time_us * width_px;
-    }
-    if (isfinite(t0) && t0 > 0.0 && t0 < 9e9)
-        out->t0_ns = (int64_t)(t0 * 1e9);
-    if (!sample[0])
-        sample = fly_json_text(meta, "Sample", "SampleId", NULL);
-    snprintf(facts->sample, sizeof facts->sample, "%s", sample);
-    return read_pixel_size(out, meta, options);
 }
 
 /* ---- taking them --------------------------------------------------------------------------------
@@ -359,12 +326,12 @@ static int take_picture(struct fly_import *out, struct picture *picture,
                 : fly_import_dtype(picture->set.type, &range);
     if (dtype < 0)
         return fly_fail(FLY_ERANGE, "%s: the %s image has 64-bit pixels", out->path,
-                        picture->detector);
+                        picture->name);
     picture->dtype = (enum fly_dtype)dtype;
     picture->raw = malloc((size_t)width * fly_npy_type_size(picture->set.type));
     if (!picture->raw)
         return fly_fail(FLY_ENOMEM, "%s: no memory for a line of %" PRId64 " px", out->path, width);
-    fly_import_name(image->name, picture->detector, "HAADF");
+    fly_import_name(image->name, picture->name, "HAADF");
     image->dtype = picture->dtype;
     image->height_px = (int32_t)picture->set.shape[picture->y_axis];
     image->width_px = (int32_t)width;
@@ -376,25 +343,21 @@ static int take_picture(struct fly_import *out, struct picture *picture,
     return FLY_OK;
 }
 
-/* Other scanning detectors that saw the same scan come along; maps that Velox computed do not. */
+/* Other detectors that saw the same scan come along; maps that Velox computed from X-rays do not. */
 static int take_others(struct fly_import *out, struct velox *velox, int32_t height_px,
                        int32_t width_px, const struct fly_import_options *options)
 {
     for (int32_t i = 0; i < velox->n_pictures; i++) {
         struct picture *picture = &velox->pictures[i];
-        const json_t *detector = fly_velox_detector(picture->meta, picture->detector);
-        int scanned =
-            strcmp(fly_json_text(detector, "DetectorType", NULL), "ScanningDetector") == 0;
         int rc;
 
         if (picture->taken != 0)
             continue;
-        if (!scanned || picture->set.type == FLY_NPY_F32 || picture->set.type == FLY_NPY_F64 ||
-            is_haadf(picture) || orient(out, picture) < 0 ||
-            picture->set.shape[picture->y_axis] != height_px ||
+        if (!(picture->scanned == FLY_VELOX_COMPUTED || is_scan(picture)) || is_haadf(picture) ||
+            orient(out, picture) < 0 || picture->set.shape[picture->y_axis] != height_px ||
             picture->set.shape[picture->x_axis] != width_px || out->n_images == FLY_DETECTORS_MAX) {
             fly_import_note(out, "%s: image of %s, %" PRId64 " x %" PRId64 " px: left", out->path,
-                            picture->detector[0] ? picture->detector : "no named detector",
+                            picture->name[0] ? picture->name : "no named detector",
                             picture->set.shape[0], picture->set.shape[1]);
             continue;
         }
@@ -449,6 +412,9 @@ static int take_stream(struct fly_import *out, struct fly_velox_stream *stream, 
                         out->path, stream->stray, stream->name);
         eds->events -= stream->stray;
     }
+    if (stream->untold_frames > 0)
+        fly_import_note(out, "%s: %" PRId64 " frames of %s lack metadata; live time as in those before",
+                        out->path, stream->untold_frames, stream->name);
     if (stream->short_frame >= 0)
         fly_import_note(
             out, "%s: frame %" PRId64 " of %s ends after %" PRId64 " of its %" PRId64 " pixels",
@@ -466,27 +432,34 @@ static uint64_t all_events(const struct velox *velox)
     return events;
 }
 
-/* The shape of the scan, and the HAADF image that it belongs to, if there is one. */
-static int choose_shape(struct fly_import *out, struct velox *velox, struct picture **haadf,
+/* The shape of the scan, and the image that it belongs to, if there is one. */
+static int choose_shape(struct fly_import *out, struct velox *velox, struct picture **first,
                         int32_t *height_px, int32_t *width_px, json_t *stream_meta)
 {
     uint64_t marks = most_marks(velox);
-    int area, rc;
+    int area_told, rc;
 
     if (marks == 0 && all_events(velox) > 0) {
-        *haadf = NULL; /* a point: an image beside it is of another scan */
+        *first = NULL; /* a point: an image beside it is of another scan */
         *height_px = *width_px = 1;
         return FLY_OK;
     }
-    *haadf = choose_haadf(velox, marks);
-    if (*haadf) {
-        rc = orient(out, *haadf);
+    *first = choose_main(velox, marks);
+    if (*first) {
+        rc = orient(out, *first);
         if (rc < 0)
             return rc;
-        *height_px = (int32_t)(*haadf)->set.shape[(*haadf)->y_axis];
-        *width_px = (int32_t)(*haadf)->set.shape[(*haadf)->x_axis];
-    } else if (!stream_meta || !fly_velox_raster(stream_meta, height_px, width_px, &area)) {
-        return fly_fail(FLY_ERANGE, "%s: no HAADF image, and the shape of the scan is not told",
+        *height_px = (int32_t)(*first)->set.shape[(*first)->y_axis];
+        *width_px = (int32_t)(*first)->set.shape[(*first)->x_axis];
+    } else if (!stream_meta) {
+        return fly_fail(FLY_ERANGE,
+                        "%s: a Velox file with %d images, none of a scanning detector, and no EDS "
+                        "events; Flyback takes STEM images and EDS",
+                        out->path, velox->n_pictures);
+    } else if (!fly_velox_raster(stream_meta, height_px, width_px, &area_told)) {
+        return fly_fail(FLY_ERANGE,
+                        "%s: no image of the scan, and its shape is not told; import it together with "
+                        "an image saved from Velox as TIFF",
                         out->path);
     }
     for (int32_t i = 0; i < velox->n_streams; i++)
@@ -505,7 +478,7 @@ static int check_pruned(const struct fly_import *out, const struct velox *velox)
     int32_t count;
     int rc;
 
-    if (velox->n_streams > 0)
+    if (velox->n_streams > 0 || velox->n_left > 0 || fly_h5_has(velox->file, "Data/EelsSpectrumImage"))
         return FLY_OK;
     rc = fly_h5_names(out->path, velox->file, "Data/SpectrumImage", OBJECTS_MAX, &names, &count);
     free(names);
@@ -514,8 +487,25 @@ static int check_pruned(const struct fly_import *out, const struct velox *velox)
             FLY_ERANGE,
             "%s: a pruned Velox file: it has a spectrum image but not the event stream "
             "(SpectrumStream) that it was made of; in Velox save the original acquisition "
-            "without pruning, or export the spectrum image and import it as .hspy",
+            "without pruning, or export the spectrum image and import it as .hspy. A .bcf that "
+            "was converted to .emd looks the same: import the .bcf by way of flyback_convert.py",
             out->path);
+    return rc;
+}
+
+/* All frames are taken; Velox's own results may be of fewer. */
+static int note_si_frames(struct fly_import *out, const struct velox *velox)
+{
+    int64_t first, last, frames = 0;
+    int rc = fly_velox_si_frames(out->path, velox->file, &first, &last);
+
+    for (int32_t i = 0; i < out->n_eds; i++)
+        frames = out->eds[i].frames > frames ? out->eds[i].frames : frames;
+    if (rc == FLY_OK && frames > 0 && last > 0 && (first > 1 || last < frames))
+        fly_import_note(out,
+                        "%s: Velox's spectrum image is of frames %" PRId64 " .. %" PRId64 " of %" PRId64
+                        "; all are imported",
+                        out->path, first, last, frames);
     return rc;
 }
 
@@ -523,11 +513,14 @@ static int read_all(struct fly_import *out, struct velox *velox,
                     const struct fly_import_options *options)
 {
     json_t *stream_meta = NULL;
-    struct picture *haadf = NULL;
+    struct picture *first = NULL;
     int32_t height = 0, width = 0;
     int rc;
 
-    rc = open_streams(out, velox, options);
+    fly_velox_version(out, velox->file);
+    rc = fly_velox_labels(&velox->labels, out->path, velox->file);
+    if (rc == FLY_OK)
+        rc = open_streams(out, velox, options);
     if (rc == FLY_OK)
         rc = check_pruned(out, velox);
     if (rc == FLY_OK)
@@ -540,19 +533,24 @@ static int read_all(struct fly_import *out, struct velox *velox,
         rc =
             fly_velox_meta(&stream_meta, out->path, velox->streams[0].group, "the first stream", 0);
     if (rc == FLY_OK)
-        rc = choose_shape(out, velox, &haadf, &height, &width, stream_meta);
-    if (rc == FLY_OK && haadf)
-        rc = take_picture(out, haadf, options);
+        rc = choose_shape(out, velox, &first, &height, &width, stream_meta);
+    if (rc == FLY_OK && first)
+        rc = take_picture(out, first, options);
     if (rc == FLY_OK)
-        rc = read_facts(out, haadf ? haadf->meta : stream_meta, width, options);
+        rc = fly_velox_facts(out, first ? first->meta : stream_meta,
+                             first ? first->detector : "HAADF", width, options);
+    if (rc == FLY_OK)
+        rc = fly_velox_elements(&out->meta, out->path, velox->file);
     json_decref(stream_meta);
     if (rc == FLY_OK)
         rc = take_others(out, velox, height, width, options);
     for (int32_t i = 0; i < velox->n_streams && rc == FLY_OK; i++)
         rc = take_stream(out, &velox->streams[i], height, width, options);
+    if (rc == FLY_OK)
+        rc = note_si_frames(out, velox);
     if (rc == FLY_OK && out->n_images + out->n_eds == 0)
-        rc = fly_fail(FLY_ERANGE, "%s: a Velox file without a HAADF image and without events",
-                      out->path);
+        rc = fly_fail(FLY_ERANGE,
+                      "%s: a Velox file without a scanned image and without EDS events", out->path);
     return rc;
 }
 

@@ -17,8 +17,9 @@ enum { FLY_VELOX_MARK = 65535, FLY_VELOX_WORDS = 65536 };
 /* ---- metadata ----------------------------------------------------------------------------------
  */
 
-/* Column `column` of group/Metadata: NUL-padded JSON. json_decref the result. FLY_EWIRE: none
- * there, or no JSON; `what` names the object. */
+/* Column `column` of group/Metadata: JSON, as NUL-padded bytes (bytes, columns), as one column of
+ * them, or as strings. json_decref the result. FLY_EWIRE: none there, or no JSON; `what` names the
+ * object. */
 FLY_MUST_USE int fly_velox_meta(json_t **out, const char *path, hid_t group, const char *what,
                                 int64_t column);
 
@@ -27,12 +28,54 @@ FLY_MUST_USE int fly_velox_meta(json_t **out, const char *path, hid_t group, con
 double fly_json_number(const json_t *root, int *there, ...);
 const char *fly_json_text(const json_t *root, ...); /* "" when not there */
 
+/* Who recorded this image, stream or spectrum: BinaryResult.Detector when a detector has that name;
+ * else the one that DetectorIndex tells; else BinaryResult.Detector, whatever it is; else the only
+ * detector of that kind (DetectorType; NULL: of any). "" when nobody can tell. Lent from meta. */
+const char *fly_velox_recorded_by(const json_t *meta, const char *kind);
+
 /* The entry of Detectors whose DetectorName is name, or NULL. */
 const json_t *fly_velox_detector(const json_t *meta, const char *name);
+
+/* Optics, times, pixel size and sample into out->meta. detector: whose collection angles. */
+FLY_MUST_USE int fly_velox_facts(struct fly_import *out, const json_t *meta, const char *detector,
+                                 int32_t width_px, const struct fly_import_options *options);
 
 /* The size of the scanned raster: Scan.ScanSize times Scan.ScanArea. 1 known, 0 not; *area tells
  * whether ScanArea was there. */
 int fly_velox_raster(const json_t *meta, int32_t *height_px, int32_t *width_px, int *area);
+
+/* ---- what lies beside the data -----------------------------------------------------------------
+ */
+
+/* Note a version that is not known. */
+void fly_velox_version(struct fly_import *out, hid_t file);
+
+enum { FLY_VELOX_LABELS = 128 };
+struct fly_velox_labels {
+    int32_t n;
+    struct {
+        char id[40]; /* of a member of Data/Image */
+        char label[FLY_NAME_MAX + 1];
+    } of[FLY_VELOX_LABELS];
+};
+
+/* How operations (first) and displays call the images: "HAADF", "iDPC", "A-C", "Fe". */
+FLY_MUST_USE int fly_velox_labels(struct fly_velox_labels *labels, const char *path, hid_t file);
+const char *fly_velox_label(const struct fly_velox_labels *labels, const char *id); /* "": none */
+
+enum fly_velox_origin { FLY_VELOX_OTHER, FLY_VELOX_SCANNED, FLY_VELOX_COMPUTED };
+
+/* Who recorded an image ("" when nobody can tell), what people call it, and whether it is a scan of the
+ * specimen or one in another contrast that Velox made of its signals (iDPC, A-C). Element maps, filtered
+ * copies and cameras are neither. */
+enum fly_velox_origin fly_velox_name_image(char detector[FLY_NAME_MAX + 1], char name[FLY_NAME_MAX + 1],
+                                           const json_t *meta, const char *label);
+
+/* Add the elements that were chosen for quantification. */
+FLY_MUST_USE int fly_velox_elements(struct fly_start *facts, const char *path, hid_t file);
+
+/* The frames that Velox's own spectrum image is made of, from 1; 0, 0 when it does not say. */
+FLY_MUST_USE int fly_velox_si_frames(const char *path, hid_t file, int64_t *first, int64_t *last);
 
 /* ---- streams -----------------------------------------------------------------------------------
  */
@@ -59,6 +102,7 @@ struct fly_velox_stream {
     int64_t frames;
     struct fly_velox_line *lines;        /* (frames, height_px) */
     double *live_fraction;               /* (frames), NaN: not said */
+    int64_t untold_frames;               /* without metadata: taken for alive as the frame before */
     double point_live_us, point_real_us; /* of a point acquisition, NaN: not said */
     uint32_t photons_max;                /* of a line */
     uint64_t stray;                      /* photons after the last pixel of a frame: left */

@@ -75,6 +75,9 @@ int fly_velox_check(struct fly_import *out, hid_t file, const struct fly_velox_s
         if (fly_velox_meta(&meta, out->path, group, at, 0) == FLY_OK) {
             const char *name = fly_json_text(meta, "BinaryResult", "Detector", NULL);
 
+            /* The sum of all segments has the name of the detector, and the index of one of them. */
+            if (!name[0])
+                name = fly_velox_recorded_by(meta, "AnalyticalDetector");
             for (int32_t s = 0; s < n_streams && rc == FLY_OK; s++) {
                 enum verdict verdict;
                 int64_t where = 0;

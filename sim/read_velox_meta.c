@@ -1,6 +1,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,31 +9,44 @@
 
 enum { METADATA_MAX = 4 * 1024 * 1024 };
 
+/* Text of a column of bytes, or NULL with the code set. */
+static char *column_text(const char *path, hid_t group, const char *what, int64_t column, int *rc)
+{
+    int64_t start[FLY_H5_DIMS] = {0, column, 0, 0}, count[FLY_H5_DIMS] = {0, 1, 1, 1};
+    struct fly_h5_set set;
+    char *text = NULL;
+
+    *rc = fly_h5_set_open(&set, path, group, "Metadata");
+    if (*rc < 0)
+        return NULL;
+    count[0] = set.shape[0];
+    if (set.type != FLY_NPY_U8 || set.dims < 1 || set.dims > 2 || set.shape[0] < 2 ||
+        set.shape[0] > METADATA_MAX || column >= (set.dims == 2 ? set.shape[1] : 1))
+        *rc = fly_fail(FLY_EWIRE, "%s: %s: Metadata is no table of bytes with a column %" PRId64,
+                       path, what, column);
+    else if ((text = malloc((size_t)set.shape[0] + 1)) == NULL)
+        *rc = fly_fail(FLY_ENOMEM, "%s: no memory for the metadata", path);
+    else
+        *rc = fly_h5_set_read(&set, start, count, text);
+    if (*rc == FLY_OK)
+        text[set.shape[0]] = '\0';
+    fly_h5_set_close(&set);
+    return text;
+}
+
 int fly_velox_meta(json_t **out, const char *path, hid_t group, const char *what, int64_t column)
 {
-    struct fly_h5_set set;
-    int64_t start[FLY_H5_DIMS] = {0, column, 0, 0}, count[FLY_H5_DIMS] = {0, 1, 1, 1};
     json_error_t error;
-    char *text = NULL;
-    int rc;
+    char *text;
+    int rc = FLY_OK;
 
     *out = NULL;
     if (!fly_h5_has(group, "Metadata"))
         return fly_fail(FLY_EWIRE, "%s: %s has no Metadata", path, what);
-    rc = fly_h5_set_open(&set, path, group, "Metadata");
-    if (rc < 0)
-        return rc;
-    count[0] = set.shape[0];
-    if (set.type != FLY_NPY_U8 || set.dims != 2 || set.shape[0] < 2 ||
-        set.shape[0] > METADATA_MAX || column >= set.shape[1])
-        rc = fly_fail(FLY_EWIRE, "%s: %s: Metadata is no table of bytes with a column %" PRId64,
-                      path, what, column);
-    else if ((text = malloc((size_t)set.shape[0] + 1)) == NULL)
-        rc = fly_fail(FLY_ENOMEM, "%s: no memory for the metadata", path);
-    else
-        rc = fly_h5_set_read(&set, start, count, text);
+    text = column == 0 ? fly_h5_text(group, "Metadata") : NULL;
+    if (!text)
+        text = column_text(path, group, what, column, &rc);
     if (rc == FLY_OK) {
-        text[set.shape[0]] = '\0';
         *out = json_loads(text, 0, &error);
         if (!*out || !json_is_object(*out))
             rc = fly_fail(FLY_EWIRE, "%s: %s: Metadata is no JSON object: line %d: %s", path, what,
@@ -43,7 +57,6 @@ int fly_velox_meta(json_t **out, const char *path, hid_t group, const char *what
         *out = NULL;
     }
     free(text);
-    fly_h5_set_close(&set);
     return rc;
 }
 
@@ -93,6 +106,33 @@ const char *fly_json_text(const json_t *root, ...)
     leaf = follow(root, keys);
     va_end(keys);
     return json_is_string(leaf) ? json_string_value(leaf) : "";
+}
+
+const char *fly_velox_recorded_by(const json_t *meta, const char *kind)
+{
+    const char *name = fly_json_text(meta, "BinaryResult", "Detector", NULL), *indexed, *only = "";
+    double index = fly_json_number(meta, NULL, "BinaryResult", "DetectorIndex", NULL);
+    json_t *detectors = json_object_get(meta, "Detectors"), *detector;
+    const char *key;
+    char at[32];
+
+    if (name[0] && fly_velox_detector(meta, name))
+        return name;
+    snprintf(at, sizeof at, "Detector-%.0f", isfinite(index) ? index : -1.0);
+    indexed = fly_json_text(detectors, at, "DetectorName", NULL);
+    if (indexed[0])
+        return indexed;
+    if (name[0])
+        return name;
+    json_object_foreach(detectors, key, detector)
+    {
+        if (kind && strcmp(fly_json_text(detector, "DetectorType", NULL), kind) != 0)
+            continue;
+        if (only[0])
+            return "";
+        only = fly_json_text(detector, "DetectorName", NULL);
+    }
+    return only;
 }
 
 const json_t *fly_velox_detector(const json_t *meta, const char *name)

@@ -64,8 +64,10 @@ static int read_settings(struct fly_velox_stream *stream, const char *path)
     if (!encoding[0])
         encoding = fly_json_text(settings, "encoding", NULL);
     if (encoding[0] && strcmp(encoding, "uint16") != 0)
-        rc = fly_fail(FLY_ERANGE, "%s: stream %s is encoded as %.40s, taken is uint16", path,
-                      stream->name, encoding);
+        rc = fly_fail(FLY_ERANGE,
+                      "%s: stream %s is encoded as %.40s, taken is uint16; export the spectrum image "
+                      "from Velox and import that",
+                      path, stream->name, encoding);
     else if (isfinite(bins) && (bins < 1.0 || bins > FLY_CHANNELS_MAX || bins != floor(bins)))
         rc = fly_fail(FLY_EWIRE, "%s: stream %s has %g channels, allowed is 1 .. %d", path,
                       stream->name, bins, FLY_CHANNELS_MAX);
@@ -78,20 +80,13 @@ static int read_settings(struct fly_velox_stream *stream, const char *path)
 
 /* Name, energy axis and angle of the segment, from its metadata. */
 static int read_segment(struct fly_velox_stream *stream, const char *path, const char *id,
-                        const json_t *meta)
+                        const json_t *meta, const struct fly_import_options *options)
 {
-    const char *name = fly_json_text(meta, "BinaryResult", "Detector", NULL);
+    const char *name = fly_velox_recorded_by(meta, "AnalyticalDetector");
     const json_t *detector;
     const char *kind;
     double elevation;
 
-    if (!name[0]) {
-        char key[64];
-
-        snprintf(key, sizeof key, "Detector-%.40s",
-                 fly_json_text(meta, "BinaryResult", "DetectorIndex", NULL));
-        name = fly_json_text(meta, "Detectors", key, "DetectorName", NULL);
-    }
     if (!name[0])
         return fly_fail(FLY_ERANGE, "%s: stream %.32s does not name its detector", path, id);
     snprintf(stream->name, sizeof stream->name, "%s", name);
@@ -100,14 +95,18 @@ static int read_segment(struct fly_velox_stream *stream, const char *path, const
     if (kind[0] && strcmp(kind, "AnalyticalDetector") != 0)
         return fly_fail(FLY_ERANGE, "%s: stream of %s, a %.40s and no X-ray detector", path,
                         stream->name, kind);
-    stream->ev_per_channel = fly_json_number(detector, NULL, "Dispersion", NULL);
-    stream->ev_offset = fly_json_number(detector, NULL, "OffsetEnergy", NULL);
+    stream->ev_per_channel = isfinite(options->ev_per_channel)
+                                 ? options->ev_per_channel
+                                 : fly_json_number(detector, NULL, "Dispersion", NULL);
+    stream->ev_offset = isfinite(options->ev_offset)
+                            ? options->ev_offset
+                            : fly_json_number(detector, NULL, "OffsetEnergy", NULL);
     if (!isfinite(stream->ev_per_channel) || stream->ev_per_channel <= 0.0 ||
         !isfinite(stream->ev_offset))
         return fly_fail(
             FLY_EWIRE,
             "%s: stream of %s has Dispersion %g and OffsetEnergy %g eV, which must be finite, "
-            "the first above 0",
+            "the first above 0; --ev-per-channel and --ev-offset replace them",
             path, stream->name, stream->ev_per_channel, stream->ev_offset);
     elevation = fly_json_number(detector, NULL, "ElevationAngle", NULL);
     stream->takeoff_deg = isfinite(elevation) && elevation > 0.0 ? elevation * 180.0 / M_PI : NAN;
@@ -135,7 +134,7 @@ int fly_velox_stream_open(struct fly_velox_stream *stream, const char *path, hid
     rc = fly_velox_meta(&meta, path, stream->group, at, 0);
     if (rc < 0)
         return rc;
-    rc = read_segment(stream, path, id, meta);
+    rc = read_segment(stream, path, id, meta, options);
     json_decref(meta);
     if (rc == FLY_OK)
         rc = read_settings(stream, path);
@@ -293,13 +292,15 @@ static int read_table(struct fly_velox_stream *stream, const char *path, int64_t
 static int read_live(struct fly_velox_stream *stream, const char *path)
 {
     struct fly_h5_set set;
-    int64_t columns;
+    int64_t columns = 1;
     int rc = fly_h5_set_open(&set, path, stream->group, "Metadata");
 
-    if (rc < 0)
+    if (rc == FLY_OK) {
+        columns = set.dims == 2 ? set.shape[1] : 1;
+        fly_h5_set_close(&set);
+    } else if (rc != FLY_ERANGE) { /* FLY_ERANGE: text, of all frames at once */
         return rc;
-    columns = set.dims == 2 ? set.shape[1] : 1;
-    fly_h5_set_close(&set);
+    }
     stream->live_fraction = malloc((size_t)stream->frames * sizeof *stream->live_fraction);
     if (!stream->live_fraction)
         return fly_fail(FLY_ENOMEM, "%s: no memory for %" PRId64 " frames", path, stream->frames);
@@ -313,6 +314,12 @@ static int read_live(struct fly_velox_stream *stream, const char *path)
             continue;
         }
         rc = fly_velox_meta(&meta, path, stream->group, stream->name, f);
+        if (rc == FLY_EWIRE && f > 0) {
+            /* Velox leaves a column empty when it is stopped early; photons are no less there. */
+            stream->untold_frames++;
+            stream->live_fraction[f] = stream->live_fraction[f - 1];
+            continue;
+        }
         if (rc < 0)
             return rc;
         detector = fly_velox_detector(meta, stream->name);

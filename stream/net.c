@@ -340,6 +340,17 @@ fail:
     return rc;
 }
 
+int fly_endpoint_bind_inproc(struct fly_endpoint *endpoint, const char *address)
+{
+    /* Anything else would have to be checked as the first address was. */
+    if (strncmp(address, "inproc://", strlen("inproc://")) != 0)
+        return fly_fail(FLY_ERANGE, "%s %s: %s is not inproc://NAME", kinds[endpoint->kind].name, endpoint->address,
+                        address);
+    if (zmq_bind(endpoint->socket, address) < 0)
+        return fly_fail(FLY_EIO, "%s %s: %s", kinds[endpoint->kind].name, address, zmq_strerror(errno));
+    return FLY_OK;
+}
+
 void fly_endpoint_close(struct fly_endpoint **endpoint)
 {
     if (!*endpoint)

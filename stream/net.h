@@ -58,6 +58,10 @@ FLY_MUST_USE int fly_endpoint_open(struct fly_endpoint **out, struct fly_net *ne
                                    const struct fly_endpoint_config *config);
 void fly_endpoint_close(struct fly_endpoint **endpoint);
 
+/* Bind at one more address, for peers of the same process: inproc://NAME. fly_endpoint_address stays the first.
+ * FLY_EIO, FLY_ERANGE as above. */
+FLY_MUST_USE int fly_endpoint_bind_inproc(struct fly_endpoint *endpoint, const char *address);
+
 /* The address bound, with the real port. Lent. */
 const char *fly_endpoint_address(const struct fly_endpoint *endpoint);
 

@@ -100,9 +100,20 @@ static const char *const start_ours[] = {
 };
 enum { START_OURS = sizeof start_ours / sizeof start_ours[0] };
 
-/* Whether a key of the instrument's goes out: not where ours stands; in the short form only what
- * the protocol names. */
-static int start_keeps(struct fly_value key, int shortened)
+/* Does the instrument leave this key to the configuration? nil says the same as absent. */
+static int start_lacks(struct fly_value instrument, const char *key)
+{
+    struct fly_value value;
+
+    return !fly_value_get(instrument, key, &value) || fly_value_kind(value) == FLY_KIND_NIL;
+}
+
+enum { START_FILLED = 3 };
+static const char *const start_filled[START_FILLED] = {"instrument", "pixel_time_us", "flyback_time_us"};
+
+/* Whether a key of the instrument's goes out: not where ours stands or fills in; in the short form
+ * only what the protocol names. */
+static int start_keeps(struct fly_value key, const int filled[START_FILLED], int shortened)
 {
     const char *text = "";
     size_t len = 0;
@@ -111,6 +122,9 @@ static int start_keeps(struct fly_value key, int shortened)
     (void)fly_value_str(key, &text, &len);
     for (int i = 0; i < START_OURS; i++)
         if (strlen(start_ours[i]) == len && memcmp(start_ours[i], text, len) == 0)
+            return 0;
+    for (int i = 0; i < START_FILLED; i++)
+        if (filled[i] && strlen(start_filled[i]) == len && memcmp(start_filled[i], text, len) == 0)
             return 0;
     known = fly_key_find(text, len);
     return !shortened || (known >= 0 && known != FLY_KEY_USER_DATA);
@@ -125,13 +139,19 @@ static void pack_start(struct fly_pack *pack, const struct fly_pub_id *id,
     const void *bytes;
     size_t len;
     uint32_t kept = 0;
+    int filled[START_FILLED] = {start->instrument && start->instrument[0], start->pixel_time_us > 0.0,
+                                start->flyback_time_us > 0.0};
 
+    for (int i = 0; i < START_FILLED; i++) {
+        filled[i] = filled[i] && start_lacks(instrument, start_filled[i]);
+        kept += (uint32_t)filled[i];
+    }
     while (fly_value_next(instrument, &it, &key, &value))
-        kept += (uint32_t)start_keeps(key, shortened);
+        kept += (uint32_t)start_keeps(key, filled, shortened);
     open_header(pack, "start", id, kept + START_OURS - COMMON_KEYS);
     it = (struct fly_value_iter){0};
     while (fly_value_next(instrument, &it, &key, &value)) {
-        if (!start_keeps(key, shortened))
+        if (!start_keeps(key, filled, shortened))
             continue;
         len = fly_value_bytes(key, &bytes);
         fly_pack_raw(pack, bytes, len);
@@ -149,6 +169,16 @@ static void pack_start(struct fly_pack *pack, const struct fly_pub_id *id,
     pack_pair(pack, "flyback_version", start->flyback_version);
     fly_pack_str(pack, "resumed");
     fly_pack_bool(pack, start->resumed);
+    if (filled[0])
+        pack_pair(pack, "instrument", start->instrument);
+    if (filled[1]) {
+        fly_pack_str(pack, "pixel_time_us");
+        fly_pack_f64(pack, start->pixel_time_us);
+    }
+    if (filled[2]) {
+        fly_pack_str(pack, "flyback_time_us");
+        fly_pack_f64(pack, start->flyback_time_us);
+    }
 }
 
 int fly_pub_start(struct fly_pub_message *out, struct fly_pack *pack, const struct fly_pub_id *id,
@@ -195,13 +225,17 @@ void fly_pub_map_header(struct fly_pack *pack, const struct fly_pub_id *id,
     }
 }
 
-void fly_pub_map_payloads(struct fly_part payloads[3], const struct fly_pub_map *map)
+int32_t fly_pub_map_payloads(struct fly_part payloads[FLY_PUB_MAP_PAYLOADS], const struct fly_pub_map *map)
 {
     size_t chips = (size_t)map->bbox[2] * (size_t)map->bbox[3];
 
     payloads[0] = (struct fly_part){map->labels, chips * sizeof map->labels[0]};
     payloads[1] = (struct fly_part){map->confidence, chips * sizeof map->confidence[0]};
     payloads[2] = (struct fly_part){map->age, chips * sizeof map->age[0]};
+    if (!map->shown)
+        return FLY_PUB_MAP_PAYLOADS - 1;
+    payloads[3] = (struct fly_part){map->shown, chips * sizeof map->shown[0]};
+    return FLY_PUB_MAP_PAYLOADS;
 }
 
 int fly_pub_map(struct fly_pub_message *out, struct fly_pack *pack, const struct fly_pub_id *id,
@@ -216,8 +250,7 @@ int fly_pub_map(struct fly_pub_message *out, struct fly_pack *pack, const struct
     rc = close_header(out, pack, "map");
     if (rc < 0)
         return rc;
-    fly_pub_map_payloads(out->parts + 2, map);
-    out->n_parts = 5;
+    out->n_parts = 2 + fly_pub_map_payloads(out->parts + 2, map);
     return FLY_OK;
 }
 
@@ -474,7 +507,7 @@ static void pack_calibration(struct fly_pack *pack, const struct fly_pub_calibra
 int fly_pub_metrics(struct fly_pub_message *out, struct fly_pack *pack, const struct fly_pub_id *id,
                     const struct fly_pub_metrics *metrics)
 {
-    open_header(pack, "metrics", id, 10);
+    open_header(pack, "metrics", id, 11);
     pack_agreement(pack, metrics, 0);
     pack_agreement(pack, metrics, 1);
     fly_pack_str(pack, "leads");
@@ -490,6 +523,8 @@ int fly_pub_metrics(struct fly_pub_message *out, struct fly_pack *pack, const st
     pack_by_modality(pack, metrics, 1);
     pack_hierarchies(pack, metrics);
     pack_calibration(pack, &metrics->calibration);
+    fly_pack_str(pack, "reliability");
+    fly_pub_pack_reliability(pack, &metrics->reliability);
     fly_pack_str(pack, "latency_ms");
     fly_pack_map(pack, 3);
     pack_number(pack, "p50", metrics->p50_ms);
@@ -520,7 +555,7 @@ int fly_pub_event(struct fly_pub_message *out, struct fly_pack *pack, const stru
 int fly_pub_heartbeat(struct fly_pub_message *out, struct fly_pack *pack,
                       const struct fly_pub_id *id, const struct fly_pub_heartbeat *heartbeat)
 {
-    open_header(pack, "heartbeat", id, 6);
+    open_header(pack, "heartbeat", id, 7);
     pack_pair(pack, "state", heartbeat->state);
     fly_pack_str(pack, "last_seq");
     fly_pub_pack_streams(pack, &heartbeat->last_seq);
@@ -532,6 +567,7 @@ int fly_pub_heartbeat(struct fly_pub_message *out, struct fly_pack *pack,
     fly_pub_pack_counters(pack, &heartbeat->counters);
     fly_pack_str(pack, "rss_bytes");
     fly_pack_uint(pack, heartbeat->rss_bytes);
+    pack_pair(pack, "recording", heartbeat->recording);
     return close_header(out, pack, "heartbeat");
 }
 

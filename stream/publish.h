@@ -58,6 +58,9 @@ struct fly_pub_start {
     int32_t origin_px[2];  /* y, x */
     const char *profile, *embedder, *flyback_version;
     int resumed;
+    /* What the configuration knows of the microscope; told only where the instrument says nothing. */
+    const char *instrument;                 /* its name; NULL or "": not known */
+    double pixel_time_us, flyback_time_us;  /* 0: not known */
 };
 
 /* The instrument's header, scanned, with every key it has; only session, stream, seq and t_ns are ours,
@@ -90,15 +93,18 @@ struct fly_pub_map {
     const int32_t *labels;   /* (nr, nc) of the bbox, row-major */
     const float *confidence; /* (nr, nc), NaN where undefined */
     const uint32_t *age;     /* (nr, nc) */
+    const int32_t *shown;    /* (nr, nc) labels as a viewer shows them; NULL: no such payload */
 };
+
+enum { FLY_PUB_MAP_PAYLOADS = 4 }; /* at most */
 
 FLY_MUST_USE int fly_pub_map(struct fly_pub_message *out, struct fly_pack *pack,
                              const struct fly_pub_id *id, const struct fly_pub_map *map);
 
-/* The header alone as one value, for the reply to map.get, and its three payloads. */
+/* The header alone as one value, for the reply to map.get, and its payloads, of which the number is returned. */
 void fly_pub_map_header(struct fly_pack *pack, const struct fly_pub_id *id,
                         const struct fly_pub_map *map);
-void fly_pub_map_payloads(struct fly_part payloads[3], const struct fly_pub_map *map);
+int32_t fly_pub_map_payloads(struct fly_part payloads[FLY_PUB_MAP_PAYLOADS], const struct fly_pub_map *map);
 
 /* ---- clusters ----------------------------------------------------------------------------------- */
 
@@ -179,8 +185,22 @@ struct fly_pub_calibration {
     int there; /* 0: nil */
     struct fly_pub_calibrated modality[2];
     double weights[2];
-    const char *weights_from; /* "equal", "learned", "alone", "repeat", "given" */
+    const char *weights_from; /* "equal", "learned", "alone", "reliability", "given" */
     double nll, nll_equal;    /* of the ensemble, at these weights and at equal ones */
+};
+
+/* How well image and X-rays repeat themselves between halves of the data, as one use of the ensemble compares them. NaN
+ * is nil. */
+struct fly_pub_repeat {
+    const char *use;     /* "fewshot", "community" */
+    double haadf, eds;   /* 0 .. 1 */
+    double weights[2];
+    int used;            /* 1: they are the ensemble's */
+    const char *reason;  /* "alone", "awaited", "no_halves", "too_few", "even", "measured" */
+};
+struct fly_pub_reliability {
+    int32_t n; /* 0: nil */
+    struct fly_pub_repeat of[2];
 };
 
 /* How far the data are to be trusted. A number that is NaN, and a word that is NULL, is nil. */
@@ -235,6 +255,7 @@ struct fly_pub_metrics {
         double below, above; /* heights between which there are k */
     } hierarchies[FLY_PUB_MODALITIES_MAX];
     struct fly_pub_calibration calibration;
+    struct fly_pub_reliability reliability;
     double p50_ms, p99_ms, max_ms; /* arrival of a chip's last line to its published label */
     struct fly_pub_counters counters;
     const struct fly_pub_quality *quality; /* NULL: nil, nothing was looked at yet */
@@ -256,6 +277,7 @@ struct fly_pub_heartbeat {
     struct fly_pub_streams last_seq, durable_seq; /* count 0 outside a session */
     int64_t backlog_chips;
     uint64_t rss_bytes;
+    const char *recording; /* "off", "ok", "behind", "failed" */
     struct fly_pub_counters counters;
 };
 FLY_MUST_USE int fly_pub_heartbeat(struct fly_pub_message *out, struct fly_pack *pack,
@@ -275,6 +297,7 @@ FLY_MUST_USE int fly_pub_stop(struct fly_pub_message *out, struct fly_pack *pack
 /* {stream: seq} as one value: heartbeats, maps and the reply to status say it alike. */
 void fly_pub_pack_streams(struct fly_pack *pack, const struct fly_pub_streams *streams);
 void fly_pub_pack_counters(struct fly_pack *pack, const struct fly_pub_counters *counters);
+void fly_pub_pack_reliability(struct fly_pack *pack, const struct fly_pub_reliability *reliability);
 void fly_pub_pack_quality(struct fly_pack *pack, const struct fly_pub_quality *quality); /* NULL: nil */
 
 /* ---- reading: for viewers, producers that wait for durable_seq, and judges ------------------------ */
@@ -308,6 +331,7 @@ struct fly_map_read {
     struct fly_value as_of;   /* {stream: seq} */
     struct fly_value classes; /* walk it with fly_value_next and fly_map_class */
     const unsigned char *labels, *confidence, *age; /* <i4, <f4, <u4 */
+    const unsigned char *shown; /* <i4; labels where the map has no such payload */
 };
 
 /* header is scanned. FLY_EWIRE: a key is missing or wrong, the bbox leaves full_shape, or a payload is

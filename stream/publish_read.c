@@ -80,15 +80,16 @@ static int get_arrays(struct fly_map_read *out, const struct fly_part *payloads,
 {
     size_t want = (size_t)out->bbox[2] * (size_t)out->bbox[3] * 4;
 
-    if (n_payloads != 3)
-        return fly_fail(FLY_EWIRE, "map: %d payloads, it has 3", n_payloads);
-    for (int32_t i = 0; i < 3; i++)
+    if (n_payloads < FLY_PUB_MAP_PAYLOADS - 1 || n_payloads > FLY_PUB_MAP_PAYLOADS)
+        return fly_fail(FLY_EWIRE, "map: %d payloads, it has 3 or 4", n_payloads);
+    for (int32_t i = 0; i < n_payloads; i++)
         if (payloads[i].len != want)
             return fly_fail(FLY_EWIRE, "map: payload %d of %zu bytes, [%d, %d] needs %zu", i,
                             payloads[i].len, out->bbox[2], out->bbox[3], want);
     out->labels = payloads[0].bytes;
     out->confidence = payloads[1].bytes;
     out->age = payloads[2].bytes;
+    out->shown = n_payloads == FLY_PUB_MAP_PAYLOADS ? payloads[3].bytes : out->labels;
     return FLY_OK;
 }
 

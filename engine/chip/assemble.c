@@ -16,6 +16,10 @@ struct fly_assembly {
     unsigned char *values; /* (n_slots, block * block) items */
     uint64_t *sums;       /* (K, S, S, limbs) */
     uint64_t *weights;    /* (K, S, S) ns */
+    uint8_t *halved;      /* (K) 1 + its place among the chips halved; 0: it is none. NULL where none is */
+    int32_t *halved_chip; /* (n_halved) */
+    uint64_t *odd_sums;   /* (n_halved, S, S, limbs) of odd frames; what is left of sums is that of the even ones */
+    uint64_t *odd_weights; /* (n_halved, S, S) ns */
     int32_t *unmeasured;  /* (K) pixels without a weight */
     uint32_t *version;    /* (K) */
     uint64_t *dirty;      /* (K bits) */
@@ -61,10 +65,45 @@ size_t fly_assembly_need(const struct fly_assembly_config *config)
     need = fly_size_add(need, fly_arena_need(staged_items(config), fly_dtype_size(config->dtype)));
     need = fly_size_add(need, fly_arena_need(k * side2 * (size_t)fly_exact_limbs(config->dtype), 8));
     need = fly_size_add(need, fly_arena_need(k * side2, 8));
+    if (config->n_halved > 0) {
+        size_t halved = (size_t)config->n_halved;
+
+        need = fly_size_add(need, fly_arena_need(k, 1));
+        need = fly_size_add(need, fly_arena_need(halved, sizeof(int32_t)));
+        need = fly_size_add(need, fly_arena_need(halved * side2 * (size_t)fly_exact_limbs(config->dtype), 8));
+        need = fly_size_add(need, fly_arena_need(halved * side2, 8));
+    }
     need = fly_size_add(need, fly_arena_need(k, sizeof(int32_t)));
     need = fly_size_add(need, fly_arena_need(k, sizeof(uint32_t)));
     need = fly_size_add(need, fly_arena_need((k + 63) / 64, 8));
     return fly_size_add(need, 2 * fly_arena_need(px, sizeof(double)));
+}
+
+static int open_halves(struct fly_assembly *a, const struct fly_assembly_config *config, struct fly_arena *arena)
+{
+    size_t n = (size_t)config->n_halved, sums = n * a->side2 * (size_t)a->limbs;
+
+    if (config->n_halved < 0 || config->n_halved > FLY_HALVED_MAX)
+        return fly_fail(FLY_ERANGE, "%d chips halved, at most %d", config->n_halved, FLY_HALVED_MAX);
+    a->config.halved = NULL; /* lent for this call */
+    if (n == 0)
+        return FLY_OK;
+    a->halved = fly_arena_take(arena, (size_t)a->n_chips, 1);
+    a->halved_chip = fly_arena_take(arena, n, sizeof *a->halved_chip);
+    a->odd_sums = fly_arena_take(arena, sums, 8);
+    a->odd_weights = fly_arena_take(arena, n * a->side2, 8);
+    if (!a->halved || !a->halved_chip || !a->odd_sums || !a->odd_weights)
+        return fly_fail(FLY_ENOMEM, "assembly: the reserve is too small");
+    memset(a->halved, 0, (size_t)a->n_chips);
+    memset(a->odd_sums, 0, sums * 8);
+    memset(a->odd_weights, 0, n * a->side2 * 8);
+    for (int32_t i = 0; i < config->n_halved; i++) {
+        FLY_ASSERT(config->halved[i] >= 0 && config->halved[i] < a->n_chips);
+        FLY_ASSERT(i == 0 || config->halved[i] > config->halved[i - 1]);
+        a->halved[config->halved[i]] = (uint8_t)(i + 1);
+        a->halved_chip[i] = config->halved[i];
+    }
+    return FLY_OK;
 }
 
 int fly_assembly_open(struct fly_assembly **out, const struct fly_assembly_config *config,
@@ -106,6 +145,9 @@ int fly_assembly_open(struct fly_assembly **out, const struct fly_assembly_confi
     memset(a->view_weight, 0, px * sizeof(double));
     for (size_t i = 0; i < k; i++)
         a->unmeasured[i] = (int32_t)a->side2;
+    rc = open_halves(a, config, arena);
+    if (rc < 0)
+        return rc;
     *out = a;
     return FLY_OK;
 }
@@ -142,14 +184,14 @@ static inline void add_u16(uint64_t *sum, const unsigned char *values, int32_t i
     memcpy(sum, &wide, sizeof wide);
 }
 
-/* Add (sign 1) or take away (sign -1) what a chip has of a frame; returns how many pixels that was. */
-static int32_t fold(struct fly_assembly *a, const struct fly_cover_frame *record, int32_t chip, int sign)
+/* Add (sign 1) or take away (sign -1) what a chip has of a frame; returns how many pixels that was. missing counts
+ * the pixels without a weight. */
+static int32_t fold_into(struct fly_assembly *a, const struct fly_cover_frame *record, int32_t chip, int sign,
+                         uint64_t *sums, uint64_t *weights, int32_t *missing)
 {
     struct fly_cover_rect rect = fly_cover_chip(a->cover, record, chip);
     struct fly_cover_walk walk = {0};
     struct fly_cover_run run;
-    uint64_t *sums = a->sums + (size_t)chip * a->side2 * (size_t)a->limbs;
-    uint64_t *weights = a->weights + (size_t)chip * a->side2;
     int32_t folded = 0;
 
     while (fly_cover_next(a->cover, record->frame, rect, &walk, &run)) {
@@ -171,16 +213,29 @@ static int32_t fold(struct fly_assembly *a, const struct fly_cover_frame *record
                 fly_exact_add(a->config.dtype, sums + at * (size_t)a->limbs, values, (size_t)(run.at + i), ns,
                               sign);
             if (sign > 0) {
-                a->unmeasured[chip] -= weights[at] == 0;
+                *missing -= weights[at] == 0;
                 weights[at] += ns;
             } else {
                 weights[at] -= ns;
-                a->unmeasured[chip] += weights[at] == 0;
+                *missing += weights[at] == 0;
             }
             folded++;
         }
     }
     return folded;
+}
+
+static int32_t fold(struct fly_assembly *a, const struct fly_cover_frame *record, int32_t chip, int sign)
+{
+    size_t at = (size_t)chip * a->side2;
+    int32_t unused = 0;
+
+    if (a->halved && a->halved[chip] && record->frame % 2) {
+        size_t half = (size_t)(a->halved[chip] - 1) * a->side2;
+
+        fold_into(a, record, chip, sign, a->odd_sums + half * (size_t)a->limbs, a->odd_weights + half, &unused);
+    }
+    return fold_into(a, record, chip, sign, a->sums + at * (size_t)a->limbs, a->weights + at, &a->unmeasured[chip]);
 }
 
 /* The chips of a range that are ready for the frame take it. */
@@ -388,6 +443,33 @@ void fly_assembly_mean(const struct fly_assembly *assembly, int32_t chip, double
     FLY_ASSERT(a->unmeasured[chip] == 0);
     for (size_t i = 0; i < a->side2; i++)
         mean[i] = fly_exact_mean(a->config.dtype, sums + i * (size_t)a->limbs, weights[i]);
+}
+
+int fly_assembly_halves(const struct fly_assembly *assembly, int32_t i, double *even, double *odd)
+{
+    const struct fly_assembly *a = assembly;
+    size_t limbs = (size_t)a->limbs, half = (size_t)i * a->side2, whole;
+    uint64_t rest[FLY_EXACT_LIMBS_MAX];
+
+    FLY_ASSERT(i >= 0 && i < a->config.n_halved);
+    whole = (size_t)a->halved_chip[i] * a->side2;
+    for (size_t p = 0; p < a->side2; p++)
+        if (a->odd_weights[half + p] == 0 || a->weights[whole + p] == a->odd_weights[half + p])
+            return 0;
+    for (size_t p = 0; p < a->side2; p++) {
+        const uint64_t *odd_sum = a->odd_sums + (half + p) * limbs, *sum = a->sums + (whole + p) * limbs;
+        uint64_t borrow = 0;
+
+        for (size_t l = 0; l < limbs; l++) { /* two's complement, lowest first */
+            uint64_t without = sum[l] - odd_sum[l];
+
+            rest[l] = without - borrow;
+            borrow = (uint64_t)(sum[l] < odd_sum[l]) | (uint64_t)(without < borrow);
+        }
+        odd[p] = fly_exact_mean(a->config.dtype, odd_sum, a->odd_weights[half + p]);
+        even[p] = fly_exact_mean(a->config.dtype, rest, a->weights[whole + p] - a->odd_weights[half + p]);
+    }
+    return 1;
 }
 
 void fly_assembly_peek(const struct fly_assembly *assembly, struct fly_rect rect, float *out)

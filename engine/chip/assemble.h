@@ -35,7 +35,11 @@ struct fly_assembly_config {
     int32_t frames_held; /* staged or held at once, 1 .. 4096; commanded small re-scans each count by
                           * the blocks they touch, not as a whole frame */
     int64_t frames_max;  /* frame numbers 0 .. frames_max-1 are taken, at most 2^20 */
+    const int32_t *halved; /* chips (n_halved) whose odd frames are summed apart too: fly_assembly_halves. Ascending,
+                            * lent for the call of open */
+    int32_t n_halved;    /* 0 .. FLY_HALVED_MAX */
 };
+enum { FLY_HALVED_MAX = 255 };
 
 /* What one rectangle did. */
 struct fly_taken {
@@ -85,6 +89,10 @@ uint32_t fly_assembly_version(const struct fly_assembly *assembly, int32_t chip)
 
 /* The chip's mean, double, (S, S). The chip is complete (asserted). */
 void fly_assembly_mean(const struct fly_assembly *assembly, int32_t chip, double *mean);
+
+/* The means over the even and over the odd frames of the i-th of the chips halved, (S, S) both: of the same frames and
+ * as exact as the mean of all. 1; or 0, and nothing is filled, where a pixel was measured in one of the two alone. */
+int fly_assembly_halves(const struct fly_assembly *assembly, int32_t i, double *even, double *odd);
 
 /* The mean over what is measured so far of any pixel of the scan, staged pixels of unfinished frames
  * included: for looking at, not for the engine. NaN where nothing was measured. rect within the scan;

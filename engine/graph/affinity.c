@@ -377,15 +377,22 @@ void fly_affinity_update(struct fly_affinity *const *graphs, int32_t n_graphs, c
     }
 }
 
-int fly_affinity_mix(struct fly_affinity *graph, double weight_a, const struct fly_exec *exec)
+int fly_affinity_reweigh(struct fly_affinity *graph, double weight_a)
 {
-    int32_t chips[FLY_BLOCK_MAX], count = 0;
-
     if (!graph->config.b || !(weight_a >= 0.0 && weight_a <= 1.0))
         return fly_fail(FLY_ERANGE, "weight %g in a mix of %d, 0 .. 1 of two are possible", weight_a,
                         graph->config.b ? 2 : 1);
     graph->config.weight_a = weight_a;
     set_error(graph);
+    return FLY_OK;
+}
+
+int fly_affinity_mix(struct fly_affinity *graph, double weight_a, const struct fly_exec *exec)
+{
+    int32_t chips[FLY_BLOCK_MAX], count = 0;
+
+    if (fly_affinity_reweigh(graph, weight_a) < 0)
+        return FLY_ERANGE;
     clear(graph);
     for (int32_t k = 0; k < graph->n; k++) {
         if (usable(graph, k))

@@ -75,6 +75,10 @@ FLY_MUST_USE int fly_affinity_rule(struct fly_affinity *graph, enum fly_threshol
 /* Another weight of a in the mix, 0 .. 1: every pair is computed anew. FLY_ERANGE: outside, or no mix. */
 FLY_MUST_USE int fly_affinity_mix(struct fly_affinity *graph, double weight_a, const struct fly_exec *exec);
 
+/* The same, but a pair keeps its similarity until one of its chips is updated: a graph all of whose chips were is that
+ * of this weight. FLY_ERANGE: as above. */
+FLY_MUST_USE int fly_affinity_reweigh(struct fly_affinity *graph, double weight_a);
+
 /* ---- what it says; all but similarities as of the last update or settling ------------------------- */
 
 /* The graph for its readers; valid until the next update or settling. Chips that are not members stand

@@ -38,23 +38,33 @@ struct fly_features {
 
 struct fly_prototypes {
     double *mean; /* (FLY_CLASSES_MAX, D) */
-    int32_t width;                   /* D of the features they were made of */
+    double *fresh;                   /* (FLY_CLASSES_MAX, D) scratch */
+    const void *rows;                /* of the features they were made of; compared, never read */
+    int32_t width;                   /* D of those */
     int32_t width_cap;               /* as initialised: the most that D may be */
     int32_t n_classes;               /* ids 0 .. n_classes-1 are looked at */
     int counts[FLY_CLASSES_MAX];     /* 1: the class has a prototype here */
+    int moved[FLY_CLASSES_MAX];      /* 1: it is not, to the bit, what it was before it was last made */
     int32_t n_counting;
 };
 
 size_t fly_prototypes_need(int32_t width);
 void fly_prototypes_init(struct fly_prototypes *prototypes, int32_t width, struct fly_arena *arena);
 
-/* Means of the support chips that `measured` (K bytes, 0 or 1) says are there, chips in index order. */
+/* Means of the support chips that `measured` (K bytes, 0 or 1) says are there, chips in index order. Tells in
+ * `moved` which differ; made of other rows than before, all do. */
 void fly_prototypes_make(struct fly_prototypes *prototypes, const struct fly_support *support,
                          const struct fly_features *features, const uint8_t *measured);
 
 /* d[c] = |x - mean_c|, from the explicit differences; NaN for a class that does not count. */
 void fly_fewshot_distances(const struct fly_prototypes *prototypes, const struct fly_features *features,
                            int32_t chip, double *d);
+
+/* The same of a chip whose features stand as they were when d (C) was filled with its distances to what the
+ * prototypes were before they were last made: only to those that moved since. The other numbers stay, and
+ * are what fly_fewshot_distances would give, to the bit. */
+void fly_fewshot_distances_moved(const struct fly_prototypes *prototypes, const struct fly_features *features,
+                                 int32_t chip, double *d);
 
 /* The plain twin of fly_fewshot_distances: one running sum. */
 void fly_fewshot_distances_ref(const struct fly_prototypes *prototypes,

@@ -7,20 +7,16 @@
 
 static const double weight_least = 0.2;
 
-int32_t fly_reliability_sample(const uint8_t *speaks, int32_t n_chips, int32_t chips[FLY_RELIABILITY_CHIPS])
+int32_t fly_reliability_sample(int32_t n_chips, int32_t chips[FLY_RELIABILITY_CHIPS])
 {
-    int64_t all = 0, seen = 0, most;
-    int32_t n = 0;
+    int32_t n = n_chips < FLY_RELIABILITY_CHIPS ? n_chips : FLY_RELIABILITY_CHIPS;
 
-    for (int32_t k = 0; k < n_chips; k++)
-        all += speaks[k] != 0;
-    most = all < FLY_RELIABILITY_CHIPS ? all : FLY_RELIABILITY_CHIPS;
-    for (int32_t k = 0; k < n_chips && n < most; k++)
-        if (speaks[k]) {
-            if (seen == n * all / most)
-                chips[n++] = k;
-            seen++;
-        }
+    for (int64_t i = 0; i < n; i++) {
+        int64_t from = i * n_chips / n, to = (i + 1) * n_chips / n;
+        uint32_t place = (uint32_t)i * UINT32_C(2654435769); /* 2^32 / golden section: its multiples modulo 1 */
+
+        chips[i] = (int32_t)(from + (int64_t)((uint64_t)place * (uint64_t)(to - from) >> 32));
+    }
     return n;
 }
 
@@ -40,49 +36,86 @@ void fly_thin_half(const uint32_t *counts, int32_t n_channels, uint64_t seed, in
     }
 }
 
-static double dot(const float *x, const float *y, int32_t width)
+/* Products of row i with those up to it: dots (i + 1). Most channels of a half's spectrum are empty, and skipped. */
+static void dots_of(const float *rows, int32_t i, int32_t width, double *dots)
 {
-    double sum = 0.0;
+    enum { BLOCK = 512 };
+    const float *x = rows + (size_t)i * (size_t)width;
+    int32_t full[BLOCK];
 
-    for (int32_t i = 0; i < width; i++)
-        sum += (double)x[i] * (double)y[i];
-    return sum;
+    for (int32_t j = 0; j <= i; j++)
+        dots[j] = 0.0;
+    for (int32_t from = 0; from < width; from += BLOCK) {
+        int32_t to = from + BLOCK < width ? from + BLOCK : width, n = 0;
+
+        for (int32_t d = from; d < to; d++)
+            if (x[d] != 0.0f)
+                full[n++] = d;
+        for (int32_t j = 0; n && j <= i; j++) {
+            const float *y = rows + (size_t)j * (size_t)width;
+            double even = 0.0, odd = 0.0; /* two sums keep the adder busy */
+            int32_t k = 0;
+
+            for (; k + 2 <= n; k += 2) {
+                even += (double)x[full[k]] * (double)y[full[k]];
+                odd += (double)x[full[k + 1]] * (double)y[full[k + 1]];
+            }
+            if (k < n)
+                even += (double)x[full[k]] * (double)y[full[k]];
+            dots[j] += even + odd;
+        }
+    }
 }
 
-static double cosine(const float *rows, const double *norm, int32_t i, int32_t j, int32_t width)
+/* Cosines of row i with those before it (i); norm (i) of those, norm[i] is filled. */
+static void cosines_of(const float *rows, int32_t i, int32_t width, int counts, double *norm, double *cosine)
 {
-    if (norm[i] <= 0.0 || norm[j] <= 0.0)
-        return 0.0;
-    return dot(rows + (size_t)i * (size_t)width, rows + (size_t)j * (size_t)width, width) / (norm[i] * norm[j]);
+    double bias = 0.0;
+
+    dots_of(rows, i, width, cosine);
+    for (int32_t d = 0; counts && d < width; d++)
+        bias += (double)rows[(size_t)i * (size_t)width + (size_t)d];
+    norm[i] = sqrt(fmax(cosine[i] - bias, 0.0));
+    for (int32_t j = 0; j < i; j++)
+        cosine[j] = norm[i] > 0.0 && norm[j] > 0.0 ? cosine[j] / (norm[i] * norm[j]) : 0.0;
 }
 
-double fly_reliability(const float *a, const float *b, int32_t n, int32_t width)
+static double reliability(const float *a, const float *b, int32_t n, int32_t width, int counts)
 {
     double norm_a[FLY_RELIABILITY_CHIPS], norm_b[FLY_RELIABILITY_CHIPS];
+    double of_a[FLY_RELIABILITY_CHIPS], of_b[FLY_RELIABILITY_CHIPS];
     double mean_a = 0.0, mean_b = 0.0, aa = 0.0, bb = 0.0, ab = 0.0, pairs = 0.0, r;
 
     FLY_ASSERT(n >= 0 && n <= FLY_RELIABILITY_CHIPS);
-    for (int32_t i = 0; i < n; i++) {
-        norm_a[i] = sqrt(dot(a + (size_t)i * (size_t)width, a + (size_t)i * (size_t)width, width));
-        norm_b[i] = sqrt(dot(b + (size_t)i * (size_t)width, b + (size_t)i * (size_t)width, width));
-    }
     /* Running moments (Welford 1962): cosines may all lie close to 1. */
-    for (int32_t i = 0; i < n; i++)
+    for (int32_t i = 0; i < n; i++) {
+        cosines_of(a, i, width, counts, norm_a, of_a);
+        cosines_of(b, i, width, counts, norm_b, of_b);
         for (int32_t j = 0; j < i; j++) {
-            double x = cosine(a, norm_a, i, j, width), y = cosine(b, norm_b, i, j, width), dx = x - mean_a,
-                   dy = y - mean_b;
+            double dx = of_a[j] - mean_a, dy = of_b[j] - mean_b;
 
             pairs++;
             mean_a += dx / pairs;
             mean_b += dy / pairs;
-            aa += dx * (x - mean_a);
-            bb += dy * (y - mean_b);
-            ab += dx * (y - mean_b);
+            aa += dx * (of_a[j] - mean_a);
+            bb += dy * (of_b[j] - mean_b);
+            ab += dx * (of_b[j] - mean_b);
         }
+    }
     if (n < 3 || !(aa > 0.0) || !(bb > 0.0))
         return NAN;
     r = ab / sqrt(aa * bb);
     return r <= 0.0 ? 0.0 : fmin(2.0 * r / (1.0 + r), 1.0);
+}
+
+double fly_reliability(const float *a, const float *b, int32_t n, int32_t width)
+{
+    return reliability(a, b, n, width, 0);
+}
+
+double fly_reliability_of_counts(const float *a, const float *b, int32_t n, int32_t width)
+{
+    return reliability(a, b, n, width, 1);
 }
 
 double fly_halves_noise(const float *a, const float *b, int32_t n, int32_t width)

@@ -23,9 +23,10 @@
 /* 2016 pairs: a reliability is known to a tenth where half of it is noise, to a hundredth near 1. */
 enum { FLY_RELIABILITY_CHIPS = 64 };
 
-/* The chips sampled of those that speak (K bytes, 0 or 1): all, or FLY_RELIABILITY_CHIPS at even steps. Returns how
- * many. */
-int32_t fly_reliability_sample(const uint8_t *speaks, int32_t n_chips, int32_t chips[FLY_RELIABILITY_CHIPS]);
+/* The chips sampled of K: all, or FLY_RELIABILITY_CHIPS, one of as many runs of equal length, each at another place of
+ * its run (multiples of the golden section): at the same one a sample would keep to few columns of a grid. Ascending;
+ * returns how many. */
+int32_t fly_reliability_sample(int32_t n_chips, int32_t chips[FLY_RELIABILITY_CHIPS]);
 
 /* Photons of counts (E) by the toss of a coin: half gets those of heads, the rest is counts - half. The same for the
  * same seed and chip. half may be counts. */
@@ -33,8 +34,12 @@ void fly_thin_half(const uint32_t *counts, int32_t n_channels, uint64_t seed, in
 
 /* Reliability 0 .. 1 of the whole from halves (n, D) of the same n chips: Pearson's r of the pairs' cosines, after
  * Spearman and Brown; r below 0 gives 0. NaN: fewer than 3 chips, or a half whose cosines are all alike. A row of
- * zeros has cosine 0. Time n^2 D. */
+ * zeros has cosine 0. Time n^2 times the numbers of a row that are not 0. */
 double fly_reliability(const float *a, const float *b, int32_t n, int32_t width);
+
+/* The same of Poisson counts, with cosines x.y / sqrt((|x|^2 - sum x)(|y|^2 - sum y)), which hang on their numbers in
+ * noise alone (engine/graph/vectors.h). A row whose squares do not exceed its sum has cosine 0. */
+double fly_reliability_of_counts(const float *a, const float *b, int32_t n, int32_t width);
 
 /* Expected squared distance of the whole's vector from its true value (the noise of calibrate.h) from halves: mean of
  * |a - b|^2 / 4. NaN without a chip. Right for a feature that averages; of an embedding, which bends, about. */

@@ -4,38 +4,58 @@
 
 static const double evidence_of_two = 1.25, prior_strength = 16.0;
 
-/* -evidence sum w sqrt(ratio) / tau as a distance of softmax; a class that either lacks is NaN. */
-static void joint_distance(const double weight[2], double evidence, const struct fly_calibration *a,
-                           const double *ratio_a, const struct fly_calibration *b, const double *ratio_b,
-                           double *distance)
+/* What softmax takes, from distances (fly_calibrated_distance) over their tau in both; a class that either lacks is
+ * NaN. An infinite one without weight says nothing. */
+static double joint_distance(const double weight[2], double evidence, double a, double b)
 {
-    for (int32_t c = 0; c < a->n_classes; c++) {
-        double of_a = weight[0] > 0.0 ? weight[0] * sqrt(ratio_a[c]) / a->tau : 0.0;
-        double of_b = weight[1] > 0.0 ? weight[1] * sqrt(ratio_b[c]) / b->tau : 0.0;
+    double of_a = weight[0] > 0.0 ? weight[0] * a : 0.0, of_b = weight[1] > 0.0 ? weight[1] * b : 0.0;
 
-        distance[c] = isnan(ratio_a[c]) || isnan(ratio_b[c]) ? NAN : evidence * (of_a + of_b);
-    }
+    return isnan(a) || isnan(b) ? NAN : evidence * (of_a + of_b);
 }
 
-static double left_out_nll(const double weight[2], double evidence, const struct fly_calibration *a,
-                           const struct fly_calibration *b, const struct fly_left_out *left)
+static void over_tau(const struct fly_calibration *cal, const double *ratio, double *distance)
 {
-    double sum = 0.0;
-    int32_t n = 0;
+    for (int32_t c = 0; c < cal->n_classes; c++)
+        distance[c] = fly_calibrated_distance(cal, c, ratio[c]) / cal->tau;
+}
 
+/* nll (n): mean -log score of those left out at each pair of weights; NaN without. */
+static void left_out_nlls(const double (*weight)[2], int n, const struct fly_joint *joint,
+                          const struct fly_calibration *a, const struct fly_calibration *b,
+                          const struct fly_left_out *left, double *nll)
+{
+    for (int w = 0; w < n; w++)
+        nll[w] = 0.0;
     for (int32_t i = 0; i < left->n; i++) {
         const double *ra = a->ratio + (size_t)i * FLY_CLASSES_MAX, *rb = b->ratio + (size_t)i * FLY_CLASSES_MAX;
-        double distance[FLY_CLASSES_MAX], score[FLY_CLASSES_MAX];
-        int32_t c = left->class_of[i];
+        double da[FLY_CLASSES_MAX], db[FLY_CLASSES_MAX], distance[FLY_CLASSES_MAX], score[FLY_CLASSES_MAX];
+        int32_t own = left->class_of[i];
 
-        if (isnan(ra[c]) || isnan(rb[c]))
+        if (isnan(ra[own]) || isnan(rb[own]))
             continue;
-        joint_distance(weight, evidence, a, ra, b, rb, distance);
-        fly_fewshot_scores(distance, a->n_classes, 1.0, score);
-        sum -= log(fmax(score[c], 0x1p-52));
-        n++;
+        over_tau(a, ra, da);
+        over_tau(b, rb, db);
+        for (int w = 0; w < n; w++) {
+            for (int32_t c = 0; c < a->n_classes; c++)
+                distance[c] = joint_distance(weight[w], joint->evidence, da[c], db[c]);
+            fly_fewshot_scores(distance, a->n_classes, 1.0, score);
+            nll[w] -= log(fmax(score[own], 0x1p-52));
+        }
     }
-    return n ? sum / n : NAN;
+    for (int w = 0; w < n; w++)
+        nll[w] /= joint->left_out;
+}
+
+/* Of one modality alone, without the evidence of two. */
+static double nll_alone(const struct fly_joint *joint, int which, const struct fly_calibration *a,
+                        const struct fly_calibration *b, const struct fly_left_out *left)
+{
+    const double weight[1][2] = {{which == 0, which == 1}};
+    struct fly_joint alone = {.evidence = 1.0, .left_out = joint->left_out};
+    double nll;
+
+    left_out_nlls(weight, 1, &alone, a, b, left, &nll);
+    return nll;
 }
 
 /* KL divergence of (w, 1 - w) from (1/2, 1/2). */
@@ -47,20 +67,23 @@ static double divergence(double w)
 static void learn(struct fly_joint *joint, const struct fly_calibration *a, const struct fly_calibration *b,
                   const struct fly_left_out *left)
 {
-    double least = INFINITY, far = INFINITY;
+    double weight[FLY_WEIGHT_STEPS + 1][2], nll[FLY_WEIGHT_STEPS + 1], least = INFINITY, far = INFINITY;
 
-    for (int step = 0; step <= FLY_WEIGHT_STEPS; step++) {
-        double w[2] = {(double)step / FLY_WEIGHT_STEPS, (double)(FLY_WEIGHT_STEPS - step) / FLY_WEIGHT_STEPS};
-        double nll = left_out_nll(w, joint->evidence, a, b, left);
-        double cost = joint->left_out * nll + prior_strength * divergence(w[0]);
-        double off = fabs(w[0] - 0.5);
+    for (int i = 0; i <= FLY_WEIGHT_STEPS; i++) {
+        weight[i][0] = (double)i / FLY_WEIGHT_STEPS;
+        weight[i][1] = (double)(FLY_WEIGHT_STEPS - i) / FLY_WEIGHT_STEPS;
+    }
+    left_out_nlls(weight, FLY_WEIGHT_STEPS + 1, joint, a, b, left, nll);
+    for (int i = 0; i <= FLY_WEIGHT_STEPS; i++) {
+        double cost = joint->left_out * nll[i] + prior_strength * divergence(weight[i][0]);
+        double off = fabs(weight[i][0] - 0.5);
 
         /* Of equal ones the most even, and then the modality named first the lighter. */
         if (cost < least || (cost == least && off < far)) {
             least = cost;
             far = off;
-            joint->weight[0] = w[0];
-            joint->weight[1] = w[1];
+            joint->weight[0] = weight[i][0];
+            joint->weight[1] = weight[i][1];
         }
     }
     joint->reason = FLY_WEIGHTS_LEARNED;
@@ -69,7 +92,7 @@ static void learn(struct fly_joint *joint, const struct fly_calibration *a, cons
 void fly_joint_fit(struct fly_joint *joint, const struct fly_calibration *a, const struct fly_calibration *b,
                    const struct fly_left_out *left, const double *given)
 {
-    static const double equal[2] = {0.5, 0.5}, first[2] = {1.0, 0.0}, second[2] = {0.0, 1.0};
+    static const double equal[1][2] = {{0.5, 0.5}};
     struct fly_unknown_prior prior = fly_unknown_prior_joint();
     double own[FLY_LEFT_OUT_MAX];
     int has_a = a->state != FLY_CALIBRATION_NONE, has_b = b->state != FLY_CALIBRATION_NONE;
@@ -82,9 +105,9 @@ void fly_joint_fit(struct fly_joint *joint, const struct fly_calibration *a, con
         own[i] = 0.5 * (a->ratio[at] + b->ratio[at]);
         joint->left_out += !isnan(own[i]);
     }
-    joint->nll_equal = left_out_nll(equal, joint->evidence, a, b, left);
-    joint->nll_alone[0] = left_out_nll(first, 1.0, a, b, left);
-    joint->nll_alone[1] = left_out_nll(second, 1.0, a, b, left);
+    left_out_nlls(equal, 1, joint, a, b, left, &joint->nll_equal);
+    joint->nll_alone[0] = nll_alone(joint, 0, a, b, left);
+    joint->nll_alone[1] = nll_alone(joint, 1, a, b, left);
     if (given) {
         FLY_ASSERT(given[0] >= 0.0 && given[1] >= 0.0 && given[0] + given[1] > 0.0);
         joint->weight[0] = given[0] / (given[0] + given[1]);
@@ -97,7 +120,7 @@ void fly_joint_fit(struct fly_joint *joint, const struct fly_calibration *a, con
     } else if (joint->left_out) {
         learn(joint, a, b, left);
     }
-    joint->nll = left_out_nll(joint->weight, joint->evidence, a, b, left);
+    left_out_nlls((const double (*)[2])&joint->weight, 1, joint, a, b, left, &joint->nll);
     fly_unknown_fit(&joint->unknown, own, left->n, &prior);
     if (a->state <= FLY_CALIBRATION_BARE || b->state <= FLY_CALIBRATION_BARE)
         joint->unknown.threshold = INFINITY;
@@ -116,7 +139,7 @@ int32_t fly_joint_scores(const struct fly_joint *joint, const struct fly_calibra
 {
     int32_t n = a->n_classes;
     int has_a = speaks(ratio_a, n), has_b = speaks(ratio_b, n);
-    double distance[FLY_CLASSES_MAX];
+    double da[FLY_CLASSES_MAX], db[FLY_CLASSES_MAX], distance[FLY_CLASSES_MAX];
 
     if (!has_a || !has_b) {
         const double *only = has_b ? ratio_b : ratio_a;
@@ -126,7 +149,10 @@ int32_t fly_joint_scores(const struct fly_joint *joint, const struct fly_calibra
             ratio[c] = only[c];
         return has_a + has_b;
     }
-    joint_distance(joint->weight, joint->evidence, a, ratio_a, b, ratio_b, distance);
+    over_tau(a, ratio_a, da);
+    over_tau(b, ratio_b, db);
+    for (int32_t c = 0; c < n; c++)
+        distance[c] = joint_distance(joint->weight, joint->evidence, da[c], db[c]);
     fly_fewshot_scores(distance, n, 1.0, score);
     for (int32_t c = 0; c < n; c++)
         ratio[c] = 0.5 * (ratio_a[c] + ratio_b[c]);

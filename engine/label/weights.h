@@ -1,6 +1,6 @@
 /* engine/label/weights.h: what two modalities say together, and how much each is listened to.
  *
- *   score_c = softmax(-evidence * sum of w_m sqrt(ratio_mc) / tau_m)       w on the simplex
+ *   score_c = softmax(-evidence * sum of w_m log(width_mc (1 + ratio_mc)) / tau_m)    w on the simplex
  *   ratio_c = mean of ratio_mc over m                                      for what is unknown
  *
  * Scores are multiplied, not averaged: a modality that sees no difference between two classes is flat there and

@@ -2,6 +2,7 @@
 """The arrows of the house, read off the include lines and the link lines.
 
     base <- engine rooms <- engine/engine.h <- plugin -> stream -> base;  sim -> stream -> base
+    plugin -> page -> stream: the live page is a client, and knows of the plugin its words alone
 
 Every rule is tried twice: on the project, where it must hold, and on a copy with one planted violation, which
 it must find. So a rule that has gone blind fails as well.
@@ -14,6 +15,7 @@ import sys
 import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+WORDS = ("plugin/json", "plugin/number", "plugin/text")  # what is said in text, by page and plugin alike
 ROOMS = ("chip", "embed", "eds", "label", "graph", "tree", "map", "region", "steer")
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)
 COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.S)
@@ -71,6 +73,10 @@ def may_include(source, name):
         return base or top in ("stream", "sim")
     if source.path == "plugin/main.c" and name in ("sim/commands.h", "tests/bench/bench.h"):
         return True
+    if source.path.rsplit(".", 1)[0] in WORDS:
+        return base or name.rsplit(".", 1)[0] in WORDS
+    if source.path.startswith("plugin/page/"):
+        return base or top == "stream" or name.startswith("plugin/page/") or name.rsplit(".", 1)[0] in WORDS
     if source.room == "plugin":
         # the engine's public face, and what that face itself speaks in: its rooms' headers
         return base or top in ("plugin", "stream", "engine")
@@ -127,6 +133,7 @@ OWNERS = (
     (re.compile(r"^liburing"), re.compile(r"^stream/recorder\w*\.[ch]$"), "an io_uring never leaves the recorder"),
     (re.compile(r"^(oneapi/)?dnnl"), re.compile(r"^engine/embed/dnn\.c$"), "oneDNN is known to one file"),
     (re.compile(r"^fftw"), re.compile(r"^engine/(chip|embed|region)/"), "Fourier transforms are for drift, embedder and regions"),
+    (re.compile(r"^microhttpd"), re.compile(r"^plugin/page/"), "HTTP is the page's"),
     (re.compile(r"^yaml"), re.compile(r"^plugin/"), "settings are the plugin's"),
     (re.compile(r"^(hdf5|tiffio|jpeglib)"), re.compile(r"^sim/|^plugin/export/hspy\.c$"),
      "vendor files are the simulator's side, HyperSpy's that of the one who writes it"),
@@ -157,7 +164,9 @@ LINKS = {
     "fly_steer": {"fly_base"},
     "fly_engine": {"fly_base"} | {"fly_" + room for room in ROOMS},
     "fly_stream": {"fly_base"},
-    "fly_plugin": {"fly_base", "fly_engine", "fly_stream"},
+    "fly_words": {"fly_base"},
+    "fly_page": {"fly_base", "fly_stream", "fly_words"},
+    "fly_plugin": {"fly_base", "fly_engine", "fly_stream", "fly_page", "fly_words"},
     "fly_export": {"fly_plugin"},
     "fly_sim": {"fly_base", "fly_stream"},
     # what `flyback bench` measures lies with the tests and looks into every room
@@ -212,6 +221,10 @@ PLANTED = (
     ("engine/chip/grid.c", "static FILE *f;", purity, "FILE"),
     ("engine/chip/grid.c", 'const char *f(void) { return getenv("A"); }', purity, "getenv"),
     ("engine/base/rng.c", "int f(void) { return clock_gettime(0, 0); }", purity, "clock_gettime"),
+    ("plugin/page/cache.c", '#include "engine/engine.h"', arrows, "engine/engine.h"),
+    ("plugin/page/client.c", '#include "plugin/bus.h"', arrows, "plugin/bus.h"),
+    ("plugin/json.c", '#include "plugin/page/page.h"', arrows, "plugin/page/page.h"),
+    ("plugin/desk.c", "#include <microhttpd.h>", owners, "microhttpd.h"),
     ("plugin/session.c", "#include <zmq.h>", owners, "zmq.h"),
     ("stream/wire.c", "#include <zmq.h>", owners, "zmq.h"),
     ("plugin/session.c", "#include <msgpack.h>", owners, "msgpack.h"),

@@ -16,7 +16,7 @@ struct bench_options {
     const char *dir;   /* where recordings are written and removed again */
     const char *write; /* louvain, scan, ward: leave graph, features and labels in this folder; NULL: do not */
     const char *cases; /* calibrate: a folder of golden cases table2_* */
-    int quick;         /* graph, louvain, growth, quantify, live, map, stages, scan, calibrate: fewer rounds, smaller
+    int quick;         /* page, graph, louvain, growth, quantify, live, map, stages, scan, calibrate: fewer rounds, smaller
                         * sizes */
 };
 
@@ -28,6 +28,7 @@ int bench_label(FILE *out);     /* few-shot: the whole map after a change of the
 int bench_calibrate(FILE *out, const struct bench_options *options); /* few-shot's confidences: cost, and do they hold */
 int bench_recording(FILE *out, const char *dir); /* the session file beside plain writes */
 int bench_ingest(FILE *out, const char *dir);    /* a running plugin beside bare sockets */
+int bench_page(FILE *out, const struct bench_options *options); /* viewers of the live page */
 int bench_graph(FILE *out, const struct bench_options *options);    /* similarities and what is kept of them */
 int bench_louvain(FILE *out, const struct bench_options *options);  /* communities, from nothing and after a row */
 int bench_growth(FILE *out, const struct bench_options *options);   /* both at more and more chips */

@@ -1,5 +1,15 @@
 /* Calibrated few-shot: what it costs beside the plain one, and, on scenes whose truth is known, whether its
- * confidences hold. */
+ * confidences hold.
+ *
+ *   calibrate.relabel_2601.*  the whole map anew, beside the plain scores
+ *   calibrate.KIND.MAP        at size photons a chip: means over scenes and support sets of all chips, boundaries
+ *                             among them; nll_ratio is to the plain softmax
+ *   calibrate.KIND.weights    learned weights beside equal ones and the best there are
+ *   calibrate.composition.oracle  what X-rays alone allow: the negative log likelihood of Gaussians that know mean and
+ *                             covariance of every class's compositions, from all chips of the very scene. reference
+ *                             is the plain softmax, calibrated what four shots a class reach. pair_*: within ordered
+ *                             and disordered LFO, where both occur; not told apart at all would be ln 2, 0.693
+ */
 #include "tests/bench/bench.h"
 
 #include <dirent.h>
@@ -242,15 +252,166 @@ static void print_weights(FILE *out, const char *eds, double photons, const stru
     fflush(out);
 }
 
+/* ---- what compositions allow ------------------------------------------------------------------------- */
+
+enum { ORDERED = 1, DISORDERED = 2 };
+
+struct gaussian {
+    int there;
+    double mean[SCENE_ELEMENTS], root[SCENE_ELEMENTS][SCENE_ELEMENTS], log_width;
+};
+
+/* root root^T = covariance, whose lower half is given in root. */
+static void factor(double root[SCENE_ELEMENTS][SCENE_ELEMENTS])
+{
+    for (int i = 0; i < SCENE_ELEMENTS; i++)
+        for (int j = 0; j <= i; j++) {
+            double sum = root[i][j];
+
+            for (int l = 0; l < j; l++)
+                sum -= root[i][l] * root[j][l];
+            root[i][j] = i == j ? sqrt(sum) : sum / root[j][j];
+        }
+}
+
+static void gaussian_fit(struct gaussian *g, const struct label_data *data, int32_t class_of)
+{
+    const double hundredth = 1e-4; /* an element that is never there still has a width, of 0.01 % */
+    const double *x = data->features[1].rows;
+    int32_t n = 0;
+
+    memset(g, 0, sizeof *g);
+    for (int32_t k = 0; k < data->chips; k++) {
+        if (data->truth[k] != class_of || !data->speaks[1][k])
+            continue;
+        n++;
+        for (int i = 0; i < SCENE_ELEMENTS; i++) {
+            g->mean[i] += x[k * SCENE_ELEMENTS + i];
+            for (int j = 0; j <= i; j++)
+                g->root[i][j] += x[k * SCENE_ELEMENTS + i] * x[k * SCENE_ELEMENTS + j];
+        }
+    }
+    g->there = n > SCENE_ELEMENTS;
+    if (!g->there)
+        return;
+    for (int i = 0; i < SCENE_ELEMENTS; i++)
+        g->mean[i] /= n;
+    for (int i = 0; i < SCENE_ELEMENTS; i++)
+        for (int j = 0; j <= i; j++)
+            g->root[i][j] = g->root[i][j] / n - g->mean[i] * g->mean[j] + (i == j ? hundredth : 0.0);
+    factor(g->root);
+    for (int i = 0; i < SCENE_ELEMENTS; i++)
+        g->log_width += log(g->root[i][i]);
+}
+
+/* -log density, up to what all classes share. */
+static double gaussian_distance(const struct gaussian *g, const double *x)
+{
+    double z[SCENE_ELEMENTS], sum = 0.0;
+
+    for (int i = 0; i < SCENE_ELEMENTS; i++) {
+        z[i] = x[i] - g->mean[i];
+        for (int j = 0; j < i; j++)
+            z[i] -= g->root[i][j] * z[j];
+        z[i] /= g->root[i][i];
+        sum += z[i] * z[i];
+    }
+    return g->there ? 0.5 * sum + g->log_width : NAN;
+}
+
+/* Of maps: means. A pair's are of the maps that have it. */
+struct oracle_figures {
+    int n, pairs, ours;
+    double nll, pair_share, pair_nll, pair_calibrated;
+};
+
+/* Mean -log of the right one's share of what p (K, C) gives the two; its chips counted. */
+static double pair_nll(const struct label_data *data, const double *p, const uint8_t *judged, int32_t *chips)
+{
+    double sum = 0.0;
+
+    *chips = 0;
+    for (int32_t k = 0; k < data->chips; k++) {
+        const double *row = p + (size_t)k * (size_t)data->n_classes;
+
+        if (!judged[k] || (data->truth[k] != ORDERED && data->truth[k] != DISORDERED))
+            continue;
+        sum -= log(fmax(row[data->truth[k]] / (row[ORDERED] + row[DISORDERED]), 0x1p-52));
+        ++*chips;
+    }
+    return sum / *chips;
+}
+
+static int has_pair(const struct label_data *data)
+{
+    for (int32_t k = 0; k < data->chips; k++)
+        if (data->truth[k] == DISORDERED)
+            return 1;
+    return 0;
+}
+
+static void add_oracle(struct oracle_figures *o, const struct label_data *data)
+{
+    double *p = bench_need((size_t)data->chips * GOLDEN_CLASSES, sizeof *p), sum = 0.0;
+    struct gaussian gaussian[GOLDEN_CLASSES];
+    const double *x = data->features[1].rows;
+    int32_t judged = 0, chips;
+
+    for (int32_t c = 0; c < GOLDEN_CLASSES; c++)
+        gaussian_fit(&gaussian[c], data, c);
+    for (int32_t k = 0; k < data->chips; k++) {
+        double distance[FLY_CLASSES_MAX], *score = p + (size_t)k * GOLDEN_CLASSES;
+
+        if (!data->speaks[1][k])
+            continue;
+        for (int32_t c = 0; c < GOLDEN_CLASSES; c++)
+            distance[c] = gaussian_distance(&gaussian[c], x + k * SCENE_ELEMENTS);
+        fly_fewshot_scores(distance, GOLDEN_CLASSES, 1.0, score);
+        sum -= log(fmax(score[data->truth[k]], 0x1p-52));
+        judged++;
+    }
+    o->n++;
+    o->nll += sum / judged;
+    if (has_pair(data)) {
+        o->pairs++;
+        o->pair_nll += pair_nll(data, p, data->speaks[1], &chips);
+        o->pair_share += (double)chips / judged;
+    }
+    free(p);
+}
+
+static void add_calibrated_pair(struct oracle_figures *o, const struct label_trial *t, const struct label_data *data)
+{
+    int32_t chips;
+
+    if (!has_pair(data))
+        return;
+    o->ours++;
+    o->pair_calibrated += pair_nll(data, t->p[TRIAL_EDS], t->judged, &chips);
+}
+
+static void print_oracle(FILE *out, double photons, const struct oracle_figures *o, const struct figures *eds)
+{
+    double nll = o->nll / o->n, plain = eds->plain_nll / eds->n;
+
+    fprintf(out, "{\"name\": \"calibrate.composition.oracle\", \"size\": %.0f, \"threads\": 1, \"median\": %.4f, "
+                 "\"unit\": \"nll\", \"reference\": %.4f, \"ratio\": %.3f, \"nll_ratio\": %.3f, "
+                 "\"calibrated\": %.4f",
+            photons, nll, plain, plain / nll, nll / plain, eds->nll / eds->n);
+    if (o->pairs)
+        fprintf(out, ", \"pair_share\": %.3f, \"pair_nll\": %.4f, \"pair_calibrated\": %.4f",
+                o->pair_share / o->pairs, o->pair_nll / o->pairs, o->pair_calibrated / o->ours);
+    fprintf(out, "}\n");
+    fflush(out);
+}
+
+/* ---- scenes ------------------------------------------------------------------------------------------ */
+
 /* Ordered and disordered LFO differ by some percent of their atoms: where both occur, neither without the other is
  * new to the X-rays, and only a damage that the image shows is. They are left out of the promise, and told apart. */
 static int stands_apart(const struct label_data *data, int32_t c)
 {
-    int disordered = 0;
-
-    for (int32_t k = 0; k < data->chips; k++)
-        disordered |= data->truth[k] == 2;
-    return c == 0 || c == 3 || (c == 1 && !disordered);
+    return c == 0 || c == 3 || (c == ORDERED && !has_pair(data));
 }
 
 enum { CASES_MAX = 32 };
@@ -305,11 +466,14 @@ static void confidence(FILE *out, const char *folder, int quick)
         for (int eds = FLY_KIND_COMPOSITION; eds <= FLY_KIND_SPECTRUM; eds++) {
             struct figures f[TRIAL_MAPS] = {0}, pair[TRIAL_MAPS] = {0};
             struct weights_figures w = {0};
+            struct oracle_figures o = {0};
 
             for (int i = 0; i < cases; i++) {
                 struct label_data data = label_scene_data(&scenes[i], (enum fly_feature_kind)eds);
                 double *p = bench_need((size_t)data.chips * GOLDEN_CLASSES, sizeof *p);
 
+                if (eds == FLY_KIND_COMPOSITION)
+                    add_oracle(&o, &data);
                 for (int seed = 0; seed < draws; seed++) {
                     struct label_trial t;
 
@@ -317,6 +481,7 @@ static void confidence(FILE *out, const char *folder, int quick)
                     for (int m = 0; m < TRIAL_MAPS; m++)
                         add_known(&f[m], &t, &data, m);
                     add_weights(&w, &t, &data, p);
+                    add_calibrated_pair(&o, &t, &data);
                     label_trial_close(&t);
                     for (int32_t c = 0; c < GOLDEN_CLASSES && seed < draws / 2; c++) {
                         label_trial_open(&t, &data, SHOTS, c, (uint64_t)seed + 1);
@@ -330,6 +495,8 @@ static void confidence(FILE *out, const char *folder, int quick)
             for (int m = 0; m < TRIAL_MAPS; m++)
                 print_figures(out, kinds[eds], maps[m], doses[d], &f[m]);
             print_weights(out, kinds[eds], doses[d], &w, &pair[TRIAL_JOINT]);
+            if (eds == FLY_KIND_COMPOSITION)
+                print_oracle(out, doses[d], &o, &f[TRIAL_EDS]);
         }
     }
     for (int i = 0; i < cases; i++)

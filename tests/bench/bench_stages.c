@@ -115,12 +115,13 @@ static void set_label(struct fewshot *f, int m, int32_t i, const struct fly_unkn
     f->confidence[m][i] = (float)confidence;
 }
 
-static void score(struct fewshot *f, int m, int32_t i)
+/* fresh: the chip's features are other ones than when it was scored last. */
+static void score(struct fewshot *f, int m, int32_t i, int fresh)
 {
     double ratio[FLY_CLASSES_MAX], scores[FLY_CLASSES_MAX];
     struct source *s = &f->source[m];
 
-    fly_fewshot_distances(&s->prototypes, &s->features, i, s->distance[i]);
+    (fresh ? fly_fewshot_distances : fly_fewshot_distances_moved)(&s->prototypes, &s->features, i, s->distance[i]);
     ratios_of(s, i, ratio);
     fly_calibrated_scores(&s->calibration, ratio, scores);
     set_label(f, m, i, &s->calibration.unknown, ratio, scores);
@@ -149,8 +150,8 @@ static int fewshot_row(struct fewshot *f, const uint8_t *there, int32_t first, i
     for (int32_t i = moved ? 0 : first; i < (moved ? CHIPS : end); i++) {
         if (!there[i])
             continue;
-        score(f, FLY_HAADF, i);
-        score(f, FLY_EDS, i);
+        score(f, FLY_HAADF, i, i >= first && i < end);
+        score(f, FLY_EDS, i, i >= first && i < end);
         score_both(f, i);
     }
     return moved;
@@ -308,9 +309,9 @@ static void stages_open(struct stages *s, uint64_t seed)
     scene_open(&s->scene, SIDE, SIDE, 0.0, seed);
     draw_open(&s->draw, seed);
     bench_check(fly_trees_check(&config));
-    bench_check(fly_arena_init(&s->arena, fly_trees_need(&config) + fly_histories_need(CHIPS, maps), NULL, "bench"));
+    bench_check(fly_arena_init(&s->arena, fly_trees_need(&config) + fly_histories_need(CHIPS, maps, 1), NULL, "bench"));
     fly_trees_open(&s->trees, &config, &s->arena);
-    fly_histories_init(&s->histories, CHIPS, maps, &s->arena);
+    fly_histories_init(&s->histories, CHIPS, maps, 1, &s->arena);
     s->embeddings = bench_need((size_t)CHIPS * SCENE_WIDTH, sizeof *s->embeddings);
     s->percent = bench_need((size_t)CHIPS * SCENE_ELEMENTS, sizeof *s->percent);
     for (int32_t i = 0; i < CHIPS; i++)
@@ -394,6 +395,11 @@ static void tell_maps(struct stages *s)
                              s->trees.age[m]);
     }
     fly_history_vote(h, s->trees.confidence[FLY_ENSEMBLE]);
+    for (int map = 0; map < FLY_MAPS; map++)
+        (void)fly_history_calm(h, map,
+                               fly_map_method(map) == FLY_FEWSHOT ? s->fewshot.label[fly_map_modality(map)]
+                                                                  : h->of[map].label,
+                               NULL, 0);
 }
 
 /* Returns 1 where the row held support chips. */
@@ -489,7 +495,7 @@ static void relabel(struct stages *s, struct fewshot *f, double ms[FLY_MODALITIE
             if (m == FLY_ENSEMBLE)
                 score_both(f, i);
             else
-                score(f, m, i);
+                score(f, m, i, 1);
         }
         at[m + 2] = bench_now_s();
     }

@@ -61,6 +61,7 @@ static const struct {
     {"embed", embed, "the embedders; VGG16 at 32 px beside oneDNN's own two-thread figure"},
     {"recording", recording, "the session file with 64-KiB messages, beside plain writes and one sync"},
     {"ingest", ingest, "1-KiB lines into a running plugin, beside bare sockets"},
+    {"page", bench_page, "page.viewers, page.p99: what 20 viewers and some that hang cost, 2601 chips"},
     {"graph", bench_graph, "graph.row, graph.scan, graph.memory: similarities of chips, beside sgemm and batch"},
     {"louvain", bench_louvain, "louvain.cold, louvain.row: communities of 2601 chips"},
     {"growth", bench_growth, "graph.growth: a row and a cold start at 1000 to 10000 chips"},

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How good live maps are on the simulated samples of Table II, against the truth that the simulator knows.
 
-    /usr/bin/python3 tests/bench/table2.py [--part live,still,dose,fine] [--seeds 1,2] [--minutes 20] [--out FILE.jsonl]
+    /usr/bin/python3 tests/bench/table2.py [--part live,still,dose,fine,weights] [--seeds 1,2] [--minutes 20] [--out FILE.jsonl]
     /usr/bin/python3 tests/bench/table2.py --report FILE.jsonl
 
 Everything goes through the program: `flyback sim` makes a scene, its messages are kept, and each setting gets
@@ -12,8 +12,10 @@ of the chips are thinned here, binomially, before they are sent. Only counting (
 is done here.
 
 Parts: live, the four samples while frames come; still, the same without drift; dose, 10 to 1000 photons a chip,
-equal or with half of the chips thinned, over graph.min_counts; fine, which chips may join the graph at all. The
-support set is the simulator's, four of the purest chips a class: a careful person's choice, not an average one.
+equal or with half of the chips thinned, over graph.min_counts; fine, which chips may join the graph at all; weights,
+of haadf and eds in the ensemble, fixed ones beside those by reliability, with poor X-rays or a poor image (its
+counts thinned here, binomially). The support set is the simulator's, four of the purest chips a class: a careful
+person's choice, not an average one.
 
 One session is one line of FILE.jsonl, sessions that stand there already are not run again, and the tables are
 printed from it: a bench that ran out of minutes goes on where it was. $FLYBACK names the program.
@@ -58,6 +60,10 @@ MIXES = ("equal", "columns/4", "random/4", "random/16")
 FINE_POINTS = [(str(10 * n), n, 0) for n in (1, 2, 3, 5, 7, 10, 14, 20, 30, 50)]
 FINE_MIXES = ("equal", "random/4", "random/16")
 COUNT_BINS = (0, 5, 10, 15, 20, 30, 50, 70, 100, 150, 200, 300, 500, 1 << 30)
+WEIGHT_FRAMES = 4
+# photons a chip, share of the image's counts
+WEIGHT_DOSES = ((10, 1.0), (50, 1.0), (200, 1.0), (1000, 1.0), (1000, 0.05), (1000, 0.01), (200, 0.02))
+WEIGHT_GRID = (0.2, 0.35, 0.5, 0.65, 0.8)  # of haadf
 GRAPHS = {"p100": {}, "m2": {"graph.mode": "m2"}, "median": {"graph.threshold": "median"}}
 GRAPH_BACK = {"graph.mode": "p100", "graph.threshold": "mode"}
 
@@ -149,6 +155,18 @@ class Scene:
                 parts = [parts[0], pixel[keep].tobytes(), channel[keep].tobytes()]
             made.append((header, parts))
         return made, few
+
+    def noisier(self, share):
+        """The messages with that share of the image's counts."""
+        if share == 1.0:
+            return self.messages
+        rng, made = np.random.default_rng([self.seed, int(1e6 * share)]), []
+        for header, parts in self.messages:
+            if header["type"] == "lines":
+                pixels = np.frombuffer(parts[1], header["dtype"])
+                parts = [parts[0], rng.binomial(pixels, share).astype(header["dtype"]).tobytes()]
+            made.append((header, parts))
+        return made
 
     def counts(self, messages):
         """Photons of each chip (R, C)."""
@@ -307,6 +325,13 @@ class Session:
             return None
         return self.viewer.metrics["threshold"]
 
+    def reliability(self):
+        """As `metrics` tells it, each second."""
+        self.viewer.poll(0)
+        self.viewer.metrics = None
+        self.viewer.wait(lambda: self.viewer.metrics, 10)
+        return self.viewer.metrics["reliability"]
+
     def close(self):
         self.push.close()
         self.control.close()
@@ -434,6 +459,46 @@ def trivial(scene, points):
     return {"points": made}
 
 
+def one_shot(session, support, i, measured):
+    """Share of the chips that are labelled right, by the i-th support chip of each class alone: haadf, eds, and the
+    ensemble by reliability and with equal weights."""
+    right = lambda m: float((in_phases(session.map("fewshot", m)) == session.scene.truth)[measured].mean())
+    for name, chips in support.items():
+        session.control.support_add(name, [chips[i]])
+    made = [right(m) for m in MODALITIES]
+    # Weights that differ are a person's: not learned, not measured.
+    session.control.params_set({"fewshot.weights": [0.5, 0.5000001]})
+    made.append(right("ensemble"))
+    session.control.params_set({"fewshot.weights": [0.5, 0.5]})
+    for name in support:
+        session.control.request("class.remove", **{"class": name})
+    return [round(share, 4) for share in made]
+
+
+def weigh(scene, share, settings):
+    """Communities of the ensemble at each weight and by reliability, and few-shot of one chip a class."""
+    messages, support = scene.noisier(share), scene.support
+    measured, began = np.ones_like(scene.truth, bool), time.monotonic()
+    scene.support = {}
+    session = Session(scene, messages, settings)
+    scene.support = support
+    try:
+        session.send(len(messages))
+
+        def ami(modality, weights=None):
+            if weights:
+                session.control.params_set({"graph.weights": weights})
+            got = community_scores(session.map("community", modality).labels, scene.truth, measured)["all"]
+            return got[0] if got else None
+
+        made = {"alone": {m: ami(m) for m in MODALITIES[:2]}, "mix": {str(w): ami("ensemble", [w, 1 - w]) for w in WEIGHT_GRID},
+                "auto": ami("ensemble", "auto"), "one_shot": [one_shot(session, support, i, measured) for i in range(4)],
+                "reliability": session.reliability()}
+    finally:
+        session.close()
+    return {"points": {"end": made}, "wall_s": round(time.monotonic() - began, 1)}
+
+
 # ---- what is run ------------------------------------------------------------------------------------
 
 
@@ -485,6 +550,14 @@ def jobs(parts, samples, seeds):
                     yield (("still", sample, seed, model, "robust", "demo"), (sample, seed, LIVE_POINTS[-1][1], None, False),
                            lambda s, t=settings: measure(s, s.messages, t, LIVE_POINTS[3:], ("composition",),
                                                          lambda name: ("p100",)))
+        if "weights" in parts:
+            for sample in samples:
+                for dose, share in WEIGHT_DOSES:
+                    settings = live_settings(sample, "robust", "spectral", SAMPLES[sample][1] * 2 // 5)
+                    settings["tree.chips_max"] = 0
+                    yield (("weights", sample, seed, dose, share),
+                           (sample, seed, WEIGHT_FRAMES, dose / SAMPLES[sample][0] ** 2 / WEIGHT_FRAMES),
+                           lambda s, share=share, settings=settings: weigh(s, share, settings))
         if "fine" in parts:
             for sample in (s for s in DOSE_SAMPLES if s in samples):
                 scene = (sample, seed, FINE_POINTS[-1][1], DOSE_A_FRAME / SAMPLES[sample][0] ** 2)
@@ -807,6 +880,36 @@ class Tables:
             self.line(["%d .. %d" % (COUNT_BINS[i], top - 1) if top < 1 << 30 else "%d .." % COUNT_BINS[i], "", *cells])
 
 
+    def weights(self):
+        print("\n## Weights of haadf in the ensemble, spectral embedding, robust, seeds %s" % self.seeds("weights"))
+        of = lambda dose, share: [row["points"]["end"] for key, row in sorted(self.rows.items(), key=str)
+                                  if key[0] == "weights" and key[3:] == (dose, share)]
+        show = lambda values: "%.1f" % (100 * np.mean(values))
+        self.begin("Communities of the ensemble: AMI % to truth of all chips, those in none as one class; mean of samples and "
+                   "seeds, and of auto less equal (worst .. best)",
+                   ["photons", "of the image's", "haadf", "eds", *map(str, WEIGHT_GRID), "auto", "its weight", "auto - equal"])
+        for dose, share in WEIGHT_DOSES:
+            rows = [r for r in of(dose, share) if r["auto"] is not None]
+            if not rows:
+                continue
+            gain = [100 * (r["auto"] - r["mix"]["0.5"]) for r in rows]
+            self.line([str(dose), str(share), *(show([r["alone"][m] for r in rows]) for m in MODALITIES[:2]),
+                       *(show([r["mix"][str(w)] for r in rows]) for w in WEIGHT_GRID), show([r["auto"] for r in rows]),
+                       "%.2f" % np.mean([r["reliability"]["community"]["weights"][0] for r in rows]),
+                       "%+.1f (%+.1f .. %+.1f)" % (np.mean(gain), min(gain), max(gain))])
+        self.begin("Few-shot of one chip a class: chips right in %, and by reliability less equal: mean (10 % .. 90 %)",
+                   ["photons", "of the image's", "haadf", "eds", "by reliability", "equal", "its weight", "gain"])
+        for dose, share in WEIGHT_DOSES:
+            rows = of(dose, share)
+            if not rows:
+                continue
+            all_ = np.array([shot for r in rows for shot in r["one_shot"]])
+            gain = 100 * (all_[:, 2] - all_[:, 3])
+            self.line([str(dose), str(share), *map(show, all_.T),
+                       "%.2f" % np.mean([r["reliability"]["fewshot"]["weights"][0] for r in rows]),
+                       "%+.1f (%+.1f .. %+.1f)" % (gain.mean(), *np.percentile(gain, (10, 90)))])
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--part", default="live,still,dose,fine")
@@ -819,7 +922,7 @@ def main():
     if not args.report:
         run_all(args)
     tables = Tables(load(args.report or args.out))
-    for part in ("live", "still", "dose", "fine"):
+    for part in ("live", "still", "dose", "fine", "weights"):
         if tables.seeds(part):
             getattr(tables, part)()
 

@@ -15,10 +15,11 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from flyback_test import MAPS, TESTS, SLOW, Case, Flyback, flyback, run, shared, wait_until  # noqa: E402
 
 CASE = Case(os.path.join(TESTS, "golden", "a_tiny"))
+ARRAYS = ("", "_confidence", "_age", "_shown")
 
 
-def facts(labels, confidence, age):
-    return labels.astype("<i4").tobytes() + confidence.astype("<f4").tobytes() + age.astype("<u4").tobytes()
+def facts(*arrays):
+    return b"".join(a.astype(t).tobytes() for a, t in zip(arrays, ("<i4", "<f4", "<u4", "<i4")) if a is not None)
 
 
 class Watcher:
@@ -33,7 +34,7 @@ class Watcher:
         if not any(kind == "map" for kind, _ in self.viewer.poll(timeout_s)):
             return
         for key, got in self.viewer.maps.items():
-            now = facts(got.labels, got.confidence, got.age)
+            now = facts(got.labels, got.confidence, got.age, got.shown)
             if not self.seen[key] or self.seen[key][-1] != now:
                 self.seen[key].append(now)
 
@@ -74,7 +75,8 @@ def epochs_of(recording, out, threads):
         name = modality if method == "fewshot" else "%s_%s" % (method, modality)
         for path in sorted(glob.glob(os.path.join(out, "epoch_??????_%s.npy" % name))):
             base = path[:-4]
-            made[method, modality].append(facts(*(np.load(base + end + ".npy") for end in ("", "_confidence", "_age"))))
+            made[method, modality].append(facts(*(np.load(base + end + ".npy") for end in ARRAYS
+                                                       if end != "_shown" or os.path.exists(base + end + ".npy"))))
     files = {}
     for path in sorted(glob.glob(os.path.join(out, "*.npy"))):
         with open(path, "rb") as file:
@@ -82,12 +84,14 @@ def epochs_of(recording, out, threads):
     return made, files
 
 
-def compare(model):
+def compare(model, profile="paper"):
     with tempfile.TemporaryDirectory() as folder:
-        with Flyback(CASE.settings(model)) as fly, fly.viewer() as viewer:
+        with Flyback(dict(CASE.settings(model), profile=profile)) as fly, fly.viewer() as viewer:
             watcher = Watcher(viewer)
             scan(fly, watcher)
             assert fly.end() == 0  # the recording is whole once its writer has ended
+            assert all((got.shown is None) == (profile == "paper") for got in viewer.maps.values())
+            assert all((got.shown == got.labels).all() for got in viewer.maps.values() if got.shown is not None)
             made, files = epochs_of(fly.recording("watched"), os.path.join(folder, "one"), 1)
             _, again = epochs_of(fly.recording("watched"), os.path.join(folder, "two"), 2)
     assert files == again, "files differ between 1 and 2 threads: %s" % [n for n in files if files[n] != again.get(n)]
@@ -107,6 +111,10 @@ def compare(model):
 
 def live_maps_are_found_in_the_followed_journal():
     return compare("spectral")
+
+
+def what_a_person_is_shown_is_found_there_too():
+    return compare("spectral", "robust")
 
 
 def a_slow_network_that_lags_is_followed_as_well():
@@ -136,6 +144,7 @@ def a_weight_file_that_moved_is_asked_for_by_name():
 
 run(
     live_maps_are_found_in_the_followed_journal,
+    what_a_person_is_shown_is_found_there_too,
     a_slow_network_that_lags_is_followed_as_well,
     a_weight_file_that_moved_is_asked_for_by_name,
 )

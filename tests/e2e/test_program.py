@@ -15,7 +15,7 @@ from flyback_test import BINARY, ROOT, SLOW, TESTS, Case, Flyback, flyback, labe
 CASE = Case(os.path.join(TESTS, "golden", "a_tiny"))
 SHAPE = CASE.params["rows"], CASE.params["cols"]
 MODALITIES = ("haadf", "eds", "ensemble")
-COMMANDS = ("demo", "run", "sim", "replay", "import", "analyze", "export", "session", "watch", "check", "version")
+COMMANDS = ("demo", "run", "sim", "replay", "import", "watch-folder", "analyze", "export", "session", "watch", "check", "version")
 
 
 def recorded(folder, settings=None):

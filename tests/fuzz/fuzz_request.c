@@ -60,17 +60,21 @@ static void check_arguments(struct fly_value args)
 
 static void check_map(const struct fly_part *header)
 {
-    static const unsigned char array[4 * 12];
-    struct fly_part parts[5] = {{"map", 3}, *header};
+    static const unsigned char array[4 * 12], picture[sizeof array];
+    struct fly_part parts[2 + FLY_PUB_MAP_PAYLOADS] = {{"map", 3}, *header};
     struct fly_published published;
     struct fly_map_read map;
 
     for (int i = 2; i < 5; i++)
         parts[i] = (struct fly_part){array, sizeof array};
-    if (fly_published_decode(&published, parts, 5) != FLY_OK)
-        return;
-    if (fly_map_decode(&map, published.header, published.payloads, published.n_payloads) != FLY_OK)
-        return;
+    parts[5] = (struct fly_part){picture, sizeof picture};
+    /* Without a picture of its own it is the labels. */
+    for (int32_t n = 5; n <= 6; n++) {
+        if (fly_published_decode(&published, parts, n) != FLY_OK ||
+            fly_map_decode(&map, published.header, published.payloads, published.n_payloads) != FLY_OK)
+            return;
+        FLY_ASSERT(map.labels == array && map.shown == (n == 6 ? picture : array));
+    }
     FLY_ASSERT((size_t)map.bbox[2] * (size_t)map.bbox[3] * 4 == sizeof array);
     FLY_ASSERT(map.bbox[0] + map.bbox[2] <= map.full_shape[0]);
     FLY_ASSERT(map.bbox[1] + map.bbox[3] <= map.full_shape[1]);

@@ -75,6 +75,7 @@ class Flyback:
             "sockets.publish": self.publish,
             "sockets.control": self.control,
             "recording.dir": os.path.join(self.folder, "recordings"),
+            "page.listen": "",  # plugins of several tests at once would want the same port
         }
         self.settings.update(settings or {})
         self.log = os.path.join(self.folder, "log")

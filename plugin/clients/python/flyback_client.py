@@ -128,6 +128,8 @@ class Map:
     labels      (R, C) int32: class ids, or NOT_MEASURED, UNKNOWN, TOO_LITTLE, MINOR
     confidence  (R, C) float32, 0 .. 1; NaN where there is no class
     age         (R, C) uint32: revisions of the chip so far
+    shown       (R, C) int32: labels as a person's eye follows them best, steadier than `labels`; None in the paper
+                profile
     classes     [{id, name, color}]
     seq         its number among the maps of the session, None for an exact one
     as_of       {stream: seq} of the data behind it
@@ -141,6 +143,7 @@ class Map:
         self.labels = np.full(tuple(header["full_shape"]), NOT_MEASURED, dtype=np.int32)
         self.confidence = np.full(self.labels.shape, np.nan, dtype=np.float32)
         self.age = np.zeros(self.labels.shape, dtype=np.uint32)
+        self.shown = np.full(self.labels.shape, NOT_MEASURED, dtype=np.int32) if len(payloads) > 3 else None
         self.apply(header, payloads)
 
     def apply(self, header, payloads):
@@ -152,10 +155,12 @@ class Map:
                 "map %s/%s: box %s does not fit a map of %d x %d"
                 % (self.method, self.modality, header["bbox"], rows, cols)
             )
-        if len(payloads) != 3 or any(len(p) != 4 * nr * nc for p in payloads):
+        wanted = 3 if self.shown is None else 4
+        if len(payloads) != wanted or any(len(p) != 4 * nr * nc for p in payloads):
             raise FlybackError("map %s/%s: payloads do not fit box %s" % (self.method, self.modality, header["bbox"]))
         box = (slice(r0, r0 + nr), slice(c0, c0 + nc))
-        for array, dtype, raw in zip((self.labels, self.confidence, self.age), ("<i4", "<f4", "<u4"), payloads):
+        arrays = (self.labels, self.confidence, self.age, self.shown)
+        for array, dtype, raw in zip(arrays, ("<i4", "<f4", "<u4", "<i4"), payloads):
             array[box] = np.frombuffer(raw, dtype=dtype).reshape(nr, nc)
         self.header = header
         self.session = header.get("session", "")
@@ -282,6 +287,11 @@ class Control:
         result["spectrum"] = np.frombuffer(payloads[0], dtype="<u4") if payloads else None
         return result
 
+    def crystallinity_get(self):
+        """How crystalline the image is around each chip, (R, C) float32, 0 .. 1; NaN where it is not measured."""
+        result, payloads = self.request_parts("crystallinity.get")
+        return np.frombuffer(payloads[0], dtype="<f4").reshape(result["grid_shape"])
+
 
 # ---- instrument -------------------------------------------------------------------------------------
 
@@ -338,6 +348,7 @@ class Sender:
         self.durable_seq = {"control": 0}
         self.resent = 0
         self.drained = False
+        self._over = False
         self._detectors = {}
         self._segments = {}
         self._shape = None
@@ -414,12 +425,13 @@ class Sender:
         end = time.monotonic() + self.timeout_s
         while True:
             self._listen(20)
-            for event in list(self.events)[heard:]:
-                if event.get("level") != "info":
-                    raise FlybackError("start refused, %s: %s" % (event.get("code"), event.get("text")))
+            said = list(self.events)[heard:]
             status = self.control.status()
             if status.get("session") == self.session and status.get("state") == "running":
-                return
+                return  # a warning that came meanwhile is about an open session
+            for event in said:
+                if event.get("level") != "info":
+                    raise FlybackError("start refused, %s: %s" % (event.get("code"), event.get("text")))
             if time.monotonic() > end:
                 raise FlybackTimeout(
                     "session %s was not opened within %g s (Flyback has %r): is %s its ingest address?"
@@ -482,12 +494,14 @@ class Sender:
         )
         self._stopped = True
         if wait:
-            self._wait_for(lambda: self.drained, "drained", timeout_s)
+            self._wait_for(lambda: self.drained and (self._all_durable() or self._over), "drained and on disk", timeout_s)
+
+    def _all_durable(self):
+        return all(self.durable_seq.get(stream, 0) >= seq for stream, seq in self.last_seq.items())
 
     def wait_durable(self, timeout_s=None):
         """Wait until everything sent so far is on disk at Flyback."""
-        want = dict(self.last_seq)
-        self._wait_for(lambda: all(self.durable_seq.get(k, 0) >= v for k, v in want.items()), "durable", timeout_s)
+        self._wait_for(self._all_durable, "durable", timeout_s)
 
     def resend(self):
         """Ask for durable_seq and send all above it again. How many messages that were."""
@@ -610,6 +624,8 @@ class Sender:
             if self.on_event:
                 self.on_event(header)
         if header.get("session") != self.session:
+            # After its final maps Flyback speaks of another session, or of none, once this one's file is closed.
+            self._over = self._over or (self.drained and kind == "heartbeat")
             return 1
         if kind == "heartbeat":
             self._acknowledge(header.get("durable_seq") or {})

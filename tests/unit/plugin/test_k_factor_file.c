@@ -120,6 +120,127 @@ static void each_bad_file_is_refused_with_its_place_and_leaves_the_set(void **st
 }
 
 /* A line of the product table that the golden one lacks; the whole list is told. */
+/* ---- tables of text ------------------------------------------------------------------------------ */
+
+static int parse_csv(const char *text)
+{
+    return fly_k_factor_set_parse_csv(&set, text, strlen(text), "k.csv", FLY_LINES_PRODUCT);
+}
+
+static const char velox[] = "Line identifier,Energy level,Intensity,Chi-Rho-Tau absorption,K-factor\r\n"
+                            "-,eV,counts,-,-\r\n"
+                            "B-Ka1,1.83300e+02,0.00000e+00,0.00000e+00,1.00000e+00\r\n"
+                            "Si-Ka1,1.73970e+03,2.08039e+01,0.00000e+00,3.24726e-01\r\n"
+                            "Fe-Ka1,6.40390e+03,8.53115e+02,0.00000e+00,4.32916e-01\r\n"
+                            "Fe-Ka2,6.39090e+03,4.26557e+02,0.00000e+00,4.32916e-01\r\n"
+                            "Fe-Kb1,7.05800e+03,1.74035e+02,0.00000e+00,4.32916e-01\r\n"
+                            "Fe-La1,7.04500e+02,0.00000e+00,0.00000e+00,8.76707e-01\r\n"
+                            "Fe-Lb1,7.17500e+02,0.00000e+00,0.00000e+00,8.95690e-01\r\n"
+                            "La-Mz1,6.42700e+02,0.00000e+00,0.00000e+00,4.58435e-01\r\n"
+                            "Pt-Na1,2.56500e+02,0.00000e+00,0.00000e+00,3.89910e+00\r\n"
+                            "Mn-Ka1,5.89870e+03,1.74291e+01,0.00000e+00,4.24546e-01\r\n";
+
+/* The factors of two elements apart from rounding: "Fe_Ka=1.3331732... " */
+static double factor_of(const char *line)
+{
+    const char *at = strstr(set.factors, line);
+
+    return at ? strtod(at + strlen(line) + 1, NULL) : NAN;
+}
+
+static void an_export_of_velox_gives_its_main_lines_relative_to_silicon(void **state)
+{
+    const struct fly_element *elements;
+    int32_t element = fly_element_find(FLY_LINES_PRODUCT, "Fe");
+
+    (void)state;
+    assert_int_equal(parse_csv(velox), FLY_OK);
+    fly_elements(FLY_LINES_PRODUCT, &elements);
+    assert_float_equal(factor_of("Si_Ka"), 1.0, 1e-12);
+    /* The table's own factors come from this export. */
+    assert_float_equal(factor_of("Fe_Ka"), elements[element].families[0].k_200kv, 1e-3);
+    assert_float_equal(factor_of("Fe_La"), elements[element].families[1].k_200kv, 1e-3);
+    assert_null(strstr(set.factors, "Mn"));
+    assert_null(strstr(set.factors, "La_"));
+    assert_int_equal(set.basis, -1);
+    assert_int_equal(fly_options_set(&options, "eds.k_factors", set.factors, "test"), FLY_OK);
+}
+
+static void tables_of_other_makes_are_told_by_their_header(void **state)
+{
+    static const struct {
+        const char *text, *factors;
+    } cases[] = {
+        {"element;line;k\nFe;Ka;1,35\nO;K;2\n", "Fe_Ka=1.35,O_Ka=2"}, /* decimal commas */
+        {"Symbol\tX-ray line\tk_factor\nSr\tL\xce\xb1\t1.9\n", "Sr_La=1.9"},
+        {"Line,K factor\n\"Fe_Ka\",1.35\nPtMa1,1\n", "Fe_Ka=1.35,Pt_Ma=1"},
+        {"Z,Element,K,L,M\n26,Fe,1.3,2.7,\n25,Mn,1.2,-,-\n78,Pt,,2.3,1.0\n", "Fe_Ka=1.3,Fe_La=2.7,Pt_La=2.3,Pt_Ma=1"},
+        {"\xef\xbb\xbf" "#FORMAT : k-factors\n\n#K_BASIS : atomic\nelement,line,k-factor\nO,Ka1,2\n\n", "O_Ka=2"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        if (parse_csv(cases[i].text) != FLY_OK)
+            fail_msg("case %zu: %s", i, fly_fail_text());
+        assert_string_equal(set.factors, cases[i].factors);
+        assert_int_equal(set.basis, i == 4 ? FLY_K_ATOMIC : -1);
+    }
+}
+
+static void a_bad_table_is_refused_with_its_row_and_leaves_the_set(void **state)
+{
+    static const struct {
+        const char *text;
+        int code;
+        const char *says;
+    } cases[] = {
+        {"a,b,c\n1,2,3\n", FLY_EWIRE, "k.csv:1: neither JSON nor a table of k-factors"},
+        {"\n\n# remark\n", FLY_EWIRE, "k.csv:3: no table of k-factors"},
+        {"Line,k\nFe-Ka1,1.3\nXx-Ka1,2\n", FLY_ERANGE, "k.csv:3: no element has the symbol \"Xx-Ka1\""},
+        {"Line,k\nFe-Ka1,many\n", FLY_EWIRE, "k.csv:2: a number is needed, not \"many\""},
+        {"Line,k\nFe-Ka1,\n", FLY_EWIRE, "k.csv:2: a number is needed"},
+        {"Line,k\nFe-Ka1\n", FLY_EWIRE, "k.csv:2: a number is needed"},
+        {"Line,k\nFe-Ka1,0\n", FLY_ERANGE, "k.csv:2: a k-factor is above 0"},
+        {"Line,k\nFe-Ka1,-1\n", FLY_ERANGE, "k.csv:2: a k-factor is above 0"},
+        {"Line,k\nFe-Ka1,nan\n", FLY_EWIRE, "k.csv:2: a number is needed"},
+        {"Line,k\nFe-Ka1,1,3\nFe-Qa,1\n", FLY_EWIRE, "k.csv:3: an X-ray line like Ka1 or K is needed"},
+        {"Line,k\nFe-Ka1,1\nO-Ka1,1\nFe_K,2\n", FLY_ERANGE, "k.csv:4: Fe_Ka has a k-factor in row 2 already"},
+        {"Line,k\nMn-Ka1,1\nFe-Kb1,1\n", FLY_ERANGE, "k.csv: none of its 3 rows is of a main line"},
+        {"#K_BASIS : volume\nLine,k\nFe-Ka1,1\n", FLY_EWIRE, "k.csv:1: k_basis is weight or atomic"},
+    };
+    struct fly_k_factor_set untouched;
+
+    (void)state;
+    assert_int_equal(parse_csv(velox), FLY_OK);
+    untouched = set;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int rc = parse_csv(cases[i].text);
+
+        if (rc != cases[i].code || !strstr(fly_fail_text(), cases[i].says))
+            fail_msg("case %zu: %s", i, rc < 0 ? fly_fail_text() : "taken");
+        assert_memory_equal(&set, &untouched, sizeof set);
+    }
+}
+
+/* Every cut, and every bit of every byte: no crash, and no set but a whole one. */
+static void no_damaged_table_does_harm(void **state)
+{
+    size_t len = sizeof velox - 1;
+
+    (void)state;
+    for (size_t i = 0; i < len * 9; i++) {
+        size_t n = i < len ? i : len;
+        char *copy = malloc(n ? n : 1);
+
+        memcpy(copy, velox, n);
+        if (i >= len)
+            copy[(i - len) / 8] ^= (char)(1 << (i - len) % 8);
+        if (fly_k_factor_set_parse_csv(&set, copy, n, "k.csv", FLY_LINES_PRODUCT) == FLY_OK)
+            assert_int_equal(fly_options_set(&options, "eds.k_factors", set.factors, "test"), FLY_OK);
+        free(copy);
+    }
+}
+
 static void the_lines_are_those_of_the_table_chosen(void **state)
 {
     (void)state;
@@ -307,6 +428,10 @@ int main(void)
         cmocka_unit_test(a_file_becomes_the_list_that_the_option_takes),
         cmocka_unit_test(every_line_of_a_table_has_room),
         cmocka_unit_test(each_bad_file_is_refused_with_its_place_and_leaves_the_set),
+        cmocka_unit_test(an_export_of_velox_gives_its_main_lines_relative_to_silicon),
+        cmocka_unit_test(tables_of_other_makes_are_told_by_their_header),
+        cmocka_unit_test(a_bad_table_is_refused_with_its_row_and_leaves_the_set),
+        cmocka_unit_test(no_damaged_table_does_harm),
         cmocka_unit_test(the_lines_are_those_of_the_table_chosen),
         cmocka_unit_test(what_the_file_says_stands_in_the_options_with_the_file_as_origin),
         cmocka_unit_test(a_file_without_a_basis_leaves_that_of_the_options),

@@ -5,6 +5,7 @@
 #include <cmocka.h>
 
 #include <ctype.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -312,7 +313,11 @@ static void default_yaml_is_what_the_table_prints(void **state)
 
 static void the_configurations_that_ship_are_right(void **state)
 {
-    static const char *const paths[] = {"/../configs/default.yaml", "/../configs/demo.yaml"};
+    static const char *const paths[] = {"/../configs/default.yaml", "/../configs/demo.yaml",
+                                        "/../configs/microscope-themis-z.yaml", "/../configs/microscope-spectra.yaml",
+                                        "/../configs/microscope-nion-ultrastem.yaml",
+                                        "/../configs/microscope-jem-arm200f.yaml",
+                                        "/../configs/microscope-titan-gatan.yaml"};
 
     (void)state;
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
@@ -501,6 +506,34 @@ static void later_sources_win(void **state)
     assert_int_equal(argc, 1);
 }
 
+/* graph.weights: two numbers, or auto. */
+static void a_word_may_stand_in_place_of_a_list(void **state)
+{
+    char text[64], file[128];
+
+    (void)state;
+    fly_options_default(&options);
+    assert_int_equal(load("graph:\n  weights: auto\n"), FLY_OK);
+    assert_true(isnan(options.graph.weights[0]) && isnan(options.graph.weights[1]));
+    assert_int_equal(fly_options_check(&options), FLY_OK);
+    fly_options_get_text(&options, "graph.weights", text, sizeof text);
+    assert_string_equal(text, "auto");
+    snprintf(file, sizeof file, "graph.weights: %s\n", text);
+    assert_int_equal(load(file), FLY_OK);
+    assert_true(isnan(options.graph.weights[0]));
+    before = options;
+    assert_int_equal(fly_options_set(&options, "graph.weights", "automatic", "--set"), FLY_ERANGE);
+    assert_non_null(strstr(fly_fail_text(), "or auto"));
+    assert_int_equal(fly_options_set(&options, "graph.weights", "nan, nan", "--set"), FLY_ERANGE);
+    assert_int_equal(fly_options_set(&options, "fewshot.weights", "auto", "--set"), FLY_ERANGE);
+    assert_int_equal(load("graph:\n  weights: 1\n"), FLY_ERANGE);
+    assert_int_equal(load("fewshot:\n  weights: auto\n"), FLY_ERANGE);
+    assert_int_equal(load("graph:\n  weights: [auto, auto]\n"), FLY_ERANGE);
+    assert_same(&options, &before);
+    assert_int_equal(fly_options_set_live(&options, "graph.weights", "0.25, 0.75", "params.set"), FLY_OK);
+    assert_true(options.graph.weights[1] == 0.75);
+}
+
 /* ---- run time and rules between keys ------------------------------------------------------------ */
 
 static void only_live_keys_change_while_running(void **state)
@@ -624,6 +657,7 @@ int main(void)
         cmocka_unit_test(the_command_line_keeps_what_is_not_ours_in_order),
         cmocka_unit_test(bad_arguments_are_refused_and_change_nothing),
         cmocka_unit_test(later_sources_win),
+        cmocka_unit_test(a_word_may_stand_in_place_of_a_list),
         cmocka_unit_test(only_live_keys_change_while_running),
         cmocka_unit_test(keys_that_contradict_each_other_are_named),
         cmocka_unit_test(a_text_too_long_or_not_utf8_is_refused),

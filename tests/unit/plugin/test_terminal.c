@@ -214,8 +214,12 @@ static void agreement_and_the_graph_are_told_where_they_are_known(void **state)
                            "AMI haadf-eds 0.81, haadf-ensemble 0.90, eds-ensemble 0.95: led by eds   12 not"));
     view.leads[0] = '\0';
     view.modularity = NAN;
+    view.has_reliability = 1;
+    view.reliability[0] = 0.974;
+    view.reliability[1] = 0.41;
     assert_non_null(strstr(draw(&view, (struct fly_terminal){300, 30, FLY_TERMINAL_LETTERS, 0}),
-                           "21.0 ms   AMI haadf-eds 0.81, haadf-ensemble 0.90, eds-ensemble 0.95   12 not"));
+                           "21.0 ms   AMI haadf-eds 0.81, haadf-ensemble 0.90, eds-ensemble 0.95   "
+                           "reliability haadf 0.97, eds 0.41   12 not"));
 }
 
 static void before_anything_came_there_is_a_title(void **state)

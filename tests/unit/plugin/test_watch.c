@@ -23,8 +23,8 @@ static int take(struct fly_watch *watch)
     return fly_watch_take(watch, message.parts, message.n_parts);
 }
 
-static void make_map(const char *session, uint64_t seq, uint64_t base, const int32_t *labels, const int32_t box[4],
-                     int final)
+static void make_shown(const char *session, uint64_t seq, uint64_t base, const int32_t *labels, const int32_t *shown,
+                       const int32_t box[4], int final)
 {
     static float confidence[R * C];
     static uint32_t age[R * C];
@@ -32,10 +32,16 @@ static void make_map(const char *session, uint64_t seq, uint64_t base, const int
                               .bbox = {box[0], box[1], box[2], box[3]},
                               .base = base ? FLY_PUB_DELTA : FLY_PUB_KEYFRAME, .base_seq = base, .final = final,
                               .classes = classes, .n_classes = 2, .labels = labels, .confidence = confidence,
-                              .age = age};
+                              .age = age, .shown = shown};
 
     fly_pack_init(&pack, bytes, sizeof bytes);
     assert_int_equal(fly_pub_map(&message, &pack, &(struct fly_pub_id){session, seq, 1000}, &map), FLY_OK);
+}
+
+static void make_map(const char *session, uint64_t seq, uint64_t base, const int32_t *labels, const int32_t box[4],
+                     int final)
+{
+    make_shown(session, seq, base, labels, NULL, box, final);
 }
 
 static const int32_t whole[4] = {0, 0, R, C};
@@ -44,6 +50,7 @@ static void make_heartbeat(int64_t t_ns, uint64_t lines, uint64_t last, uint64_t
 {
     struct fly_pub_counter counters[] = {{"lines", lines}, {"gap", 2}};
     struct fly_pub_heartbeat beat = {.state = "running",
+                                     .recording = "ok",
                                      .last_seq = {2, {"control", "HAADF"}, {1, last}},
                                      .durable_seq = {2, {"control", "HAADF"}, {1, durable}},
                                      .backlog_chips = 7, .rss_bytes = 1, .counters = {counters, 2, NULL}};
@@ -85,6 +92,22 @@ static void a_keyframe_is_the_map_and_a_delta_patches_it(void **state)
     make_map("s1", 4, 0, (int32_t[R * C]){0}, whole, 0); /* repeated for a late joiner */
     assert_int_equal(take(&watch), FLY_OK);
     assert_int_equal(watch.view.labels[2 * C + 1], 3);
+    fly_watch_fini(&watch);
+}
+
+static void what_is_meant_for_the_eye_is_shown(void **state)
+{
+    static const int32_t key[R * C] = {0, 3}, calm[R * C] = {3, 3}, box[4] = {0, 0, 1, 2};
+    struct fly_watch watch;
+
+    (void)state;
+    fly_watch_init(&watch, "fewshot", "ensemble");
+    make_shown("s1", 1, 0, key, calm, whole, 0);
+    assert_int_equal(take(&watch), FLY_OK);
+    assert_memory_equal(watch.view.labels, calm, sizeof calm);
+    make_shown("s1", 2, 1, key, key, box, 0);
+    assert_int_equal(take(&watch), FLY_OK);
+    assert_memory_equal(watch.view.labels, key, sizeof key);
     fly_watch_fini(&watch);
 }
 
@@ -259,6 +282,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_keyframe_is_the_map_and_a_delta_patches_it),
+        cmocka_unit_test(what_is_meant_for_the_eye_is_shown),
         cmocka_unit_test(a_delta_without_its_base_asks_for_the_whole_map),
         cmocka_unit_test(maps_of_other_kinds_are_passed_over),
         cmocka_unit_test(a_broken_message_changes_nothing),

@@ -108,7 +108,7 @@ static void fake_streams(const struct fake *f, struct fly_pub_streams *last, str
 static void fake_beat(struct fake *f)
 {
     struct fly_pub_id id = {.session = f->session, .seq = ++f->beats, .t_ns = 1};
-    struct fly_pub_heartbeat beat = {.state = *f->session ? "running" : "idle"};
+    struct fly_pub_heartbeat beat = {.state = *f->session ? "running" : "idle", .recording = "ok"};
     struct fly_pub_message message;
     struct fly_pack pack;
 

@@ -115,6 +115,17 @@ static void read_all(const char *path, char *text, size_t cap)
     unlink(path);
 }
 
+/* Stands in for the plugin, which sees the engine: tells that it was asked, or fails. */
+static int propose_fails;
+
+static int propose(const char *recording, FILE *to)
+{
+    if (propose_fails)
+        return fly_fail(FLY_EIO, "nothing to be seen in %s", recording);
+    fprintf(to, "asked about %s\n", recording);
+    return FLY_OK;
+}
+
 static void run_command(struct said *said, ...)
 {
     char out[512], err[512];
@@ -137,7 +148,7 @@ static void run_command(struct said *said, ...)
     fd = open(err, O_CREAT | O_TRUNC | O_WRONLY, 0600);
     dup2(fd, STDERR_FILENO);
     close(fd);
-    said->code = fly_cmd_import(argc, argv);
+    said->code = fly_cmd_import(argc, argv, propose);
     fflush(NULL);
     dup2(old_out, STDOUT_FILENO);
     dup2(old_err, STDERR_FILENO);
@@ -166,6 +177,13 @@ static void wrong_usage_is_told_with_exit_code_2(void **state)
     assert_int_equal(said.code, 2);
     assert_non_null(strstr(said.err, "--events needs --channels"));
     assert_string_equal(said.out, "");
+    run_command(&said, "a.npy", "--elements", "Sr,Xx", NULL);
+    assert_int_equal(said.code, 2);
+    assert_non_null(strstr(said.err, "symbols like Sr,Ti,O"));
+    run_command(&said, "a.npy", "--elements", "Sr,Ti,Sr", NULL);
+    assert_int_equal(said.code, 2);
+    run_command(&said, "a.npy", "--elements", "", NULL);
+    assert_int_equal(said.code, 2);
     run_command(&said, "--help", NULL);
     assert_int_equal(said.code, 0);
     assert_non_null(strstr(said.out, "examples:"));
@@ -218,6 +236,63 @@ static void a_golden_case_becomes_a_session_with_all_its_events(void **state)
     assert_float_equal(taken->start.pixel_nm[1], 0.5, 0.0);
     json_decref(report);
     taken_free(taken);
+    unlink(session);
+}
+
+/* Import a small image with one photon list; what the flags make of its elements. */
+static void import_tiny(struct said *said, const char *session, const char *flag, const char *value)
+{
+    char haadf[512], events[1600];
+    const char *golden = FLY_TEST_DIR "/golden/a_tiny";
+
+    snprintf(haadf, sizeof haadf, "%s/haadf.npy", golden);
+    snprintf(events, sizeof events, "%s/ev_y.npy,%s/ev_x.npy,%s/ev_ch.npy", golden, golden, golden);
+    run_command(said, haadf, "--events", events, "--channels", "4096", "--ev-per-channel", "10", "--ev-offset", "0",
+                "--out", session, flag, value, NULL);
+}
+
+static void elements_are_proposed_when_nobody_named_any(void **state)
+{
+    const char *session = in_scratch("proposed.fly");
+    struct taken *taken = calloc(1, sizeof *taken);
+    struct said said;
+
+    import_tiny(&said, session, NULL, NULL);
+    assert_int_equal(said.code, 0);
+    assert_non_null(strstr(said.err, "asked about "));
+    assert_null(strstr(said.out, "asked"));
+    import_tiny(&said, session, "--elements", "none");
+    assert_int_equal(said.code, 0);
+    assert_non_null(strstr(said.err, "asked about "));
+    unlink(session);
+    import_tiny(&said, session, "--elements", "Sr,Ti,O");
+    assert_int_equal(said.code, 0);
+    assert_string_equal(said.err, "");
+    take_recording(taken, session);
+    assert_int_equal(taken->start.n_elements, 3);
+    assert_string_equal(taken->start.elements[1], "Ti");
+    unlink(session);
+    import_tiny(&said, session, "--elements=Sr", "--propose-elements");
+    assert_int_equal(said.code, 0);
+    assert_non_null(strstr(said.err, "asked about "));
+    unlink(session);
+    taken_free(taken);
+}
+
+static void a_proposal_that_fails_costs_no_recording(void **state)
+{
+    const char *session = in_scratch("unproposed.fly");
+    struct said said;
+
+    propose_fails = 1;
+    import_tiny(&said, session, NULL, NULL);
+    assert_int_equal(said.code, 0);
+    assert_non_null(strstr(said.err, "no elements are proposed: nothing to be seen in"));
+    import_tiny(&said, session, "--propose-elements", NULL);
+    assert_int_equal(said.code, 1);
+    assert_non_null(strstr(said.out, "\"session\":"));
+    assert_int_equal(access(session, F_OK), 0);
+    propose_fails = 0;
     unlink(session);
 }
 
@@ -330,6 +405,8 @@ int main(void)
         cmocka_unit_test(wrong_usage_is_told_with_exit_code_2),
         cmocka_unit_test(a_missing_or_foreign_file_is_refused_with_exit_code_1),
         cmocka_unit_test(a_golden_case_becomes_a_session_with_all_its_events),
+        cmocka_unit_test(elements_are_proposed_when_nobody_named_any),
+        cmocka_unit_test(a_proposal_that_fails_costs_no_recording),
         cmocka_unit_test(the_default_place_is_a_folder_made_for_it),
         cmocka_unit_test(the_real_themis_file_is_reported_exactly),
         cmocka_unit_test(damaged_real_files_never_take_the_command_down),

@@ -514,8 +514,9 @@ static inline const char *in_shared(const char *name)
     return path[next];
 }
 
-/* Let python write its files into scratch. Returns 77 when python or h5py is not there. */
-static inline int run_python(const char *script)
+/* Let python write its files into scratch; option may be NULL. Returns 77 when python, or a module that
+ * the script needs, is not there. */
+static inline int run_python_with(const char *script, const char *option)
 {
     char path[512];
     int status;
@@ -525,7 +526,7 @@ static inline int run_python(const char *script)
     child = fork();
     if (child == 0) {
         unsetenv("LD_PRELOAD");
-        execl("/usr/bin/python3", "python3", path, scratch, (char *)NULL);
+        execl("/usr/bin/python3", "python3", path, scratch, option, (char *)NULL);
         _exit(127);
     }
     if (child < 0 || waitpid(child, &status, 0) != child || !WIFEXITED(status))
@@ -534,6 +535,11 @@ static inline int run_python(const char *script)
         return 0;
     printf("NOT RUN: %s needs /usr/bin/python3 with numpy and h5py\n", script);
     return 77;
+}
+
+static inline int run_python(const char *script)
+{
+    return run_python_with(script, NULL);
 }
 
 /* ---- damaged files -------------------------------------------------------------------------- */

@@ -208,12 +208,224 @@ static void maps_without_names_have_agreement_and_no_accuracy(void **state)
     fly_specimen_close(&s);
 }
 
+/* The largest square of chips that the truth gives to one phase alone, or to none. */
+static int32_t square_of(const struct fly_truth *t, enum fly_phase phase, int32_t square[3])
+{
+    square[2] = 0;
+    for (int32_t n = 1; n <= R; n++)
+        for (int32_t r = 0; r + n <= R; r++)
+            for (int32_t c = 0; c + n <= C && square[2] < n; c++) {
+                int pure = 1;
+
+                for (int32_t i = 0; i < n * n; i++)
+                    pure &= t->label[(r + i / n) * C + c + i % n] == (int32_t)phase;
+                if (pure)
+                    memcpy(square, (int32_t[3]){r, c, n}, 3 * sizeof *square);
+            }
+    return square[2];
+}
+
+struct told {
+    struct fly_pub_cluster cluster[FLY_PHASES + 1];
+    struct fly_pub_region region[FLY_PHASES + 1];
+    double percent[FLY_PHASES + 1][3], sigma[FLY_PHASES + 1][3];
+};
+static const char *const elements[] = {"La", "Fe", "C"};
+static const enum fly_xray_element numbers[] = {FLY_EL_LA, FLY_EL_FE, FLY_EL_C};
+
+/* Cluster 10 p is phase p, as it is but for what the tests change; told of three elements, brought to 100. */
+static void tell_truth(struct told *told, const struct fly_specimen *s, const struct fly_truth *t)
+{
+    memset(told, 0, sizeof *told);
+    for (int p = 0; p < FLY_PHASES; p++) {
+        double sum = 0.0;
+
+        for (int e = 0; e < 3; e++)
+            sum += s->atoms[p][numbers[e]];
+        for (int e = 0; e < 3; e++) {
+            told->percent[p][e] = 100.0 * s->atoms[p][numbers[e]] / sum;
+            told->sigma[p][e] = 0.5;
+        }
+        assert_true(square_of(t, (enum fly_phase)p, told->region[p].square) > 0);
+        told->region[p].found = s->d_nm[p] > 0.0 ? "crystalline" : "not_crystalline";
+        told->region[p].snr = told->region[p].angle_deg = NAN;
+        told->cluster[p] = (struct fly_pub_cluster){
+            .id = 10 * p, .name = "a", .chips = t->count[p], .percent = told->percent[p], .sigma = told->sigma[p],
+            .d_spacing_nm = {s->d_nm[p] > 0.0 ? s->d_nm[p] : NAN, s->d_nm[p] > 0.0 ? 0.001 : NAN},
+            .crystallinity = NAN, .region = &told->region[p]};
+    }
+    told->cluster[FLY_PHASES] = (struct fly_pub_cluster){
+        .id = 77, .name = "gone", .event = "gone", .d_spacing_nm = {NAN, NAN}, .crystallinity = NAN};
+}
+
+static void say_clusters(struct said *said, const struct told *told, uint64_t seq, int final)
+{
+    struct fly_pub_clusters all = {.method = "ward", .modality = "haadf", .final = final, .elements = elements,
+                                   .n_elements = 3, .clusters = told->cluster, .n_clusters = FLY_PHASES + 1};
+    struct fly_pub_id id = {.session = "s", .seq = seq, .t_ns = 5};
+    struct fly_pack pack;
+
+    fly_pack_init(&pack, said->bytes, sizeof said->bytes);
+    assert_int_equal(fly_pub_clusters(&said->message, &pack, &id, &all), FLY_OK);
+    assert_int_equal(fly_published_decode(&said->read, said->message.parts, said->message.n_parts), FLY_OK);
+}
+
+static const struct fly_cluster_score *score_of(const struct fly_judge *judge, enum fly_phase phase)
+{
+    const struct fly_clusters_score *all;
+
+    assert_int_equal(fly_judge_clusters(judge, &all, 1), 1);
+    assert_int_equal(all->n, FLY_PHASES); /* without the one that is gone */
+    for (int c = 0; c < all->n; c++)
+        if (all->cluster[c].id == 10 * (int)phase)
+            return &all->cluster[c];
+    fail();
+    return NULL;
+}
+
+static void clusters_stand_against_the_phase_they_are_of(void **state)
+{
+    struct fly_specimen *s = specimen();
+    struct fly_truth *t = truth_of(s);
+    struct fly_judge *judge = NULL;
+    static struct said said;
+    struct told told;
+    const struct fly_clusters_score *all;
+    const struct fly_cluster_score *one;
+    int32_t labels[K];
+
+    (void)state;
+    assert_true(s->d_nm[FLY_CAP] == 0.0 && s->d_nm[FLY_LFO_DISORDERED] == 0.42);
+    tell_truth(&told, s, t);
+    assert_int_equal(fly_judge_open(&judge, s, "s"), FLY_OK);
+    say_clusters(&said, &told, 1, 0);
+    assert_int_equal(fly_judge_hear(judge, &said.read, 0, 0), FLY_OK);
+    assert_int_equal(fly_judge_clusters(judge, &all, 1), 0); /* no start yet */
+    say_start(&said, 1, 0);
+    assert_int_equal(fly_judge_hear(judge, &said.read, 0, 0), FLY_OK);
+    say_clusters(&said, &told, 1, 0);
+    assert_int_equal(fly_judge_hear(judge, &said.read, 0, 0), FLY_OK);
+    one = score_of(judge, FLY_LFO); /* nor a map: the square has its phase, the cluster has none */
+    assert_true(one->phase == -1 && one->square_phase == FLY_LFO && one->right == 1 && isnan(one->percent_error));
+    for (int k = 0; k < K; k++)
+        labels[k] = 10 * t->label[k];
+    say_map(&said, "ward", 1, FLY_PUB_KEYFRAME, 0, whole, labels, 0);
+    assert_int_equal(fly_judge_hear(judge, &said.read, 0, 0), FLY_OK);
+
+    /* As they are. */
+    say_clusters(&said, &told, 2, 0);
+    assert_int_equal(fly_judge_hear(judge, &said.read, 3.5, 0.25), FLY_OK);
+    for (int p = 0; p < FLY_PHASES; p++) {
+        one = score_of(judge, (enum fly_phase)p);
+        assert_true(one->phase == p && one->purity == 1.0 && one->square_phase == p && one->square_purity == 1.0);
+        assert_true(one->right == 1 && one->told == (s->d_nm[p] > 0.0) && fabs(one->percent_error) < 1e-12);
+        assert_true(s->d_nm[p] > 0.0 ? one->d_error_percent == 0.0 : isnan(one->d_error_percent));
+    }
+    assert_int_equal(fly_judge_clusters(judge, &all, 1), 1);
+    assert_true(all->time_s == 3.5 && all->scanned == 0.25 && all->seq == 2 && !all->final);
+    assert_true(fly_clusters_sum(all).told == 4 && fly_clusters_sum(all).right == 4);
+
+    /* Wrong in every way. */
+    told.cluster[FLY_STO].d_spacing_nm[0] *= 1.01;
+    told.cluster[FLY_LFO].d_spacing_nm[0] *= 0.98;
+    told.region[FLY_CAP].found = "crystalline";
+    told.cluster[FLY_CAP].d_spacing_nm[0] = 0.4;
+    told.region[FLY_LFO_DISORDERED].found = "not_crystalline";
+    told.cluster[FLY_LFO_DISORDERED].d_spacing_nm[0] = NAN;
+    told.percent[FLY_LFO][0] += 3.0;
+    told.percent[FLY_LFO][1] -= 3.0;
+    say_clusters(&said, &told, 3, 1);
+    assert_int_equal(fly_judge_hear(judge, &said.read, 4, 1), FLY_OK);
+    one = score_of(judge, FLY_STO);
+    assert_true(one->right == 1 && fabs(one->d_error_percent - 1.0) < 1e-9 && fabs(one->d_error_sigma - 3.905) < 1e-6);
+    one = score_of(judge, FLY_LFO);
+    assert_true(fabs(one->d_error_percent + 2.0) < 1e-9 && fabs(one->percent_error - sqrt(6.0)) < 1e-9);
+    assert_true(fabs(one->percent_sigma - 2.0 * sqrt(6.0)) < 1e-9);
+    one = score_of(judge, FLY_CAP);
+    assert_true(one->told == 1 && one->right == 0 && isnan(one->d_true_nm) && isnan(one->d_error_percent));
+    one = score_of(judge, FLY_LFO_DISORDERED);
+    assert_true(one->told == 0 && one->right == 0 && isnan(one->d_error_percent));
+    assert_int_equal(fly_judge_clusters(judge, &all, 1), 1);
+    struct fly_clusters_sum sum = fly_clusters_sum(all);
+
+    assert_true(sum.told == 4 && sum.right == 2 && all->final);
+    assert_true(fabs(sum.d_error_percent - sqrt((1.0 * t->count[FLY_STO] + 4.0 * t->count[FLY_LFO]) /
+                                                (t->count[FLY_STO] + t->count[FLY_LFO]))) < 1e-9);
+    assert_true(fabs(sum.percent_error - sqrt(6.0 * t->count[FLY_LFO] / K)) < 1e-9);
+
+    /* Half of the square is another phase's: the majority decides, and its share is told. */
+    told.region[FLY_STO].found = "not_measurable";
+    memcpy(told.region[FLY_STO].square, (int32_t[3]){0, 0, R}, 3 * sizeof(int32_t));
+    say_clusters(&said, &told, 4, 1);
+    assert_int_equal(fly_judge_hear(judge, &said.read, 4, 1), FLY_OK);
+    one = score_of(judge, FLY_STO);
+    assert_true(one->told == -1 && one->right == -1 && one->square_purity < 1.0 && one->square_phase >= 0);
+    say_clusters(&said, &told, 3, 1); /* repeated for someone who came late */
+    assert_int_equal(fly_judge_hear(judge, &said.read, 9, 1), FLY_OK);
+    assert_int_equal(fly_judge_clusters(judge, &all, 1), 1);
+    assert_true(all->time_s == 4);
+    memcpy(told.region[FLY_STO].square, (int32_t[3]){1, 0, R}, 3 * sizeof(int32_t));
+    say_clusters(&said, &told, 5, 1);
+    assert_int_equal(fly_judge_hear(judge, &said.read, 4, 1), FLY_EWIRE);
+    assert_non_null(strstr(fly_fail_text(), "leaves"));
+    fly_judge_close(&judge);
+    fly_truth_close(&t);
+    fly_specimen_close(&s);
+}
+
+static void clusters_stand_in_the_file(void **state)
+{
+    char path[] = "/tmp/flyback-judge-XXXXXX";
+    struct fly_specimen *s = specimen();
+    struct fly_truth *t = truth_of(s);
+    struct fly_judge *judge = NULL;
+    static struct said said;
+    struct told told;
+
+    (void)state;
+    tell_truth(&told, s, t);
+    told.cluster[FLY_STO].d_spacing_nm[0] *= 1.01;
+    assert_int_equal(fly_judge_open(&judge, s, "s"), FLY_OK);
+    say_start(&said, 1, 0);
+    assert_int_equal(fly_judge_hear(judge, &said.read, 0, 0), FLY_OK);
+    say_clusters(&said, &told, 1, 1);
+    assert_int_equal(fly_judge_hear(judge, &said.read, 0, 0), FLY_OK);
+    int fd = mkstemp(path);
+
+    assert_true(fd >= 0);
+    close(fd);
+    assert_int_equal(fly_judge_write(judge, path), FLY_OK);
+    json_t *json = json_load_file(path, 0, NULL);
+    json_t *ward = json_object_get(json_object_get(json_object_get(json, "clusters"), "ward"), "haadf");
+    json_t *list = json_object_get(ward, "clusters");
+
+    assert_int_equal(json_integer_value(json_object_get(ward, "lattices_right")), 4);
+    assert_true(fabs(json_real_value(json_object_get(ward, "d_error_percent")) -
+                     sqrt((double)t->count[FLY_STO] / (K - t->count[FLY_CAP]))) < 1e-9);
+    assert_int_equal(json_array_size(list), FLY_PHASES);
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        json_t *one = json_array_get(list, i);
+        int p = (int)json_integer_value(json_object_get(one, "id")) / 10;
+
+        assert_string_equal(json_string_value(json_object_get(one, "square_phase")), fly_phase_name((enum fly_phase)p));
+        assert_true(json_is_null(json_object_get(one, "phase")));
+        assert_true(json_is_null(json_object_get(one, "d_nm")) == (s->d_nm[p] == 0.0));
+    }
+    json_decref(json);
+    unlink(path);
+    fly_judge_close(&judge);
+    fly_truth_close(&t);
+    fly_specimen_close(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(scores_equal_a_count_by_hand),
         cmocka_unit_test(deltas_build_on_their_base_or_are_missed),
         cmocka_unit_test(maps_without_names_have_agreement_and_no_accuracy),
+        cmocka_unit_test(clusters_stand_against_the_phase_they_are_of),
+        cmocka_unit_test(clusters_stand_in_the_file),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -241,7 +241,8 @@ static void damaged_and_foreign_files_are_refused_in_words(void **state)
         {"no_metadata", FLY_EWIRE, "no Metadata"},
         {"bad_json", FLY_EWIRE, "no JSON"},
         {"truncated", FLY_EWIRE, "truncated"},
-        {"foreign", FLY_ERANGE, "neither HyperSpy's nor Velox's"},
+        {"foreign", FLY_ERANGE, "a Berkeley (NCEM) .emd"},
+        {"camera", FLY_ERANGE, "1 images, none of a scanning detector"},
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -250,6 +251,152 @@ static void damaged_and_foreign_files_are_refused_in_words(void **state)
         snprintf(name, sizeof name, "%s.emd", cases[i].name);
         import_refused(in_scratch(name), NULL, cases[i].code, cases[i].says);
     }
+}
+
+static void layouts_4_to_13_tell_the_same_in_other_places(void **state)
+{
+    static const char *const images[] = {"HAADF", "BF", "DF4", "iDPC", "A-C"};
+
+    for (int version = 4; version <= 13; version++) {
+        struct imported imported;
+        const struct fly_start *start;
+        char name[32], file[64];
+
+        snprintf(name, sizeof name, "layout%d", version);
+        import_one(&imported, name);
+        start = &imported.taken->start;
+        assert_int_equal(start->height_px, 4);
+        assert_int_equal(start->width_px, 5);
+        assert_int_equal(imported.taken->frames, 3);
+        assert_int_equal(start->n_detectors, 5);
+        assert_string_equal(start->detectors[0].name, "HAADF");
+        for (int i = 0; i < 5; i++) {
+            snprintf(file, sizeof file, "%s.%s.npy", name, images[i]);
+            assert_image(imported.taken, images[i], in_scratch(file));
+        }
+        assert_int_equal(start->n_segments, 2);
+        for (int i = 0; i < 2; i++)
+            assert_truth(&imported, name, start->segments[i].name);
+        assert_string_equal(start->segments[1].name, version < 6     ? "SuperX2"
+                                                     : version == 6  ? "DualX2"
+                                                     : version == 12 ? "UltraX2"
+                                                                     : "SuperXG22");
+        assert_int_equal(start->n_elements, 2);
+        assert_string_equal(start->elements[0], "Fe");
+        assert_string_equal(start->elements[1], "O");
+        /* 4 lines of 10 us in each of 3 frames; alive 0.9, 0.8, 0.7, or as told for the first. */
+        assert_float_equal(imported.taken->real_us[0], 120.0, 1e-6);
+        assert_float_equal(imported.taken->live_us[0],
+                           version == 7 || version == 13 ? 120.0 * 0.9 : 40.0 * 2.4, 1e-6);
+        assert_non_null(strstr(imported.files[0]->notes, "image of "));
+        assert_null(strstr(imported.files[0]->notes, "Velox layout"));
+        if (version == 13)
+            assert_non_null(strstr(imported.files[0]->notes, "2 frames of SuperXG21 lack metadata"));
+        import_end(&imported);
+    }
+}
+
+static void unknown_layouts_are_tried_with_a_warning(void **state)
+{
+    static const struct {
+        const char *name, *says;
+    } cases[] = {
+        {"v14", "Velox layout 14, known are 4 .. 13"},
+        {"v3", "Velox layout 3, known are 4 .. 13"},
+        {"no_version", "does not say its Velox version"},
+        {"odd_version", "\"Velox\" is no number"},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct imported imported;
+
+        import_one(&imported, cases[i].name);
+        assert_non_null(strstr(imported.files[0]->notes, cases[i].says));
+        assert_truth(&imported, cases[i].name, "SuperXG21");
+        import_end(&imported);
+    }
+}
+
+static void unequal_segments_keep_their_own_axes(void **state)
+{
+    struct imported imported;
+    const struct fly_segment *segments;
+
+    import_one(&imported, "unequal");
+    segments = imported.taken->start.segments;
+    assert_int_equal(imported.taken->start.n_segments, 2);
+    assert_float_equal(segments[0].ev_per_channel, 10.0, 0.0);
+    assert_float_equal(segments[0].ev_offset, -250.0, 0.0);
+    assert_int_equal(segments[0].n_channels, 64);
+    assert_float_equal(segments[1].ev_per_channel, 5.0, 0.0);
+    assert_float_equal(segments[1].ev_offset, -100.0, 0.0);
+    assert_int_equal(segments[1].n_channels, 128);
+    assert_truth(&imported, "unequal", "SuperXG21");
+    assert_truth(&imported, "unequal", "SuperXG22");
+    assert_non_null(strstr(imported.files[0]->notes, "SuperXG22 (128 channels of 5 eV from -100 eV)"));
+    assert_null(strstr(imported.files[0]->notes, "SuperXG21 (64 channels"));
+    import_end(&imported);
+}
+
+static void what_is_left_or_of_a_part_is_told(void **state)
+{
+    struct imported imported;
+
+    import_one(&imported, "fft");
+    assert_non_null(strstr(imported.files[0]->notes, "image of HAADF, of complex numbers: left"));
+    assert_image(imported.taken, "HAADF", in_scratch("fft.haadf.npy"));
+    import_end(&imported);
+    import_one(&imported, "subset");
+    assert_non_null(strstr(imported.files[0]->notes, "spectrum image is of frames 2 .. 3 of 3"));
+    assert_truth(&imported, "subset", "SuperXG21");
+    import_end(&imported);
+    import_one(&imported, "encoding");
+    assert_non_null(strstr(imported.files[0]->notes, "encoded as packed12, taken is uint16"));
+    assert_int_equal(imported.taken->start.n_segments, 0);
+    import_end(&imported);
+    import_one(&imported, "eels_map");
+    assert_non_null(strstr(imported.files[0]->notes, "Data/EelsSpectrumImage: left"));
+    assert_image(imported.taken, "HAADF", in_scratch("eels_map.haadf.npy"));
+    import_end(&imported);
+}
+
+static void another_scanning_detector_stands_in_for_haadf(void **state)
+{
+    struct imported imported;
+
+    import_one(&imported, "no_haadf");
+    assert_int_equal(imported.taken->start.n_detectors, 1);
+    assert_image(imported.taken, "BF", in_scratch("no_haadf.bf.npy"));
+    assert_truth(&imported, "no_haadf", "SuperXG22");
+    assert_float_equal(imported.taken->start.collection_mrad[1], 10.0, 1e-9);
+    import_end(&imported);
+}
+
+static void foreign_files_are_called_by_their_names(void **state)
+{
+    static const struct {
+        const char *name, *says;
+    } cases[] = {
+        {"oxford.h5", "an Oxford Instruments .h5oina; plugin/clients/python/flyback_convert.py"},
+        {"nexus.h5", "a NeXus file"},
+        {"py4dstem.h5", "4D-STEM"},
+        {"nion.h5", "perhaps a Nion Swift .h5"},
+        {"strange.h5", "neither HyperSpy's nor Velox's"},
+        {"foreign.bcf", "a Bruker .bcf; plugin/clients/python/flyback_convert.py"},
+        {"foreign.spd", "an EDAX spectrum map"},
+        {"foreign.ser", "an FEI/TIA series"},
+        {"foreign.ndata", "a Nion .ndata"},
+        {"foreign.blo", "diffraction patterns"},
+        {"foreign.gz", "unpack it first"},
+        {"foreign.fly", "a recording of Flyback already"},
+        {"foreign.msa", "one spectrum in EMSA/MAS text"},
+        {"foreign.mat", "a MATLAB file"},
+        {"foreign.EMD", "by its name HDF5, by its first bytes not"},
+        {"foreign.xyz", "not a file that import knows; taken are HyperSpy .hspy"},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        import_refused(in_scratch(cases[i].name), NULL, FLY_ERANGE, cases[i].says);
 }
 
 static void an_unknown_pixel_size_can_be_given(void **state)
@@ -300,6 +447,8 @@ static void the_real_themis_file_has_exactly_its_counts(void **state)
     assert_int_equal(taken->start.detectors[0].dtype, FLY_U16);
     assert_int_equal(taken->n_lines, 32);
     assert_int_equal(taken->n_eds, 128);
+    assert_int_equal(taken->start.n_elements, 4); /* C, O, Ca and Cu were chosen in Velox */
+    assert_string_equal(taken->start.elements[2], "Ca");
     for (int i = 0; i < 4; i++) {
         assert_string_equal(imported.files[0]->eds[i].segment.name, names[i]);
         assert_int_equal(imported.files[0]->eds[i].events, events[i]);
@@ -326,6 +475,8 @@ static void the_real_spot_file_is_one_pixel(void **state)
     import_all(&imported, &path, 1, NULL);
     assert_int_equal(imported.taken->start.height_px * imported.taken->start.width_px, 1);
     assert_int_equal(imported.taken->start.n_segments, 4);
+    assert_int_equal(imported.taken->start.n_elements, 4); /* O, Ti, Cu and Sr, as Velox found them */
+    assert_string_equal(imported.taken->start.elements[3], "Sr");
     for (int i = 0; i < 4; i++)
         assert_int_equal(imported.taken->photons[i], events[i]);
     assert_float_equal(imported.taken->start.segments[0].ev_per_channel, 5.0, 0.0);
@@ -350,6 +501,12 @@ int main(void)
         cmocka_unit_test(a_sum_over_a_part_is_told_and_no_damage),
         cmocka_unit_test(wide_scans_and_image_only_files_work),
         cmocka_unit_test(damaged_and_foreign_files_are_refused_in_words),
+        cmocka_unit_test(layouts_4_to_13_tell_the_same_in_other_places),
+        cmocka_unit_test(unknown_layouts_are_tried_with_a_warning),
+        cmocka_unit_test(unequal_segments_keep_their_own_axes),
+        cmocka_unit_test(what_is_left_or_of_a_part_is_told),
+        cmocka_unit_test(another_scanning_detector_stands_in_for_haadf),
+        cmocka_unit_test(foreign_files_are_called_by_their_names),
         cmocka_unit_test(an_unknown_pixel_size_can_be_given),
         cmocka_unit_test(no_damaged_byte_crashes_the_reader),
         cmocka_unit_test(the_real_themis_file_has_exactly_its_counts),

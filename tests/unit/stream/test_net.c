@@ -216,6 +216,35 @@ static void subscriptions_are_heard_and_a_late_joiner_of_the_same_topic_too(void
     fly_endpoint_close(&xpub);
 }
 
+static void peers_of_the_same_process_are_served_at_one_more_address(void **state)
+{
+    struct fly_endpoint *router = open_one(FLY_ROUTER, "ipc://*", 1), *far, *near;
+    struct fly_endpoint *asking[2];
+    struct fly_msg msg;
+
+    (void)state;
+    far = open_one(FLY_DEALER, fly_endpoint_address(router), 0);
+    assert_int_equal(fly_endpoint_bind_inproc(router, "inproc://beside"), FLY_OK);
+    assert_int_equal(fly_endpoint_bind_inproc(router, "inproc://beside"), FLY_EIO); /* it is taken */
+    assert_int_equal(fly_endpoint_bind_inproc(router, "tcp://0.0.0.0:*"), FLY_ERANGE);
+    assert_int_equal(strncmp(fly_endpoint_address(router), "ipc://", 6), 0);
+    near = open_one(FLY_DEALER, "inproc://beside", 0);
+    asking[0] = far;
+    asking[1] = near;
+    for (int i = 0; i < 2; i++) {
+        send_texts(asking[i], (const char *[]){"", i ? "near" : "far"}, 2);
+        recv_wait(router, &msg);
+        assert_part(&msg, 2, i ? "near" : "far");
+        assert_int_equal(fly_endpoint_send(router, msg.parts, msg.n_parts), FLY_OK);
+        fly_msg_close(&msg);
+        recv_wait(asking[i], &msg);
+        assert_part(&msg, 1, i ? "near" : "far");
+        fly_msg_close(&msg);
+        fly_endpoint_close(&asking[i]);
+    }
+    fly_endpoint_close(&router);
+}
+
 static void parts_beyond_the_limit_are_counted_and_dropped(void **state)
 {
     struct fly_endpoint *pull = open_one(FLY_PULL, "tcp://127.0.0.1:*", 1);
@@ -548,6 +577,7 @@ int main(void)
         cmocka_unit_test(a_reply_to_a_peer_that_left_or_never_was_is_told),
         cmocka_unit_test(a_req_that_waits_for_its_reply_says_so),
         cmocka_unit_test(subscriptions_are_heard_and_a_late_joiner_of_the_same_topic_too),
+        cmocka_unit_test(peers_of_the_same_process_are_served_at_one_more_address),
         cmocka_unit_test(parts_beyond_the_limit_are_counted_and_dropped),
         cmocka_unit_test(an_oversize_part_costs_its_sender_the_connection_and_nobody_else),
         cmocka_unit_test(a_full_queue_takes_nothing_and_loses_nothing),

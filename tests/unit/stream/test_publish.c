@@ -83,7 +83,7 @@ static void assert_nil(struct fly_value map, const char *key)
 /* ---- start -------------------------------------------------------------------------------------- */
 
 static const struct fly_pub_start additions = {
-    {33, 34}, 15, 14, {2, 3}, "robust", "spectral", "0.1.0", 1};
+    {33, 34}, 15, 14, {2, 3}, "robust", "spectral", "0.1.0", 1, NULL, 0.0, 0.0};
 
 static void a_published_start_has_all_the_instrument_said_and_more(void **state)
 {
@@ -124,6 +124,39 @@ static void a_published_start_has_all_the_instrument_said_and_more(void **state)
         assert_int_equal(len, made.value[i].len);
         assert_memory_equal(b, made.value[i].bytes, len);
     }
+}
+
+/* nil says the same as absent: what the configuration knows stands there, and once. */
+static void what_an_instrument_does_not_say_of_itself_is_filled_in(void **state)
+{
+    static struct made made;
+    struct fly_pub_start start = additions;
+    struct fly_part header;
+    struct fly_published published;
+    struct fly_value value;
+    double us;
+
+    start.instrument = "Themis Z";
+    start.pixel_time_us = 2.5;
+    start.flyback_time_us = 40.0;
+    made_start(&made);
+    made_set(&made, "pixel_time_us", v_f64(0.5)); /* its own word stands */
+    made_set(&made, "flyback_time_us", v_nil());
+    header = made_pack(&made);
+    empty(sizeof room);
+    assert_int_equal(fly_pub_start(&out, &pack, &id, &header, &start), FLY_OK);
+    published = read_back();
+    assert_text(published.header, "instrument", "Themis Z");
+    assert_true(fly_value_f64(get(published.header, "pixel_time_us"), &us) && us == 0.5);
+    assert_true(fly_value_f64(get(published.header, "flyback_time_us"), &us) && us == 40.0);
+
+    start.instrument = "";
+    start.flyback_time_us = 0.0; /* not known */
+    empty(sizeof room);
+    assert_int_equal(fly_pub_start(&out, &pack, &id, &header, &start), FLY_OK);
+    published = read_back();
+    assert_int_equal(fly_value_get(published.header, "instrument", &value), 0);
+    assert_int_equal(fly_value_kind(get(published.header, "flyback_time_us")), FLY_KIND_NIL);
 }
 
 /* A header of just 64 KiB has no room for what we add. */
@@ -177,7 +210,7 @@ static struct fly_pub_map a_map(void)
     confidence[2] = NAN;
     return (struct fly_pub_map){
         "fewshot", "haadf", {4, 5}, {1, 2, 2, 3}, FLY_PUB_DELTA, 41,
-        {2, {"control", "haadf"}, {3, UINT64_MAX}}, 1, classes, 2, labels, confidence, age};
+        {2, {"control", "haadf"}, {3, UINT64_MAX}}, 1, classes, 2, labels, confidence, age, NULL};
 }
 
 static void a_delta_comes_back_as_it_was_said(void **state)
@@ -222,6 +255,25 @@ static void a_delta_comes_back_as_it_was_said(void **state)
     assert_string_equal(color, "#ff8000");
 }
 
+static void a_picture_for_the_eye_goes_along_or_is_the_labels(void **state)
+{
+    static const int32_t shown[6] = {3, 3, -1, -2, -3, -4};
+    struct fly_pub_map map = a_map();
+    struct fly_published published;
+    struct fly_map_read back;
+
+    for (int there = 0; there < 2; there++) {
+        map.shown = there ? shown : NULL;
+        empty(sizeof room);
+        assert_int_equal(fly_pub_map(&out, &pack, &id, &map), FLY_OK);
+        published = read_back();
+        assert_int_equal(published.n_payloads, 3 + there);
+        assert_int_equal(fly_map_decode(&back, published.header, published.payloads, published.n_payloads), FLY_OK);
+        assert_memory_equal(back.labels, labels, sizeof labels);
+        assert_memory_equal(back.shown, there ? shown : labels, sizeof labels);
+    }
+}
+
 static void keyframes_say_zero_and_exact_maps_nil(void **state)
 {
     struct fly_pub_map map = a_map();
@@ -262,7 +314,8 @@ static void wrong_maps_are_not_read(void **state)
         {"base_seq", v_int(-1)}, {"base_seq", v_f64(0)}, {"final", v_int(1)}, {"as_of", V_INTS(1)},
         {"classes", v_nil()},
     };
-    const struct fly_part payloads[3] = {{labels, 24}, {labels, 24}, {labels, 24}};
+    const struct fly_part payloads[5] = {{labels, 24}, {labels, 24}, {labels, 24}, {labels, 24}, {labels, 24}};
+    const struct fly_part shorter[4] = {{labels, 24}, {labels, 24}, {labels, 24}, {labels, 20}};
     static struct made made;
 
     for (size_t i = 0; i < 8 + sizeof twists / sizeof twists[0] + 1; i++) {
@@ -287,9 +340,10 @@ static void wrong_maps_are_not_read(void **state)
         header = made_pack(&made);
         rc = fly_map_decode(&back, fly_value_root(header.bytes, header.len), payloads, 3);
         assert_int_equal(rc, i == 8 ? FLY_OK : FLY_EWIRE);
-        if (i == 8)
-            assert_int_equal(fly_map_decode(&back, fly_value_root(header.bytes, header.len), payloads, 2),
-                             FLY_EWIRE);
+        for (int32_t n = 2; i == 8 && n <= 5; n++)
+            assert_int_equal(fly_map_decode(&back, fly_value_root(header.bytes, header.len), payloads, n),
+                             n == 3 || n == 4 ? FLY_OK : FLY_EWIRE);
+        assert_int_equal(fly_map_decode(&back, fly_value_root(header.bytes, header.len), shorter, 4), FLY_EWIRE);
     }
 }
 
@@ -779,6 +833,7 @@ static void each_modality_has_its_own_modularity_and_threshold(void **state)
     assert_int_equal(fly_value_count(get(header, "modularity")), 0);
     assert_int_equal(fly_value_count(get(header, "threshold")), 0);
     assert_nil(header, "calibration");
+    assert_nil(header, "reliability");
 }
 
 static void metrics_say_nil_where_nothing_is_defined(void **state)
@@ -792,6 +847,8 @@ static void metrics_say_nil_where_nothing_is_defined(void **state)
                         .modality = {{"haadf", "fitted", 0.25, 1.5, INFINITY, 12, 1, 0.5, NAN},
                                      {"eds", "no_class", NAN, NAN, NAN, 0, 0, NAN, NAN}},
                         .weights = {0.75, 0.25}, .weights_from = "learned", .nll = 0.125, .nll_equal = NAN},
+        .reliability = {2, {{"fewshot", 0.875, 0.25, {0.75, 0.25}, 1, "measured"},
+                            {"community", NAN, 0.5, {0.5, 0.5}, 0, "no_halves"}}},
         .p50_ms = 1.5, .p99_ms = 2.5, .max_ms = INFINITY, .counters = {items, 2, NULL}};
     struct fly_value header, of_method, of_modality, latency, counters, value;
     uint64_t n;
@@ -828,6 +885,13 @@ static void metrics_say_nil_where_nothing_is_defined(void **state)
     assert_nil(get(get(header, "calibration"), "eds"), "temperature");
     assert_true(get_f64(get(header, "calibration"), "nll") == 0.125);
     assert_nil(get(header, "calibration"), "nll_equal");
+    value = get(get(header, "reliability"), "fewshot");
+    assert_true(get_f64(value, "haadf") == 0.875 && get_f64(value, "eds") == 0.25);
+    assert_int_equal(fly_value_count(get(value, "weights")), 2);
+    assert_int_equal(fly_value_kind(get(value, "used")), FLY_KIND_BOOL);
+    value = get(get(header, "reliability"), "community");
+    assert_nil(value, "haadf");
+    assert_true(get_f64(value, "eds") == 0.5);
     latency = get(header, "latency_ms");
     assert_true(get_f64(latency, "p50") == 1.5);
     assert_nil(latency, "max");
@@ -869,7 +933,7 @@ static void heartbeats_count_refusals_by_reason(void **state)
     uint64_t refused[FLY_REFUSALS] = {0};
     struct fly_pub_heartbeat heartbeat = {
         "running", {2, {"control", "haadf"}, {1, 9}}, {2, {"control", "haadf"}, {1, 7}}, 12, 1 << 20,
-        {items, 2, refused}};
+        "behind", {items, 2, refused}};
     struct fly_value header, reasons;
 
     refused[FLY_REFUSE_DTYPE] = 3;
@@ -883,6 +947,7 @@ static void heartbeats_count_refusals_by_reason(void **state)
     assert_int_equal(get_int(get(header, "durable_seq"), "control"), 1);
     assert_int_equal(get_int(header, "backlog_chips"), 12);
     assert_int_equal(get_int(header, "rss_bytes"), 1 << 20);
+    assert_text(header, "recording", "behind");
     reasons = get(get(header, "counters"), "refused");
     assert_int_equal(fly_value_count(reasons), 2);
     assert_int_equal(get_int(reasons, "dtype"), 3);
@@ -945,8 +1010,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_published_start_has_all_the_instrument_said_and_more),
+        cmocka_unit_test(what_an_instrument_does_not_say_of_itself_is_filled_in),
         cmocka_unit_test(a_start_that_would_grow_too_long_leaves_out_what_the_protocol_does_not_name),
         cmocka_unit_test(a_delta_comes_back_as_it_was_said),
+        cmocka_unit_test(a_picture_for_the_eye_goes_along_or_is_the_labels),
         cmocka_unit_test(keyframes_say_zero_and_exact_maps_nil),
         cmocka_unit_test(wrong_maps_are_not_read),
         cmocka_unit_test(wrong_publications_are_not_read),

@@ -53,9 +53,11 @@ static int model_takes(const struct model *m, int f, int chip)
     return 1;
 }
 
-/* 1 and the chip's mean when every pixel has one. Values are small integers or quarters: long double sums
+enum { EVEN = 0, ODD = 1, ALL = 2 };
+
+/* 1 and the chip's mean over the frames of that parity when every pixel has one. Values are small integers or quarters: long double sums
  * of them are exact, and so is the rounding of their quotient (64 bits, then 53, of numbers this small). */
-static int model_mean(const struct model *m, int chip, double *mean)
+static int model_mean(const struct model *m, int chip, int parity, double *mean)
 {
     const struct fly_grid *g = &m->grid;
 
@@ -71,7 +73,7 @@ static int model_mean(const struct model *m, int chip, double *mean)
                     float f32;
                 } item;
 
-                if (!model_takes(m, f, chip) ||
+                if ((parity != ALL && f % 2 != parity) || !model_takes(m, f, chip) ||
                     !model_pixel(m, f, chip / g->cols * g->pitch_px + y, chip % g->cols * g->pitch_px + x, &v, &d))
                     continue;
                 if (m->dtype == FLY_U16)
@@ -92,15 +94,19 @@ struct rig {
     struct fly_arena arena;
     struct fly_assembly *assembly;
     struct model model;
+    int32_t halved[FLY_HALVED_MAX], n_halved;
 };
 
 static void rig_open(struct rig *rig, int32_t h, int32_t w, int32_t side, int32_t pitch, enum fly_dtype dtype,
                      int32_t held)
 {
-    struct fly_assembly_config config = {.dtype = dtype, .frames_held = held, .frames_max = FRAMES};
+    struct fly_assembly_config config = {.dtype = dtype, .frames_held = held, .frames_max = FRAMES, .halved = rig->halved};
 
     memset(&rig->model, 0, sizeof rig->model);
     assert_int_equal(fly_grid_init(&config.grid, h, w, side, pitch, 0, 0), FLY_OK);
+    for (int32_t k = 0; k < fly_grid_chips(&config.grid) && config.n_halved < FLY_HALVED_MAX; k += 2)
+        rig->halved[config.n_halved++] = k;
+    rig->n_halved = config.n_halved;
     assert_int_equal(fly_arena_init(&rig->arena, fly_assembly_need(&config), NULL, "test"), FLY_OK);
     assert_int_equal(fly_assembly_open(&rig->assembly, &config, &rig->arena), FLY_OK);
     rig->model.grid = config.grid;
@@ -131,12 +137,32 @@ static void rig_put(struct rig *rig, int f, struct fly_rect r, const double *val
     free(f32);
 }
 
+static long halves_compared;
+
+static void rig_compare_halves(struct rig *rig)
+{
+    double want[2][SIDE_MAX * SIDE_MAX], got[2][SIDE_MAX * SIDE_MAX];
+    size_t bytes = sizeof(double) * (size_t)(rig->model.grid.side_px * rig->model.grid.side_px);
+
+    for (int i = 0; i < rig->n_halved; i++) {
+        int even = model_mean(&rig->model, rig->halved[i], EVEN, want[EVEN]);
+        int odd = model_mean(&rig->model, rig->halved[i], ODD, want[ODD]);
+
+        assert_int_equal(fly_assembly_halves(rig->assembly, i, got[EVEN], got[ODD]), even && odd);
+        if (!even || !odd)
+            continue;
+        assert_memory_equal(got[EVEN], want[EVEN], bytes);
+        assert_memory_equal(got[ODD], want[ODD], bytes);
+        halves_compared++;
+    }
+}
+
 static void rig_compare(struct rig *rig)
 {
     double want[SIDE_MAX * SIDE_MAX], got[SIDE_MAX * SIDE_MAX];
 
     for (int k = 0; k < fly_grid_chips(&rig->model.grid); k++) {
-        int complete = model_mean(&rig->model, k, want);
+        int complete = model_mean(&rig->model, k, ALL, want);
 
         assert_int_equal(fly_assembly_complete(rig->assembly, k), complete);
         if (!complete)
@@ -144,6 +170,7 @@ static void rig_compare(struct rig *rig)
         fly_assembly_mean(rig->assembly, k, got);
         assert_memory_equal(got, want, sizeof *got * (size_t)(rig->model.grid.side_px * rig->model.grid.side_px));
     }
+    rig_compare_halves(rig);
 }
 
 /* What pixel (y, x) of frame f holds, the same whichever rectangle brings it. */
@@ -217,6 +244,7 @@ static void any_order_any_subdivision_equals_batch_after_each_step(void **state)
             rig_compare(&rig);
             fly_arena_fini(&rig.arena);
         }
+    assert_true(halves_compared > 1000);
 }
 
 static void a_repeat_keeps_the_first_and_says_which_it_was(void **state)

@@ -677,6 +677,50 @@ static void another_weight_is_another_batch(void **state)
     world_close(&other);
 }
 
+/* Block by block, with settlings and looks in between: what is left is what a batch of that weight has. */
+static void a_weight_that_chips_bring_with_them_is_another_batch(void **state)
+{
+    enum { FEW = 17 };
+    static struct world w, other;
+    struct fly_rng rng = {32};
+    struct fly_exec exec = fly_exec_serial();
+    struct fly_affinity_stand stand;
+
+    (void)state;
+    memset(&w, 0, sizeof w);
+    memset(&other, 0, sizeof other);
+    world_graphs(&w, 0, FLY_THRESHOLD_P100, 0.0);
+    world_graphs(&other, 0, FLY_THRESHOLD_P100, 0.0);
+    for (int32_t k = 0; k < CHIPS; k += 1 + k % 3) {
+        draw_emb(&w, &rng, k);
+        draw_spec(&w, &rng, k);
+    }
+    copy_vectors(&other, &w);
+    alike_batch(w.graphs, GRAPHS, CHIPS);
+    other.graphs[2]->config.weight_a = 0.3;
+    alike_batch(other.graphs, GRAPHS, CHIPS);
+    assert_int_equal(fly_affinity_reweigh(w.graphs[2], -0.1), FLY_ERANGE);
+    assert_int_equal(fly_affinity_reweigh(w.graphs[1], 0.5), FLY_ERANGE);
+    assert_int_equal(fly_affinity_reweigh(w.graphs[2], 0.3), FLY_OK);
+    for (int32_t from = 0; from < CHIPS; from += FEW) {
+        int32_t chips[FEW], n = 0;
+
+        assert_false(alike_same(w.graphs[2], other.graphs[2]));
+        while (n < FEW && from + n < CHIPS) {
+            chips[n] = from + n;
+            n++;
+        }
+        fly_affinity_update(&w.graphs[2], 1, chips, n, &exec);
+        fly_affinity_settle(&w.graphs[2], 1, 1, &exec);
+        fly_affinity_look_at(w.graphs[2], 0.35, &stand);
+        fly_affinity_return(w.graphs[2], &stand);
+    }
+    fly_affinity_settle(other.graphs, GRAPHS, 1, &exec);
+    assert_true(alike_same(w.graphs[2], other.graphs[2]));
+    world_close(&w);
+    world_close(&other);
+}
+
 static void what_cannot_be_compared_is_refused_and_nothing_changes(void **state)
 {
     struct fly_vectors_config config = {.kind = FLY_VECTORS_COUNTS, .n_chips = 2, .width = 100,
@@ -849,6 +893,7 @@ int main(void)
         cmocka_unit_test(a_jump_of_the_mode_is_told_and_hysteresis_waits_for_it),
         cmocka_unit_test(an_exact_settling_forgets_patience),
         cmocka_unit_test(another_weight_is_another_batch),
+        cmocka_unit_test(a_weight_that_chips_bring_with_them_is_another_batch),
         cmocka_unit_test(what_cannot_be_compared_is_refused_and_nothing_changes),
     };
 

@@ -100,13 +100,14 @@ static void near(double got, double want, double within)
     assert_true(fabs(got - want) <= within * (1.0 + fabs(want)));
 }
 
-/* Two classes on a line at 0, 2 and 10, 12, each chip with noise 0.5. Squares within: 2 and 2, less half of the noise
- * of two chips each: 1.5, 1.5. All of them about 6: 104 / 3 less 0.5, a fiftieth of it for one degree of freedom. */
+/* Two classes on a line at 0, 2 and 10, 14, each chip with noise 0.5. Squares within: 2 and 8, less half of the noise
+ * of two chips each: 1.5, 7.5. All of them about 6.5: 131 / 3 less 0.5, a fiftieth of it for one degree of freedom. A
+ * class's own scatter has one degree of freedom beside four of the pooled one. */
 static void two_pairs_on_a_line(void **state)
 {
-    static const double at[5] = {0.0, 2.0, 10.0, 12.0, 5.0};
+    static const double at[5] = {0.0, 2.0, 10.0, 14.0, 5.0};
     struct scene s;
-    double ratio[FLY_CLASSES_MAX], score[FLY_CLASSES_MAX], scatter, spread, doubt;
+    double ratio[FLY_CLASSES_MAX], score[FLY_CLASSES_MAX], pooled, scatter[2], doubt[2];
 
     (void)state;
     scene_open(&s);
@@ -118,18 +119,21 @@ static void two_pairs_on_a_line(void **state)
     for (int32_t k = 0; k < 4; k++)
         support_add(&s, k / 2, k);
     make(&s);
-    scatter = (1.5 + 1.5 + 0.02 * (104.0 / 3.0 - 0.5)) / 3.0;
-    doubt = (scatter + 0.5) / 2.0;
-    spread = scatter + 0.5;
-    near(s.cal.scatter, scatter, 1e-13);
-    near(s.cal.doubt[0], doubt, 1e-13);
+    pooled = (1.5 + 7.5 + 0.02 * (131.0 / 3.0 - 0.5)) / 3.0;
+    near(s.cal.scatter, pooled, 1e-13);
+    for (int c = 0; c < 2; c++) {
+        scatter[c] = ((c ? 7.5 : 1.5) + 4.0 * pooled) / 5.0;
+        doubt[c] = (scatter[c] + 0.5) / 2.0;
+        near(s.cal.class_scatter[c], scatter[c], 1e-13);
+        near(s.cal.doubt[c], doubt[c], 1e-13);
+    }
     assert_int_equal(s.cal.state, FLY_CALIBRATION_FITTED);
     assert_int_equal(s.cal.left_out, 4);
     assert_int_equal(s.cal.mistaken, 0);
     ask(&s, 4, ratio, score);
-    near(ratio[0], (16.0 - doubt) / spread, 1e-13);
-    near(ratio[1], (36.0 - doubt) / spread, 1e-13);
-    near(score[0], 1.0 / (1.0 + exp((sqrt(ratio[0]) - sqrt(ratio[1])) / s.cal.tau)), 1e-13);
+    near(ratio[0], (16.0 - doubt[0]) / (scatter[0] + 0.5), 1e-13);
+    near(ratio[1], (49.0 - doubt[1]) / (scatter[1] + 0.5), 1e-13);
+    near(score[0], 1.0 / (1.0 + pow((1.0 + ratio[0]) / (1.0 + ratio[1]), 1.0 / s.cal.tau)), 1e-13);
     /* On top of its prototype less than the doubt away: the least ratio there is. */
     s.x[4 * WIDTH] = 1.0;
     ask(&s, 4, ratio, score);
@@ -195,7 +199,7 @@ static void tau_minimises_what_it_says(void **state)
         double least = INFINITY, least_fine = INFINITY, at_tau = INFINITY;
 
         scene_open(&s);
-        fill(&s, seed, 0.1 * (double)seed, 0.5);
+        fill(&s, seed, 0.1 * (double)seed, seed % 2 ? 0.5 : 0.0);
         support_fill(&s, shots);
         make(&s);
         for (int step = -64; step <= 64; step++) {
@@ -203,10 +207,11 @@ static void tau_minimises_what_it_says(void **state)
 
             for (int32_t i = 0; i < s.left.n; i++) {
                 const double *ratio = s.cal.ratio + (size_t)i * FLY_CLASSES_MAX;
-                double sum = 0.0, own = sqrt(ratio[s.left.class_of[i]]);
+                int32_t of = s.left.class_of[i];
+                double sum = 0.0, own = s.cal.width[of] * (1.0 + ratio[of]);
 
                 for (int32_t c = 0; c < CLASSES; c++)
-                    sum += exp(-(sqrt(ratio[c]) - own) / tau);
+                    sum += pow(s.cal.width[c] * (1.0 + ratio[c]) / own, -1.0 / tau);
                 nll += log(sum);
             }
             cost = nll + 2.0 * octaves * octaves;
@@ -220,6 +225,48 @@ static void tau_minimises_what_it_says(void **state)
         }
         near(at_tau, least, 1e-9);
         assert_true(at_tau <= least_fine + 0.1);
+        fly_arena_fini(&s.arena);
+    }
+}
+
+/* A class whose chips lie ten times as far apart as the others' do: they are nearer to it than the pooled scatter
+ * alone would have them, and where noise is not known, what is as many of its widths away as of another's is the
+ * other's. */
+static void a_varied_class_is_wider(void **state)
+{
+    static const int32_t shots[CLASSES] = {6, 6, 6, 0};
+    const double even[3] = {2.0, 2.0, 2.0};
+
+    (void)state;
+    for (int noisy = 0; noisy < 2; noisy++) {
+        double mean = 0.0, score[FLY_CLASSES_MAX];
+        struct scene s;
+
+        scene_open(&s);
+        fill(&s, 9, 20.0, noisy ? 0.3 : 0.0);
+        for (int32_t k = 0; k < CHIPS; k += CLASSES)
+            for (int32_t i = 0; i < WIDTH; i++) {
+                struct fly_rng rng = {(uint64_t)i};
+                double middle = 20.0 * fly_rng_normal(&rng);
+
+                s.x[k * WIDTH + i] = middle + 10.0 * (s.x[k * WIDTH + i] - middle);
+            }
+        support_fill(&s, shots);
+        make(&s);
+        assert_true(s.cal.class_scatter[0] > 1.5 * s.cal.scatter);
+        assert_true(s.cal.class_scatter[1] < s.cal.scatter && s.cal.class_scatter[2] < s.cal.scatter);
+        for (int32_t k = 6 * CLASSES; k < CHIPS; k += CLASSES) {
+            double ratio[FLY_CLASSES_MAX];
+
+            ask(&s, k, ratio, score);
+            mean += ratio[0] / (CHIPS / CLASSES - 6);
+        }
+        assert_true(mean < 2.0); /* 1.4 expected; of squares of 100, 1 and 1 pooled, 2.9 */
+        fly_calibrated_scores(&s.cal, even, score);
+        if (noisy)
+            assert_true(score[0] == score[1] && score[1] == score[2]);
+        else
+            assert_true(score[0] < score[1] && score[0] < score[2]);
         fly_arena_fini(&s.arena);
     }
 }
@@ -525,6 +572,7 @@ int main(void)
         cmocka_unit_test(two_pairs_on_a_line),
         cmocka_unit_test(leaving_out_equals_making_anew),
         cmocka_unit_test(tau_minimises_what_it_says),
+        cmocka_unit_test(a_varied_class_is_wider),
         cmocka_unit_test(order_of_classes_does_not_matter),
         cmocka_unit_test(units_do_not_matter),
         cmocka_unit_test(noise_flattens_scores_to_even),

@@ -279,6 +279,63 @@ static void fast_distances_match_the_plain_twin(void **state)
     }
 }
 
+/* Chips come, change and go, classes gain and lose them, another feature is looked at: distances kept and taken up
+ * where prototypes moved are those of prototypes never seen before. */
+static void distances_to_what_moved_complete_those_that_stand(void **state)
+{
+    enum { CHIPS = 40, WIDTH = 11, NAMES = 7 };
+    float f[CHIPS * WIDTH];
+    double g[CHIPS * WIDTH], kept[CHIPS][FLY_CLASSES_MAX];
+    const struct fly_features kinds[2] = {{f, WIDTH, FLY_FEATURE_F32}, {g, WIDTH - 3, FLY_FEATURE_F64}};
+    struct fly_rng rng = {41};
+    struct scene s, anew;
+    int stood = 0, moved = 0, was = -1;
+
+    (void)state;
+    scene_open(&s, CHIPS, WIDTH);
+    for (int32_t i = 0; i < CHIPS * WIDTH; i++) {
+        f[i] = (float)fly_rng_normal(&rng);
+        g[i] = fly_rng_normal(&rng);
+    }
+    for (int round = 0; round < 400; round++) {
+        int kind = round / 50 % 2;
+        int32_t chip = (int32_t)fly_rng_below(&rng, CHIPS), revised = (int32_t)fly_rng_below(&rng, CHIPS), id;
+        char name[2] = {(char)('a' + fly_rng_below(&rng, NAMES)), 0};
+
+        if (fly_rng_below(&rng, 3) == 0)
+            (void)!fly_support_remove(&s.support, &chip, 1);
+        else if (fly_rng_below(&rng, 2))
+            (void)!fly_support_add(&s.support, name, &chip, 1, &id);
+        if (round % 20 == 0)
+            (void)!fly_support_drop(&s.support, name); /* its name comes again with another id */
+        s.measured[chip] = (uint8_t)(fly_rng_below(&rng, 4) > 0);
+        f[revised * WIDTH] += 1.0f;
+        g[revised * (WIDTH - 3)] += 1.0;
+        scene_open(&anew, CHIPS, WIDTH);
+        fly_prototypes_make(&s.prototypes, &s.support, &kinds[kind], s.measured);
+        fly_prototypes_make(&anew.prototypes, &s.support, &kinds[kind], s.measured);
+        assert_int_equal(s.prototypes.n_counting, anew.prototypes.n_counting);
+        for (int32_t c = 0; was == kind && c < s.support.n_classes; c++) {
+            stood += !s.prototypes.moved[c];
+            moved += s.prototypes.moved[c];
+        }
+        for (int32_t k = 0; k < CHIPS; k++) {
+            double d[FLY_CLASSES_MAX];
+
+            if (k == revised)
+                fly_fewshot_distances(&s.prototypes, &kinds[kind], k, kept[k]);
+            else
+                fly_fewshot_distances_moved(&s.prototypes, &kinds[kind], k, kept[k]);
+            fly_fewshot_distances(&anew.prototypes, &kinds[kind], k, d);
+            assert_memory_equal(kept[k], d, (size_t)s.support.n_classes * sizeof *d);
+        }
+        was = kind;
+        fly_arena_fini(&anew.arena);
+    }
+    assert_true(stood > 4 * moved && moved > 100);
+    fly_arena_fini(&s.arena);
+}
+
 static void a_chip_supports_one_class_and_a_refusal_changes_nothing(void **state)
 {
     const int32_t first[] = {1, 2}, second[] = {3, 2}, outside[] = {4, 10};
@@ -347,6 +404,7 @@ int main(void)
         cmocka_unit_test(far_chips_saturate_without_nan),
         cmocka_unit_test(a_class_counts_once_one_of_its_chips_is_measured),
         cmocka_unit_test(fast_distances_match_the_plain_twin),
+        cmocka_unit_test(distances_to_what_moved_complete_those_that_stand),
         cmocka_unit_test(a_chip_supports_one_class_and_a_refusal_changes_nothing),
         cmocka_unit_test(ids_count_up_and_are_never_used_again),
         cmocka_unit_test(renaming_keeps_the_id_and_refuses_a_taken_name),

@@ -12,25 +12,29 @@
 #include "engine/label/reliability.h"
 #include "engine/label/shares.h"
 
-static void a_sample_is_all_or_even_steps(void **state)
+static void a_sample_is_all_or_spread_over_rows_and_columns(void **state)
 {
-    uint8_t speaks[1000] = {0};
-    int32_t chips[FLY_RELIABILITY_CHIPS];
+    enum { ROWS = 32, COLS = 32, RUN = ROWS * COLS / FLY_RELIABILITY_CHIPS };
+    int32_t chips[FLY_RELIABILITY_CHIPS], in_col[COLS] = {0}, cols = 0;
 
     (void)state;
-    assert_int_equal(fly_reliability_sample(speaks, 1000, chips), 0);
-    for (int k = 0; k < 1000; k += 100)
-        speaks[k] = 1;
-    assert_int_equal(fly_reliability_sample(speaks, 1000, chips), 10);
+    assert_int_equal(fly_reliability_sample(10, chips), 10);
     for (int i = 0; i < 10; i++)
-        assert_int_equal(chips[i], 100 * i);
-    for (int k = 0; k < 1000; k++)
-        speaks[k] = k % 2;
-    assert_int_equal(fly_reliability_sample(speaks, 1000, chips), FLY_RELIABILITY_CHIPS);
-    for (int i = 1; i < FLY_RELIABILITY_CHIPS; i++) {
-        assert_true(speaks[chips[i]]);
-        assert_true(chips[i] - chips[i - 1] >= 14 && chips[i] - chips[i - 1] <= 18);
+        assert_int_equal(chips[i], i);
+    assert_int_equal(fly_reliability_sample(FLY_RELIABILITY_CHIPS + 1, chips), FLY_RELIABILITY_CHIPS);
+    for (int i = 1; i < FLY_RELIABILITY_CHIPS; i++)
+        assert_true(chips[i] > chips[i - 1] && chips[i] <= FLY_RELIABILITY_CHIPS);
+    /* Here a run is half a row: even steps would meet two columns. */
+    assert_int_equal(fly_reliability_sample(ROWS * COLS, chips), FLY_RELIABILITY_CHIPS);
+    for (int i = 0; i < FLY_RELIABILITY_CHIPS; i++) {
+        assert_int_equal(chips[i] / RUN, i);
+        in_col[chips[i] % COLS]++;
     }
+    for (int c = 0; c < COLS; c++) {
+        cols += in_col[c] > 0;
+        assert_true(in_col[c] <= 6);
+    }
+    assert_true(cols >= 28);
 }
 
 static void halves_add_up_and_are_fair_and_independent(void **state)
@@ -166,6 +170,74 @@ static void weights_follow_signal_over_noise_and_keep_to_bounds(void **state)
     assert_true(w[0] == 0.5 && w[1] == 0.5);
 }
 
+/* Against plain loops over all channels, of widths that blocks do not divide; a row without a photon among them. */
+static double reliability_by_plain_loops(const float *a, const float *b, int n, int width, int counts)
+{
+    double x[256], y[256], mx = 0.0, my = 0.0, xx = 0.0, yy = 0.0, xy = 0.0, r;
+    int pairs = 0;
+
+    for (int half = 0; half < 2; half++) {
+        const float *rows = half ? b : a;
+
+        pairs = 0;
+        for (int i = 0; i < n; i++)
+            for (int j = 0; j < i; j++) {
+                double ij = 0.0, ii = 0.0, jj = 0.0;
+
+                for (int d = 0; d < width; d++) {
+                    double p = rows[i * width + d], q = rows[j * width + d];
+
+                    ij += p * q;
+                    ii += p * p - (counts ? p : 0.0);
+                    jj += q * q - (counts ? q : 0.0);
+                }
+                (half ? y : x)[pairs++] = ii > 0.0 && jj > 0.0 ? ij / sqrt(ii * jj) : 0.0;
+            }
+    }
+    for (int p = 0; p < pairs; p++) {
+        mx += x[p] / pairs;
+        my += y[p] / pairs;
+    }
+    for (int p = 0; p < pairs; p++) {
+        xx += (x[p] - mx) * (x[p] - mx);
+        yy += (y[p] - my) * (y[p] - my);
+        xy += (x[p] - mx) * (y[p] - my);
+    }
+    r = xy / sqrt(xx * yy);
+    return r <= 0.0 ? 0.0 : 2.0 * r / (1.0 + r);
+}
+
+static void blocks_and_gaps_change_nothing(void **state)
+{
+    static const int widths[] = {3, 7, 511, 512, 513, 1500};
+    enum { N = 20, WIDEST = 1500 };
+    static float a[N * WIDEST], b[N * WIDEST];
+    struct fly_rng rng = {41};
+    int told = 0;
+
+    (void)state;
+    for (size_t w = 0; w < sizeof widths / sizeof *widths; w++)
+        for (int round = 0; round < 6; round++) {
+            int width = widths[w], counts = round % 2;
+            double want, got;
+
+            for (int i = 0; i < N * width; i++) {
+                double mean = (round < 2 ? 0.02 : 2.0) * (i / width % 3 == i % 3 ? 3.0 : 1.0);
+
+                a[i] = (float)fly_rng_poisson(&rng, mean) - (counts ? 0.0f : 0.5f * (float)(i % 2));
+                b[i] = (float)fly_rng_poisson(&rng, mean) - (counts ? 0.0f : 0.5f * (float)(i % 2));
+            }
+            for (int d = 0; d < width; d++)
+                a[3 * width + d] = 0.0f;
+            want = reliability_by_plain_loops(a, b, N, width, counts);
+            got = counts ? fly_reliability_of_counts(a, b, N, width) : fly_reliability(a, b, N, width);
+            assert_int_equal(isnan(want), isnan(got));
+            assert_true(isnan(want) || fabs(got - want) < 1e-9);
+            told += want > 0.01;
+        }
+    assert_true(told > 15);
+}
+
 /* At few counts the X-rays repeat less, and the weight goes where the image is. */
 static void fewer_counts_repeat_less(void **state)
 {
@@ -200,12 +272,13 @@ static void fewer_counts_repeat_less(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_sample_is_all_or_even_steps),
+        cmocka_unit_test(a_sample_is_all_or_spread_over_rows_and_columns),
         cmocka_unit_test(halves_add_up_and_are_fair_and_independent),
         cmocka_unit_test(reliability_foretells_the_agreement_with_the_truth),
         cmocka_unit_test(three_chips_by_hand),
         cmocka_unit_test(noise_alone_repeats_nothing),
         cmocka_unit_test(weights_follow_signal_over_noise_and_keep_to_bounds),
+        cmocka_unit_test(blocks_and_gaps_change_nothing),
         cmocka_unit_test(fewer_counts_repeat_less),
     };
 

@@ -71,8 +71,9 @@ static void weights_lie_on_the_simplex_and_minimise_what_they_say(void **state)
             for (int32_t c = 0; c < CLASSES; c++) {
                 size_t at = (size_t)i * FLY_CLASSES_MAX + (size_t)c;
 
-                of[c] = -1.25 * 0.5 * (sqrt(t.cal[0].ratio[at]) / t.cal[0].tau +
-                                       sqrt(t.cal[1].ratio[at]) / t.cal[1].tau);
+                of[c] = 0.0;
+                for (int m = 0; m < 2; m++)
+                    of[c] -= 1.25 * 0.5 * log(t.cal[m].width[c] * (1.0 + t.cal[m].ratio[at])) / t.cal[m].tau;
             }
             for (int32_t c = 0; c < CLASSES; c++)
                 sum += exp(of[c] - of[t.left.class_of[i]]);
@@ -154,18 +155,18 @@ static void a_blind_modality_is_listened_to_less(void **state)
 
 static void both_sure_are_surer_than_each(void **state)
 {
-    struct fly_calibration a = {.n_classes = 2, .state = FLY_CALIBRATION_FITTED, .tau = 0.5};
+    struct fly_calibration a = {.n_classes = 2, .state = FLY_CALIBRATION_FITTED, .tau = 0.5, .width = {1.0, 1.0}};
     struct fly_joint joint = {.weight = {0.5, 0.5}, .evidence = 1.25};
     const double ratio[2] = {1.0, 4.0}, none[2] = {NAN, NAN}, half[2] = {1.0, NAN};
     double score[FLY_CLASSES_MAX], mean[FLY_CLASSES_MAX], alone[FLY_CLASSES_MAX];
 
     (void)state;
-    /* -1.25 (1 - 2) / 0.5 = 2.5 in the exponent, where each alone has 2. */
+    /* Odds of 1 + 4 to 1 + 1, to the power of 1.25 / 0.5 where each alone has 1 / 0.5. */
     assert_int_equal(fly_joint_scores(&joint, &a, ratio, &a, ratio, score, mean), 2);
-    near(score[0], 1.0 / (1.0 + exp(-2.5)), 1e-14);
+    near(score[0], 1.0 / (1.0 + pow(2.5, -2.5)), 1e-14);
     assert_true(mean[0] == 1.0 && mean[1] == 4.0);
     fly_calibrated_scores(&a, ratio, alone);
-    near(alone[0], 1.0 / (1.0 + exp(-2.0)), 1e-14);
+    near(alone[0], 1.0 / (1.0 + pow(2.5, -2.0)), 1e-14);
     /* One that is silent leaves the other's own word. */
     assert_int_equal(fly_joint_scores(&joint, &a, none, &a, ratio, score, mean), 1);
     assert_true(score[0] == alone[0] && mean[1] == 4.0);
@@ -180,14 +181,14 @@ static void both_sure_are_surer_than_each(void **state)
 
 static void an_infinite_ratio_without_weight_is_no_nan(void **state)
 {
-    struct fly_calibration a = {.n_classes = 2, .state = FLY_CALIBRATION_BARE, .tau = 0.5};
+    struct fly_calibration a = {.n_classes = 2, .state = FLY_CALIBRATION_BARE, .tau = 0.5, .width = {1.0, 1.0}};
     struct fly_joint joint = {.weight = {0.0, 1.0}, .evidence = 1.25};
     const double bare[2] = {1.0, INFINITY}, ratio[2] = {4.0, 1.0};
     double score[FLY_CLASSES_MAX], mean[FLY_CLASSES_MAX];
 
     (void)state;
     assert_int_equal(fly_joint_scores(&joint, &a, bare, &a, ratio, score, mean), 2);
-    near(score[1], 1.0 / (1.0 + exp(-2.5)), 1e-14);
+    near(score[1], 1.0 / (1.0 + pow(2.5, -2.5)), 1e-14);
 }
 
 static void without_learning_there_are_reasons(void **state)

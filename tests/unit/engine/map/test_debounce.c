@@ -35,8 +35,17 @@ static void step(struct shown *s, const char *map, const float *margin, const ch
 {
     rig_draw(&s->rig, map);
     assert_memory_equal(s->rig.identity.label, drawn(map), N * sizeof(int32_t));
-    fly_debounce_step(&s->debounce, s->rig.identity.label, margin, &s->rig.story);
+
+    int32_t before[N], waiting = 0;
+
+    memcpy(before, s->debounce.shown, sizeof before);
+    int changed = fly_debounce_step(&s->debounce, s->rig.identity.label, margin, &s->rig.story);
+
     assert_memory_equal(s->debounce.shown, drawn(shown), N * sizeof(int32_t));
+    assert_int_equal(changed, memcmp(before, s->debounce.shown, sizeof before) != 0);
+    for (int i = 0; i < N; i++)
+        waiting += s->debounce.shown[i] != s->rig.identity.label[i];
+    assert_int_equal(s->debounce.waiting, waiting);
 }
 
 static void a_new_label_is_shown_the_second_time(void **state)
@@ -49,9 +58,30 @@ static void a_new_label_is_shown_the_second_time(void **state)
     step(&s, "aaabbbba", NULL, "aaaabbba"); /* a first label at once */
     step(&s, "aaaabbba", NULL, "aaaabbba"); /* back before it was shown */
     step(&s, "aaabbbba", NULL, "aaaabbba");
-    step(&s, "aaabbbba", NULL, "aaabbbba");
-    step(&s, "aaab-b?a", NULL, "aaab-b?a"); /* facts at once, both ways */
-    step(&s, "aaababba", NULL, "aaababba");
+    step(&s, "aaabbbbb", NULL, "aaabbbba"); /* another map has it, too: another chip moved */
+    step(&s, "aaab-b?b", NULL, "aaab-b?b"); /* facts at once, both ways */
+    step(&s, "aaababbb", NULL, "aaababbb");
+    close_shown(&s);
+}
+
+static void a_map_that_comes_again_is_no_other_until_it_rests(void **state)
+{
+    static struct shown s;
+
+    (void)state;
+    open_shown(&s);
+    step(&s, "aaaabbbb", NULL, "aaaabbbb");
+    for (int round = 0; round < 2; round++) {
+        step(&s, "aaabbbbb", NULL, "aaaabbbb");
+        for (int again = 1; again < FLY_SHOWN_REST; again++)
+            step(&s, "aaabbbbb", NULL, "aaaabbbb");
+        step(&s, "aaabbbbb", NULL, "aaabbbbb");
+        for (int again = 0; again < 2 * FLY_SHOWN_REST; again++)
+            step(&s, "aaabbbbb", NULL, "aaabbbbb");
+        step(&s, "aaaabbbb", NULL, "aaabbbbb");
+        step(&s, "aaaabbba", NULL, "aaaabbbb"); /* counting begins anew with each map */
+        step(&s, "aaaabbbb", NULL, "aaaabbbb");
+    }
     close_shown(&s);
 }
 
@@ -66,6 +96,24 @@ static void a_clear_one_is_shown_at_once(void **state)
     step(&s, "baaaabbb", margin, "baaaabbb");
     step(&s, "bbaaaabb", margin, "baaaabbb");
     step(&s, "bbbaaaab", margin, "bbaaaabb");
+    close_shown(&s);
+}
+
+static void a_map_can_be_shown_as_it_is(void **state)
+{
+    static struct shown s;
+
+    (void)state;
+    open_shown(&s);
+    step(&s, "aaaabbbb", NULL, "aaaabbbb");
+    step(&s, "aaabbbbb", NULL, "aaaabbbb");
+    rig_draw(&s.rig, "aabbbbbb");
+    assert_int_equal(fly_debounce_settle(&s.debounce, s.rig.identity.label), 1);
+    assert_memory_equal(s.debounce.shown, drawn("aabbbbbb"), N * sizeof(int32_t));
+    assert_int_equal(s.debounce.waiting, 0);
+    assert_int_equal(fly_debounce_settle(&s.debounce, s.rig.identity.label), 0);
+    step(&s, "abbbbbbb", NULL, "aabbbbbb"); /* and goes on from there */
+    step(&s, "abbbbbba", NULL, "abbbbbbb");
     close_shown(&s);
 }
 
@@ -84,7 +132,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_new_label_is_shown_the_second_time),
+        cmocka_unit_test(a_map_that_comes_again_is_no_other_until_it_rests),
         cmocka_unit_test(a_clear_one_is_shown_at_once),
+        cmocka_unit_test(a_map_can_be_shown_as_it_is),
         cmocka_unit_test(nothing_is_shown_that_is_gone),
     };
 
