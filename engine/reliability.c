@@ -352,17 +352,20 @@ static enum fly_reliability_reason weights_of(const struct fly_engine *e, int us
     return isnan(pair[0]) ? FLY_REPEAT_NO_HALVES : isnan(pair[1]) ? FLY_REPEAT_TOO_FEW : FLY_REPEAT_EVEN;
 }
 
-/* The weights follow what was measured: 1 where they are others now. at_once: without hysteresis. */
+/* The weights follow what was measured: 1 where they, or whether they were measured at all, are others now. at_once:
+ * without hysteresis. */
 static int adopt(struct fly_engine *e, int use, int at_once)
 {
     struct fly_repeat_use *now = &e->reliability.use[use];
     double weight[2], nearest;
+    int was = now->reason == FLY_REPEAT_MEASURED, turned;
 
     now->reason = weights_of(e, use, weight);
+    turned = was != (now->reason == FLY_REPEAT_MEASURED);
     nearest = round(weight[0] * FLY_WEIGHT_STEPS) / FLY_WEIGHT_STEPS;
     if (nearest == now->weight[0] ||
         (!at_once && fabs(weight[0] - now->weight[0]) * FLY_WEIGHT_STEPS < steps_off))
-        return 0;
+        return turned;
     now->weight[0] = nearest;
     now->weight[1] = 1.0 - nearest;
     return 1;

@@ -631,8 +631,10 @@ void fly_ingest_session_tell(struct fly_ingest_session *session)
         return;
     for (int32_t i = 0; i < s->n_streams; i++) {
         uint64_t last = fly_sequence_last(&s->sequences[i]);
-        uint64_t on_disk = s->phase == FLY_PHASE_ENDED ? told->durable_seq[i]
-                                                       : fly_sequence_advance(&s->sequences[i], durable);
+        /* Ended, and all of it written out at last: however long the disk took. */
+        uint64_t on_disk = s->phase == FLY_PHASE_ENDED && s->end_durable != UINT64_MAX
+                               ? told->durable_seq[i]
+                               : fly_sequence_advance(&s->sequences[i], s->phase == FLY_PHASE_ENDED ? UINT64_MAX : durable);
 
         moved |= last != told->last_seq[i] || on_disk != told->durable_seq[i];
         told->last_seq[i] = last;

@@ -12,7 +12,7 @@ enum {
     RUNS_MAX = 64,         /* of rows; what is behind the last goes with it */
     NEAR_ROWS = 8,         /* runs so near are one: to ask twice costs more than so many rows */
     CHIPS_MAX = 4096,      /* named in a reply */
-    NUMBERS_MAX = 1 << 24, /* of a payload */
+    NUMBERS_MAX = 1 << 22, /* of a payload: a turn of the engine's of some 25 ms */
 };
 
 static const char *const ops[] = {"changes.get", "elements.get", "support.get"};

@@ -339,8 +339,17 @@ static int look_at_play(void *ctx, const struct fly_play_report *so_far)
 
 static int print_report(const struct watch *w, const struct fly_play_report *report)
 {
-    json_t *json = json_pack("{s:s, s:s, s:I, s:f}", "file", w->name, "session", report->session, "messages",
-                             (json_int_t)report->sent, "wall_s", report->wall_s);
+    char name[sizeof w->name];
+    json_t *json;
+
+    snprintf(name, sizeof name, "%s", w->name);
+    json = json_string(name);
+    for (char *at = name; !json && *at; at++) /* a name that is no UTF-8: old shares have such */
+        *at = *at & 0x80 ? '?' : *at;
+    json_decref(json);
+    json = json_pack("{s:s, s:s, s:I, s:f}", "file", name, "session", report->session, "messages",
+                     (json_int_t)report->sent, "wall_s", report->wall_s);
+
     int printed = json && json_dumpf(json, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6)) == 0 &&
                   putchar('\n') != EOF && fflush(stdout) == 0;
 
@@ -348,9 +357,8 @@ static int print_report(const struct watch *w, const struct fly_play_report *rep
     return printed ? FLY_OK : fly_fail(FLY_EIO, "the report cannot be written: %s", strerror(errno));
 }
 
-static int play(struct watch *w, struct fly_net *net)
+static int play(struct watch *w, struct fly_net *net, struct fly_play_report *report)
 {
-    struct fly_play_report report;
     struct fly_play_config config = {.path = w->imported->path,
                                      .from = 1,
                                      .connect_timeout_s = 30.0,
@@ -368,20 +376,19 @@ static int play(struct watch *w, struct fly_net *net)
     config.sender.hear_ctx = w;
     w->opened = w->reused = 0;
     w->refused[0] = '\0';
-    w->begun_unix_ns = config.sender.clock.unix_ns(config.sender.clock.ctx);
     rc = fly_ask_open(&w->ask, net, w->options->sender.control);
     if (rc == FLY_OK)
         rc = wait_until_free(w);
+    /* Only now: what was said while we waited was about others. */
+    w->begun_unix_ns = config.sender.clock.unix_ns(config.sender.clock.ctx);
     if (rc == FLY_OK)
-        rc = fly_play(&config, &report);
+        rc = fly_play(&config, report);
     fly_ask_close(&w->ask);
     if (isatty(STDERR_FILENO))
         fputs("\r\033[K", stderr);
-    if (rc == FLY_OK) {
-        fprintf(stderr, "%s: sent in %.1f s, %" PRIu64 " messages; the final maps are out\n", w->name, report.wall_s,
-                report.sent);
-        rc = print_report(w, &report);
-    }
+    if (rc == FLY_OK)
+        fprintf(stderr, "%s: sent in %.1f s, %" PRIu64 " messages; the final maps are out\n", w->name, report->wall_s,
+                report->sent);
     return rc;
 }
 
@@ -391,7 +398,8 @@ static int play(struct watch *w, struct fly_net *net)
 static int take(struct watch *w, const struct fly_folder_file *file)
 {
     struct fly_net *net = NULL;
-    int rc = import_apart(w);
+    struct fly_play_report report;
+    int rc = import_apart(w), played = 0;
 
     if (rc == FLY_OK && !w->imported->known) {
         fprintf(stderr, "%s: %d x %d px, frames: %" PRId64 "; session %s\n", w->name, (int)w->imported->height_px,
@@ -399,7 +407,8 @@ static int take(struct watch *w, const struct fly_folder_file *file)
         /* Opened only now: the import forks, and a context has threads. */
         rc = fly_net_open(&net);
         if (rc == FLY_OK)
-            rc = play(w, net);
+            rc = play(w, net, &report);
+        played = rc == FLY_OK;
         fly_net_close(&net);
         unlink(w->imported->path);
     } else if (rc == FLY_OK) {
@@ -410,7 +419,8 @@ static int take(struct watch *w, const struct fly_folder_file *file)
     if (rc == FLY_OK || w->reused) {
         if (w->reused)
             fprintf(stderr, "%s: %s\n", w->name, fly_fail_text());
-        return fly_played_add(w->played, w->imported->session, file);
+        rc = fly_played_add(w->played, w->imported->session, file);
+        return rc == FLY_OK && played ? print_report(w, &report) : rc;
     }
     if (rc != FLY_EAGAIN)
         fprintf(stderr, "flyback watch-folder: %s: %s\n", w->name, fly_fail_text());

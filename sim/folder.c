@@ -44,6 +44,9 @@ static int wanted(const struct fly_folder *f, const char *name)
 
     if (name[0] == '.' || name[0] == '~' || len > FLY_FOLDER_NAME_MAX)
         return 0;
+    for (const char *at = name; *at; at++)
+        if ((unsigned char)*at < ' ')
+            return 0; /* lines and columns of what was sent are parted by such */
     for (const char *const *ending = f->config.endings; *ending; ending++) {
         size_t end = strlen(*ending);
 
@@ -109,7 +112,6 @@ static int look(struct fly_folder *f)
 {
     DIR *dir = opendir(f->path);
     const struct dirent *item;
-    int32_t kept = 0;
     int rc = FLY_OK;
 
     if (!dir)
@@ -120,10 +122,7 @@ static int look(struct fly_folder *f)
     while (rc == FLY_OK && (item = readdir(dir)))
         rc = look_at(f, dirfd(dir), item->d_name, f->looked_ns);
     closedir(dir);
-    for (int32_t i = 0; i < f->n_entries; i++)
-        if (f->entries[i].seen)
-            f->entries[kept++] = f->entries[i];
-    f->n_entries = kept;
+    /* What is not seen is kept: a share that was away for a moment has no new files. */
     return rc;
 }
 
@@ -188,7 +187,7 @@ static struct entry *settled(struct fly_folder *f, int64_t *wait_ns)
         struct entry *e = &f->entries[i];
         int64_t left = e->since_ns + settle_ns - now;
 
-        if (e->told)
+        if (e->told || !e->seen)
             continue;
         if (left > 0)
             *wait_ns = left < *wait_ns ? left : *wait_ns;

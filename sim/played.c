@@ -42,9 +42,10 @@ static int read_line(struct fly_played *p, const char *line, int number)
     int at = -1;
     size_t len;
 
-    if (sscanf(line, "%64[^\t]\t%" SCNd64 "\t%" SCNd64 "\t%n", one.session, &one.file.size, &one.file.mtime_ns, &at) !=
+    /* Up to the third tab alone: a name may begin with blanks. */
+    if (sscanf(line, "%64[^\t]\t%" SCNd64 "\t%" SCNd64 "%n", one.session, &one.file.size, &one.file.mtime_ns, &at) !=
             3 ||
-        at < 0)
+        at < 0 || line[at++] != '\t')
         return fly_fail(FLY_EWIRE, "%s:%d: not session, size, time and name with tabs between; mend or remove it",
                         p->path, number);
     len = strcspn(line + at, "\n");

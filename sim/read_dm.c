@@ -152,7 +152,9 @@ static int classify(struct picture *picture)
         return fly_fail(FLY_ERANGE, "%s: pixels of DM type %d, which are complex, colour or packed",
                         picture->label, image->data_type);
     picture->type = (enum fly_npy_type)type;
-    if (strcasecmp(image->signal, "EELS") == 0 || image->is_eels)
+    /* Tags of the spectrometer stand in images and X-ray spectra that were taken along with it, too. */
+    if (strcasecmp(image->signal, "EELS") == 0 ||
+        (image->is_eels && energy >= 0 && strcasecmp(image->signal, "X-ray") != 0))
         return fly_fail(FLY_ERANGE, "%s: electron energy loss; Flyback takes STEM images and X-rays",
                         picture->label);
     /* GMS counts X-rays in keV and losses in eV; old files name no signal. */

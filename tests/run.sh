@@ -11,7 +11,7 @@ Installs what is missing (configs/setup.sh), configures and builds a preset, and
 
   --presets       default, asan and tsan, one after the other: what CI runs (at most an hour)
   --preset NAME   one preset of CMakePresets.json instead of `default` (at most 10 minutes)
-  --label NAME    only the tests with this label: unit, arch, golden, conform, e2e, fail, fuzz
+  --label NAME    only the tests with this label: unit, arch, golden, conform, e2e, browser, fail, fuzz
   --no-install    trust that everything needed is there
   --help          this text
 

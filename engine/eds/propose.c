@@ -346,8 +346,13 @@ static int explain(struct propose_fit *fit, uint8_t *refused, double sigma)
         return 0;
     if (try_candidate(fit, take, sigma))
         return 1;
-    if (take == &artefact)
-        return 0;
+    if (take == &artefact) { /* it was preferred to an element, and is not */
+        take = &element;
+        if (!is_worth(take, sigma))
+            return 0;
+        if (try_candidate(fit, take, sigma))
+            return 1;
+    }
     for (first = take->family; first > 0 && fit->families[first - 1].z == fit->families[take->family].z;)
         first--;
     refused[first] = 1;

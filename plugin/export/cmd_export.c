@@ -47,6 +47,20 @@ static void print_help(void)
            "  flyback export recordings/monday.fly --hspy monday.hspy --set tree.k=5\n");
 }
 
+/* Of "fewshot/haadf"; -1: it is none. */
+static int map_of(const char *word)
+{
+    for (int map = 0; map < FLY_MAPS; map++) {
+        char name[48];
+
+        snprintf(name, sizeof name, "%s/%s", fly_method_name(fly_map_method(map)),
+                 fly_modality_name(fly_map_modality(map)));
+        if (strcmp(name, word) == 0)
+            return map;
+    }
+    return -1;
+}
+
 /* FLY_OK, FLY_ERANGE, or 1 when --help was printed. */
 static int parse(struct request *request, const char **path, int argc, char **argv)
 {
@@ -78,25 +92,16 @@ static int parse(struct request *request, const char **path, int argc, char **ar
     *path = argv[optind];
     if (!request->hspy && !request->npy && !request->png && !request->svg && !request->csv && !request->report)
         return fly_fail(FLY_ERANGE, "nothing to write: name at least one of --hspy, --npy, --png, --svg, --csv, --report");
+    if (request->map && map_of(request->map) < 0)
+        return fly_fail(FLY_ERANGE, "--map %s: it is fewshot, community or ward, a slash, and haadf, eds or ensemble",
+                        request->map);
     return FLY_OK;
 }
 
-/* "fewshot/haadf" */
 static int choose_map(const struct fly_export *x, const char *word, int *map)
 {
-    *map = fly_export_main_map(x);
-    if (!word)
-        return FLY_OK;
-    for (*map = 0; *map < FLY_MAPS; ++*map) {
-        char name[48];
-
-        snprintf(name, sizeof name, "%s/%s", fly_method_name(fly_map_method(*map)),
-                 fly_modality_name(fly_map_modality(*map)));
-        if (strcmp(name, word) == 0)
-            return x->map[*map].there ? FLY_OK : fly_fail(FLY_ERANGE, "--map %s: this session has no such map", word);
-    }
-    return fly_fail(FLY_ERANGE,
-                    "--map %s: it is fewshot, community or ward, a slash, and haadf, eds or ensemble", word);
+    *map = word ? map_of(word) : fly_export_main_map(x);
+    return x->map[*map].there ? FLY_OK : fly_fail(FLY_ERANGE, "--map %s: this session has no such map", word ? word : "");
 }
 
 static void told(const char *path)

@@ -16,7 +16,7 @@
 #include "plugin/json.h"
 #include "plugin/recorded.h"
 
-enum { FLY_EXPORT_CLUSTERS = 64, FLY_SHA256_TEXT = 65 };
+enum { FLY_EXPORT_CLUSTERS = FLY_MAP_CLASSES_MAX, FLY_SHA256_TEXT = 65 };
 
 /* A group of a map's chips: a class, a community, a cluster. */
 struct fly_export_cluster {

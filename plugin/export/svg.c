@@ -12,7 +12,7 @@
 #include "plugin/picture.h"
 #include "stream/disk.h"
 
-enum { IMAGE_MOST = 1024, WIDE = 720, MARGIN = 24, LEGEND = 250, LINE = 22 };
+enum { IMAGE_MOST = 1024, WIDE = 720, MARGIN = 24, LEGEND = 250, LINE = 22, LEGEND_LEAST = 12 };
 
 void fly_markup_text(struct fly_text *out, const char *text)
 {
@@ -231,6 +231,7 @@ int fly_markup_map(const struct fly_export *export, int map, struct fly_text *ou
         "fill=\"#f3f4f6\"/><circle cx=\"2.5\" cy=\"2.5\" r=\"0.9\" fill=\"#5d6470\"/></pattern></defs>\n";
     const struct fly_export_map *m = &export->map[map];
     double scale = (double)WIDE / export->grid->width_px, top = 66.0, bottom = top + scale * export->grid->height_px;
+    double least = top + LEGEND_LEAST * LINE; /* of a flat strip the legend is higher than the picture */
     char name[48];
     int rc;
 
@@ -238,7 +239,7 @@ int fly_markup_map(const struct fly_export *export, int map, struct fly_text *ou
     fly_text_addf(out,
                   "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %.0f\" width=\"%d\" font-family=\"system-ui, "
                   "sans-serif\" fill=\"#1b1f24\">\n<rect width=\"100%%\" height=\"100%%\" fill=\"#ffffff\"/>\n%s",
-                  WIDE + LEGEND + 2 * MARGIN, bottom + 40.0, WIDE + LEGEND + 2 * MARGIN, patterns);
+                  WIDE + LEGEND + 2 * MARGIN, (bottom > least ? bottom : least) + 40.0, WIDE + LEGEND + 2 * MARGIN, patterns);
     fly_text_addf(out, "<text x=\"%d\" y=\"34\" font-size=\"18\" font-weight=\"600\">", MARGIN);
     fly_markup_text(out, export->info->id);
     fly_text_addf(out, ": %s</text><text x=\"%d\" y=\"54\" font-size=\"12\" fill=\"#5d6470\">",
@@ -257,7 +258,7 @@ int fly_markup_map(const struct fly_export *export, int map, struct fly_text *ou
             add_chips(export, m->view.labels, label, out);
     fly_text_add(out, "</g>\n");
     add_scale_bar(export, scale, bottom, out);
-    add_legend(export, m, top, bottom, out);
+    add_legend(export, m, top, bottom > least ? bottom : least, out);
     fly_text_add(out, "</svg>\n");
     return fly_text_done(out, "the vector picture");
 }

@@ -76,8 +76,10 @@ int fly_page_give(struct fly_page *page, struct fly_visit *visit, int status, st
 {
     struct MHD_Response *response;
 
-    /* Answers that nobody reads stay in memory until their connection ends. */
-    if (atomic_load_explicit(&page->under_way, memory_order_relaxed) + blob->len > FLY_PAGE_UNDER_WAY_MAX) {
+    size_t under_way = atomic_load_explicit(&page->under_way, memory_order_relaxed);
+
+    /* Answers that nobody reads stay in memory until their connection ends. A large one goes alone. */
+    if (under_way > 0 && under_way + blob->len > FLY_PAGE_UNDER_WAY_MAX) {
         fly_blob_drop(&blob);
         return fly_page_refuse(page, visit, MHD_HTTP_SERVICE_UNAVAILABLE, "busy", "too much is under way, try again");
     }

@@ -18,6 +18,7 @@ enum {
     STATUS_BUSY = 503,  /* HTTP's */
     STATUS_TIMEOUT = 504,
     WITHOUT_MS = 100,
+    CALLS_OUT = 16,     /* with the plugin at once: the engine answers all that wait in one turn */
 };
 
 /* What is being asked of the engine, one question at a time; the order is that of a look. */
@@ -32,6 +33,8 @@ struct client {
     int64_t asked_ns, began_ns, news_ns, elements_ns;
     uint64_t told;       /* cache.changes as in the last news */
     uint64_t look;       /* number of the look under way */
+    uint64_t stale;      /* looks up to this one began before a call's reply, which may have changed what they saw */
+    int tried_elements, tried_support, failed; /* by the look under way */
     /* what was seen of this session */
     char session[FLY_SESSION_MAX + 1];
     uint64_t image, elements, support;       /* versions asked up to */
@@ -107,8 +110,9 @@ static void done_looking(struct client *c, int all)
     c->asking = ASK_NOTHING;
     if (!all)
         return;
-    c->page->looked_ns = fly_page_now(c->page);
-    release(c, c->look, c->page->looked_ns);
+    if (c->look > c->stale)
+        c->page->looked_ns = fly_page_now(c->page);
+    release(c, c->look, fly_page_now(c->page));
 }
 
 static void ask(struct client *c, enum asking what, const char *op, struct fly_pack *args)
@@ -137,6 +141,7 @@ static void ask_changes(struct client *c)
     fly_pack_uint(&args, c->image);
     c->began_ns = fly_page_now(c->page);
     c->look = ++c->page->looks;
+    c->tried_elements = c->tried_support = c->failed = 0;
     ask(c, ASK_CHANGES, "changes.get", &args);
 }
 
@@ -186,7 +191,7 @@ static int elements_due(const struct client *c)
     return !c->elements_ns || fly_page_now(c->page) - c->elements_ns >= mib * FLY_PAGE_NEWS_NS;
 }
 
-/* What of this look is still to be asked. */
+/* What of this look is still to be asked. What was refused is asked for again by the next one. */
 static void go_on(struct client *c)
 {
     c->asking = ASK_NOTHING;
@@ -194,15 +199,16 @@ static void go_on(struct client *c)
         ask_image(c);
         return;
     }
-    c->image = c->image_now;
-    if (c->elements != c->elements_now && elements_due(c)) {
-        c->elements = c->elements_now;
+    if (!c->failed)
+        c->image = c->image_now;
+    if (c->elements != c->elements_now && !c->tried_elements && elements_due(c)) {
+        c->tried_elements = 1;
         c->elements_ns = fly_page_now(c->page);
         ask(c, ASK_ELEMENTS, "elements.get", NULL);
         return;
     }
-    if (c->support != c->support_now) {
-        c->support = c->support_now;
+    if (c->support != c->support_now && !c->tried_support) {
+        c->tried_support = 1;
         ask(c, ASK_SUPPORT, "support.get", NULL);
         return;
     }
@@ -302,6 +308,11 @@ static void take_look(struct client *c, struct fly_value header, const struct fl
     if (fly_value_get(header, "ok", &ok))
         fly_value_bool(ok, &good);
     good = good && fly_value_get(header, "result", &result) && fly_value_kind(result) == FLY_KIND_MAP;
+    /* Another session has begun since: this is not of it. */
+    if (c->asking != ASK_CHANGES && c->asking != ASK_MAP && strcmp(c->session, cache->session) != 0) {
+        done_looking(c, 0);
+        return;
+    }
     switch (c->asking) {
     case ASK_CHANGES:
         if (good)
@@ -312,14 +323,20 @@ static void take_look(struct client *c, struct fly_value header, const struct fl
     case ASK_IMAGE:
         if (good && n_payloads == 1)
             fly_page_cache_take_image(cache, result, &payloads[0]);
+        else
+            c->failed = 1;
         break;
     case ASK_ELEMENTS:
-        if (good)
+        if (good) {
             fly_page_cache_take_elements(cache, result, payloads, n_payloads);
+            c->elements = c->elements_now;
+        }
         break;
     case ASK_SUPPORT:
-        if (good)
+        if (good) {
             fly_page_cache_take_support(cache, result);
+            c->support = c->support_now;
+        }
         break;
     case ASK_MAP:
         if (good)
@@ -354,6 +371,7 @@ static void take_reply(struct client *c, const struct fly_msg *msg)
             continue;
         *at = visit->next;
         page->looked_ns = 0; /* it may have changed what was seen */
+        c->stale = c->page->looks;
         if (fly_reply_to_json(&visit->answer, visit->op, header, msg->parts + 2, msg->n_parts - 2) < 0)
             visit->answer = NULL;
         answer_call(c, visit, visit->answer ? 0 : STATUS_BUSY);
@@ -365,7 +383,11 @@ static void take_reply(struct client *c, const struct fly_msg *msg)
 
 static void send_calls(struct client *c)
 {
-    while (c->page->fresh) {
+    int32_t out = 0;
+
+    for (const struct fly_visit *visit = c->page->calls; visit; visit = visit->next)
+        out++;
+    while (c->page->fresh && (out++ < CALLS_OUT || c->page->closing)) {
         struct fly_visit *visit = c->page->fresh;
 
         c->page->fresh = visit->next;
@@ -378,9 +400,9 @@ static void send_calls(struct client *c)
     }
 }
 
-static void give_up(struct client *c, int64_t now)
+static void give_up(struct client *c, struct fly_visit **list, int64_t now)
 {
-    for (struct fly_visit **at = &c->page->calls; *at;) {
+    for (struct fly_visit **at = list; *at;) {
         struct fly_visit *visit = *at;
 
         if (now < visit->until_ns && !c->page->closing) {
@@ -418,9 +440,9 @@ static void make_news(struct client *c, int64_t now)
         page->news = fly_blob_of_text(&text);
         page->news_no += page->news != NULL;
         c->told = page->cache.changes;
-        c->news_ns = now;
         wake_viewers(c);
     }
+    c->news_ns = now; /* without memory for it, the same a while later */
     fly_blob_drop(&json);
     fly_text_fini(&text);
 }
@@ -469,7 +491,8 @@ static void turn(struct client *c)
         hear(c);
     now = fly_page_now(page);
     send_calls(c);
-    give_up(c, now);
+    give_up(c, &page->calls, now);
+    give_up(c, &page->fresh, now);
     release(c, 0, now);
     if (page->closing) {
         wake_viewers(c);

@@ -332,6 +332,12 @@ static int post(struct fly_page *page, struct fly_visit *visit, const char *byte
 
 /* ---- requests ------------------------------------------------------------------------------------ */
 
+/* What a browser says of where a request comes from; others say nothing. */
+static int is_foreign(const char *site)
+{
+    return site && (strcmp(site, "cross-site") == 0 || strcmp(site, "same-site") == 0);
+}
+
 /* A new request, its headers there: answered, *rc what was said to that, where it is refused. */
 static void begin(struct fly_page *page, struct fly_visit *visit, const char *url, const char *method, int *rc)
 {
@@ -347,6 +353,11 @@ static void begin(struct fly_page *page, struct fly_visit *visit, const char *ur
         return;
     }
     if (!fly_listen_is_origin(&page->listen, header_of(visit, MHD_HTTP_HEADER_ORIGIN))) {
+        *rc = fly_page_refuse(page, visit, MHD_HTTP_FORBIDDEN, "origin", "pages of another Origin may not ask");
+        return;
+    }
+    /* Other pages may lead here, and no more: a picture or a frame of theirs that asks would keep the engine busy. */
+    if (is_foreign(header_of(visit, "Sec-Fetch-Site")) && strcmp(url, "/") != 0) {
         *rc = fly_page_refuse(page, visit, MHD_HTTP_FORBIDDEN, "origin", "pages of another Origin may not ask");
         return;
     }

@@ -158,7 +158,16 @@ class Page:
 
     def downloaded(self, pattern, timeout_s=8.0):
         """The bytes of a file that the page saved; it is taken away."""
-        path = wait_until(lambda: glob.glob(os.path.join(self.folder, pattern)), timeout_s, "a file %s" % pattern)[0]
+        def whole():
+            """Saved, and no longer growing."""
+            paths = glob.glob(os.path.join(self.folder, pattern))
+            if not paths or glob.glob(os.path.join(self.folder, "*.crdownload")) or not os.path.getsize(paths[0]):
+                return None
+            size = os.path.getsize(paths[0])
+            time.sleep(0.1)
+            return paths[0] if size == os.path.getsize(paths[0]) else None
+
+        path = wait_until(whole, timeout_s, "a file %s" % pattern)
         with open(path, "rb") as file:
             data = file.read()
         os.unlink(path)

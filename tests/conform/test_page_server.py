@@ -326,7 +326,7 @@ def news_tell_all_versions_ten_times_a_second_at_most():
         for key, seq in newest["clusters"].items():
             assert page.get("/api/v1/clusters/" + key)["seq"] == seq, key
         assert page.get("/api/v1/events")["last"] == newest["event"]
-        assert page.get("/api/v1/image?since=%d" % newest["image"])[0]["rows"] == 0
+        wait_until(lambda: page.get("/api/v1/image?since=%d" % news.newest["image"])[0]["rows"] == 0, 5, "news of the last rows")
         assert page.get("/api/v1/elements?since=%d" % newest["elements"])[0]["revision"] == newest["elements"]
         gaps = np.diff(news.came)
         assert len(gaps) > 3 and np.sort(gaps)[len(gaps) // 4] > 0.08, gaps
@@ -411,6 +411,8 @@ def strangers_and_wrong_words_are_refused():
             ("no port", "GET", "/events", None, {"Host": "127.0.0.1"}, 403),
             ("another origin", "GET", "/api/v1/heartbeat", None, dict(ok, Origin="http://evil.example"), 403),
             ("another origin", "POST", "/api/v1/request", body, dict(JSON, Host=here, Origin="http://evil.example"), 403),
+            ("a picture on another page", "GET", "/events", None, dict(ok, **{"Sec-Fetch-Site": "cross-site"}), 403),
+            ("a page of a neighbour", "GET", "/api/v1/image", None, dict(ok, **{"Sec-Fetch-Site": "same-site"}), 403),
             ("no origin of ours", "POST", "/api/v1/request", body, dict(JSON, Host=here, Origin="null"), 403),
             ("a form", "POST", "/api/v1/request", "op=status", {"Content-Type": "application/x-www-form-urlencoded"}, 415),
             ("plain text", "POST", "/api/v1/request", body, {"Content-Type": "text/plain"}, 415),

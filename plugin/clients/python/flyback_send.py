@@ -602,7 +602,7 @@ def send(o):
             except BaseException as wrong:  # Ctrl-C as well: the session is closed with the reason
                 _break_off(sender, wrong)
                 raise
-            sender.stop()
+            sender.stop(timeout_s=max(o.timeout_s, 600.0))  # the last maps of a large scan take minutes
             if feed.real_us:
                 say("dead time of the X-ray detector: %.0f %%" % (100 * (1.0 - feed.live_us / feed.real_us)))
             sent = ", ".join("%s %d" % item for item in sorted(sender.last_seq.items()))
