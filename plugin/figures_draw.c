@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "engine/label/fewshot.h"
+#include "plugin/number.h"
 #include "plugin/picture.h"
 
 const struct fly_fig_type fly_fig_head = {CAP_HEAD, FLY_BOLD, 0x1B1F24};
@@ -153,13 +154,6 @@ char *fly_fig_measured_number(char out[FLY_FIG_NUMBER], double value, double sig
     return out;
 }
 
-double fly_fig_round(double x)
-{
-    double ten = pow(10, floor(log10(x)));
-
-    return x >= 5 * ten ? 5 * ten : x >= 2 * ten ? 2 * ten : ten;
-}
-
 /* ---- pictures ----------------------------------------------------------------------------------- */
 
 struct fly_fig_fit fly_fig_fit(int32_t rows, int32_t cols, int32_t side)
@@ -297,7 +291,7 @@ void fly_fig_scale(struct fly_fig_page *page, int32_t x, int32_t y, const struct
 
     if (fit->w < LEAST)
         return;
-    length = fly_fig_round(known || length > 1 ? length : 1); /* no less than a pixel */
+    length = fly_number_round(known || length > 1 ? length : 1); /* no less than a pixel */
     bar = (int32_t)(length / a_dot + 0.5);
     micro = known && length >= 1000;
     length /= micro ? 1000 : 1;

@@ -67,8 +67,6 @@ enum { FLY_FIG_NUMBER = 64 };
 char *fly_fig_number(char out[FLY_FIG_NUMBER], double value, int decimals);
 /* "0.3905 +- 0.0004" (the sign itself), two digits of sigma; without sigma four digits of value. */
 char *fly_fig_measured_number(char out[FLY_FIG_NUMBER], double value, double sigma);
-/* 1, 2 or 5 times a power of ten: the largest not above x > 0. */
-double fly_fig_round(double x);
 
 /* ---- pictures ------------------------------------------------------------------------------------ */
 

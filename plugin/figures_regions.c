@@ -4,6 +4,8 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "plugin/number.h"
+
 enum {
     NAME = 190, TABLE = 900, CELL_MIN = 74, CELL_MAX = 150, /* TABLE: of few elements' cells together, more widen it */
     PLOT = 300, BETWEEN = 16, BAR_MAX = 24, ROW = 40, DIFFERENCE = 150, DIFFERENCES = 6,
@@ -107,7 +109,7 @@ static struct axis make_axis(const struct fly_figures *in, const struct fly_figu
             axis.lo = fmin(axis.lo, value - sigma);
         }
     }
-    axis.step = axis.hi > axis.lo ? fly_fig_round((axis.hi - axis.lo) / 4) : 1;
+    axis.step = axis.hi > axis.lo ? fly_number_round((axis.hi - axis.lo) / 4) : 1;
     axis.hi = axis.step * fmax(1, ceil(axis.hi / axis.step - 1e-9));
     return axis;
 }

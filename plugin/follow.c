@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "plugin/look.h"
+#include "plugin/verify.h"
 
 void fly_journal_free(struct fly_journal *journal)
 {
@@ -330,21 +331,12 @@ int fly_follow(const char *path, const struct fly_follow_calls *calls)
 
 int fly_follow_start(const char *path, struct fly_start *start)
 {
-    struct fly_session_view open = {0};
-    struct fly_recording *recording;
-    struct fly_disk disk = fly_disk_system();
-    struct fly_record record;
-    struct fly_ingest msg;
-    int found = 0, rc = fly_recording_open(&recording, path, &disk);
+    struct fly_brief brief;
+    int rc = fly_brief_read(&brief, path);
 
-    if (rc < 0)
-        return rc;
-    while (!found && (rc = fly_recording_next(recording, &record)) == FLY_OK)
-        if (record.kind == FLY_REC_INGEST)
-            found = fly_ingest_decode(&msg, start, record.parts, record.n_parts, &open) == FLY_REFUSE_NONE &&
-                    msg.type == FLY_INGEST_START;
-    fly_recording_close(&recording);
-    return found ? FLY_OK : fly_fail(FLY_EWIRE, "%s: no start message in it", path);
+    if (rc == FLY_OK)
+        *start = brief.start;
+    return rc;
 }
 
 int fly_follow_options(const char *path, struct fly_options *options)

@@ -105,3 +105,10 @@ int fly_integer_parse(const char *text, size_t len, int64_t *out)
     *out = value;
     return 1;
 }
+
+double fly_number_round(double x)
+{
+    double ten = pow(10.0, floor(log10(x)));
+
+    return x >= 5.0 * ten ? 5.0 * ten : x >= 2.0 * ten ? 2.0 * ten : ten;
+}

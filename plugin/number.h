@@ -19,6 +19,9 @@ char *fly_number_print(char out[FLY_NUMBER_CAP], double value);
  * none of that or beyond a double's range. */
 int fly_number_parse(const char *text, size_t len, double *out);
 
+/* 1, 2 or 5 times a power of ten: the largest not above x > 0. Lengths of scale bars, steps of axes. */
+double fly_number_round(double x);
+
 /* The whole of text[0 .. len) as [+-] digits within int64: 1, or 0. */
 int fly_integer_parse(const char *text, size_t len, int64_t *out);
 

@@ -197,14 +197,6 @@ static void draw_scan(struct fly_canvas *canvas, const struct fly_scan_picture *
 
 /* ---- scale bar ---------------------------------------------------------------------------------- */
 
-/* 1, 2 or 5 times a power of ten, at most `most`. */
-static double round_length(double most)
-{
-    double ten = pow(10, floor(log10(most)));
-
-    return most >= 5 * ten ? 5 * ten : most >= 2 * ten ? 2 * ten : ten;
-}
-
 static void draw_scale(struct fly_canvas *canvas, const struct fly_scan_picture *p, const struct place *place)
 {
     double nm_a_dot = p->pixel_nm * place->down / place->up;
@@ -214,7 +206,7 @@ static void draw_scale(struct fly_canvas *canvas, const struct fly_scan_picture 
 
     if (!(p->pixel_nm > 0) || !isfinite(p->pixel_nm) || place->w < 120)
         return;
-    nm = round_length(nm_a_dot * place->w * 0.25);
+    nm = fly_number_round(nm_a_dot * place->w * 0.25);
     length = nm / nm_a_dot;
     snprintf(words, sizeof words, "%s %s", fly_number_print(number, nm >= 1000 ? nm / 1000 : nm),
              nm >= 1000 ? "um" : "nm");

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "plugin/canvas.h"
+#include "plugin/number.h"
 #include "plugin/palette.h"
 #include "plugin/picture.h"
 #include "stream/disk.h"
@@ -155,18 +156,10 @@ static void add_chips(const struct fly_export *x, const int32_t *labels, int32_t
     fly_text_add(out, "\"/>\n");
 }
 
-/* 1, 2 or 5 times a power of ten: the largest not above x > 0. */
-static double round_down(double x)
-{
-    double ten = pow(10.0, floor(log10(x)));
-
-    return x >= 5.0 * ten ? 5.0 * ten : x >= 2.0 * ten ? 2.0 * ten : ten;
-}
-
 static void add_scale_bar(const struct fly_export *x, double scale, double bottom, struct fly_text *out)
 {
     struct fly_export_axis axis = fly_export_pixels(x, 1);
-    double length = round_down(0.25 * x->grid->width_px * axis.scale), wide = length / axis.scale * scale;
+    double length = fly_number_round(0.25 * x->grid->width_px * axis.scale), wide = length / axis.scale * scale;
 
     fly_text_addf(out,
                   "<g id=\"scale-bar\" data-length=\"%.9g\" data-units=\"%s\"><rect x=\"%d\" y=\"%.1f\" width=\"%.3f\" "

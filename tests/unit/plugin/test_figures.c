@@ -14,6 +14,7 @@
 
 #include "engine/label/fewshot.h"
 #include "plugin/figures_draw.h"
+#include "plugin/number.h"
 
 /* ---- what a figure shows ------------------------------------------------------------------------ */
 
@@ -180,10 +181,10 @@ static void numbers_have_the_digits_that_their_margin_leaves(void **state)
 static void steps_are_one_two_or_five(void **state)
 {
     (void)state;
-    assert_true(fabs(fly_fig_round(24) - 20) < 1e-9);
-    assert_true(fabs(fly_fig_round(0.0099) - 0.005) < 1e-12);
-    assert_true(fabs(fly_fig_round(7) - 5) < 1e-9);
-    assert_true(fabs(fly_fig_round(1) - 1) < 1e-9);
+    assert_true(fabs(fly_number_round(24) - 20) < 1e-9);
+    assert_true(fabs(fly_number_round(0.0099) - 0.005) < 1e-12);
+    assert_true(fabs(fly_number_round(7) - 5) < 1e-9);
+    assert_true(fabs(fly_number_round(1) - 1) < 1e-9);
 }
 
 static void words_are_cut_to_their_room_at_whole_characters(void **state)
