@@ -98,6 +98,10 @@ static size_t lay_out(struct fly_engine *e, struct fly_arena *arena, int32_t exe
         e->pictures = take(arena, &need, (size_t)unit * px * px, sizeof(double));
         e->mean = take(arena, &need, (size_t)exec_width * side * side, sizeof(double));
         e->fresh = take(arena, &need, (size_t)unit * (size_t)embed_width(config), sizeof(float));
+        if (config->embedder && config->profile == FLY_PROFILE_ROBUST && fly_embedder_knows_noise(config->embedder)) {
+            e->embed_noise = take(arena, &need, k, sizeof(double));
+            e->fresh_noise = take(arena, &need, (size_t)unit, sizeof(double));
+        }
         e->picked = take(arena, &need, (size_t)unit, sizeof(int32_t));
         e->row = take(arena, &need, (size_t)config->grid.width_px, fly_dtype_size(config->dtype) + 1);
         e->row_change = take(arena, &need, (size_t)config->grid.height_px, sizeof(uint64_t));
@@ -242,6 +246,8 @@ int fly_engine_open(struct fly_engine **out, const struct fly_engine_config *con
     whole = fly_size_add(whole, fly_engine_histories_need(e, config->graph, config->tree));
     whole = fly_size_add(whole, fly_engine_regions_need(e));
     whole = fly_size_add(whole, fly_engine_quality_need(e));
+    whole = fly_size_add(whole, fly_engine_ledger_need(e));
+    whole = fly_size_add(whole, fly_engine_steering_need(e));
     whole = fly_size_add(whole, fly_engine_reliability_need(e));
     if (whole > config->memory_limit) {
         fly_engine_close(&e);
@@ -283,6 +289,10 @@ int fly_engine_open(struct fly_engine **out, const struct fly_engine_config *con
     if (rc == FLY_OK)
         rc = fly_engine_open_quality(e, config->quantify, alloc ? alloc : &lazy);
     if (rc == FLY_OK)
+        rc = fly_engine_open_ledger(e, alloc ? alloc : &lazy);
+    if (rc == FLY_OK)
+        rc = fly_engine_open_steering(e, alloc ? alloc : &lazy);
+    if (rc == FLY_OK)
         rc = fly_engine_open_reliability(e, alloc ? alloc : &lazy);
     if (rc < 0) {
         fly_engine_close(&e);
@@ -310,6 +320,8 @@ void fly_engine_close(struct fly_engine **engine)
     struct fly_alloc alloc = e->arena.alloc;
 
     fly_engine_close_reliability(e);
+    fly_engine_close_steering(e);
+    fly_arena_fini(&e->ledger_arena);
     fly_engine_close_quality(e);
     fly_engine_close_regions(e);
     fly_arena_fini(&e->histories_arena);
@@ -329,6 +341,7 @@ int fly_engine_lines(struct fly_engine *engine, int64_t frame, struct fly_rect r
     FLY_ASSERT(engine->assembly);
     int rc = fly_assembly_put(engine->assembly, frame, rect, pixels, dwell_ns, taken);
 
+    fly_engine_book_lines(engine, frame, rect, dwell_ns, stamp, rc, taken);
     if (rc < 0)
         return rc;
     fly_engine_quality_lines(engine, frame, rect, pixels, taken);
@@ -346,6 +359,7 @@ int fly_engine_photons(struct fly_engine *engine, const struct fly_photons *phot
     FLY_ASSERT(engine->spectra);
     int rc = fly_spectra_put(engine->spectra, photons, taken);
 
+    fly_engine_book_photons(engine, photons, stamp, rc, taken);
     if (rc == FLY_OK)
         fly_engine_eds_changed(engine, stamp);
     return rc;
@@ -353,9 +367,9 @@ int fly_engine_photons(struct fly_engine *engine, const struct fly_photons *phot
 
 int fly_engine_shift(struct fly_engine *engine, int64_t frame, int32_t dy_px, int32_t dx_px)
 {
-    int rc = FLY_OK;
+    int rc = engine->spectra ? fly_spectra_may_shift(engine->spectra, frame, dy_px, dx_px) : FLY_OK;
 
-    if (engine->assembly) {
+    if (rc == FLY_OK && engine->assembly) {
         rc = fly_assembly_shift(engine->assembly, frame, dy_px, dx_px);
         if (rc == FLY_OK)
             fly_engine_image_changed(engine, 0);
@@ -365,8 +379,10 @@ int fly_engine_shift(struct fly_engine *engine, int64_t frame, int32_t dy_px, in
         if (rc == FLY_OK)
             fly_engine_eds_changed(engine, 0);
     }
-    if (rc == FLY_OK)
+    if (rc == FLY_OK) {
+        fly_ledger_shift(engine->ledger, frame, dy_px, dx_px);
         fly_engine_quality_shift(engine, frame, dy_px, dx_px);
+    }
     return rc;
 }
 
@@ -500,6 +516,7 @@ int fly_engine_epoch(struct fly_engine *engine)
     for (int m = 0; m < FLY_ENSEMBLE; m++)
         memset(engine->modality[m].changed, 0, (size_t)engine->n_chips);
     engine->counts.epochs++;
+    fly_engine_steering_epoch(engine, anything);
     return anything;
 }
 

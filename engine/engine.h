@@ -23,6 +23,7 @@
 
 #include <stdint.h>
 
+#include "engine/adoption.h"
 #include "engine/base/arena.h"
 #include "engine/base/dtype.h"
 #include "engine/base/err.h"
@@ -44,6 +45,8 @@
 #include "engine/reliability.h"
 #include "engine/region/spacing.h"
 #include "engine/region/square.h"
+#include "engine/steer/ledger.h"
+#include "engine/steer/policy.h"
 #include "engine/tree/ward.h"
 
 struct fly_engine;
@@ -161,7 +164,12 @@ FLY_MUST_USE int fly_engine_lines(struct fly_engine *engine, int64_t frame, stru
 FLY_MUST_USE int fly_engine_photons(struct fly_engine *engine, const struct fly_photons *photons,
                                     int64_t stamp, struct fly_eds_taken *taken);
 
-/* A frame's shift against the reference, for image and photons alike. */
+/* A stream that no map is made of (another detector, segments of another axis) reports a rectangle: the specimen had
+ * that dose all the same. Within the scan (asserted); dwell and stamp as above. */
+void fly_engine_exposed(struct fly_engine *engine, int64_t frame, struct fly_rect rect, uint64_t dwell_ns,
+                        int64_t stamp);
+
+/* A frame's shift against the reference, for image, photons and dose alike. */
 FLY_MUST_USE int fly_engine_shift(struct fly_engine *engine, int64_t frame, int32_t dy_px, int32_t dx_px);
 
 /* No more data will come: partial frames are taken, the intensity range is settled. */
@@ -395,6 +403,57 @@ int fly_engine_range(const struct fly_engine *engine, double *lo, double *hi);
 
 double fly_engine_coverage(const struct fly_engine *engine); /* of image pixels, 0 .. 1; NaN without image */
 const struct fly_grid *fly_engine_grid(const struct fly_engine *engine);
+
+/* Dwell that every chip has had, us, as mean over its pixels and in the pixel that had most; (K), lent until the next
+ * call of fly_engine_dose or _ledger. The latter tells more (engine/steer/ledger.h), and what is not NULL. */
+void fly_engine_dose(struct fly_engine *engine, const float **mean_us, const float **max_us);
+void fly_engine_ledger(struct fly_engine *engine, struct fly_ledger_view *view, struct fly_ledger_counts *counts);
+/* The same of every pixel of a rectangle of the scan; (h, w). */
+void fly_engine_dose_pixels(const struct fly_engine *engine, struct fly_rect rect, float *us);
+
+/* ---- what to measure next ----------------------------------------------------------------------- */
+
+/* Another policy (engine/steer/policy.h), in force at the next plan; its defaults are in force at first. FLY_ERANGE: names
+ * the field that is wrong: nothing changed. */
+FLY_MUST_USE int fly_engine_set_steer(struct fly_engine *engine, const struct fly_steer_config *config);
+const struct fly_steer_config *fly_engine_steer_config(const struct fly_engine *engine);
+
+/* What a plan hangs on beside the maps and the dose. */
+struct fly_plan_ask {
+    int64_t now_ns;         /* in the time of the stamps that data came with */
+    double survey_us;       /* dwell of a pixel of the survey: pixel_time_us, or what frame 0 came with */
+    int surveyed;           /* 1: the survey has passed (a frame after it has begun, or its last line came); what is not
+                             * measured was missed. 0: nothing is planned while chips that are not barred lack data */
+    const uint8_t *barred;  /* (K) 1: not to be planned (masked, under way, damaged); NULL: none */
+    double dose_left_us;    /* mean dose that the map may still have, INFINITY: any; config.budget holds as well */
+    double time_left_us;    /* beam time, the same */
+    double beam_px[2];      /* y, x where the beam is; NaN: not known */
+};
+
+/* Plan from the maps as of the last epoch and the dose as of now; changes nothing that a map shows. Chips are sorted into
+ * the classes of the support set by the scores of the ensemble, or of the one modality that there is; where fewer
+ * than two classes can be told apart, into the clusters of Ward's hierarchy (engine/steering.h says how). The same calls before
+ * it give the same plan, to the bit.
+ *
+ * FLY_EAGAIN  nothing to plan from: no epoch yet, fewer than two classes and clusters, or the survey goes on
+ * FLY_ERANGE  a number of the ask is outside its range, or the scan has more than FLY_STEER_CHIPS_MAX chips */
+FLY_MUST_USE int fly_engine_plan(struct fly_engine *engine, const struct fly_plan_ask *ask, struct fly_steer_plan *out);
+
+/* What is kept from plan to plan, to be packed and restored (fly_steer_state_pack). NULL: more than FLY_STEER_CHIPS_MAX
+ * chips, nothing is planned. */
+struct fly_steer *fly_engine_steer(struct fly_engine *engine);
+
+/* What is kept was restored from an engine that counted epochs and births on its own: from here on this one's count. */
+void fly_engine_steer_anew(struct fly_engine *engine);
+
+/* The pixels of a tile. */
+struct fly_rect fly_engine_tile(const struct fly_engine *engine, const struct fly_steer_tile *tile);
+
+/* Where the specimen has drifted to as frame `frame` is measured, as far as the frames before tell: what lay at pixel
+ * (y, x) in the first one is found at (y - dy, x - dx) of the scan, and fly_engine_shift will be given the nearest whole
+ * numbers (adoption.h). sigma_px grows with each frame since, by as much as it moved from frame to frame before.
+ * FLY_EAGAIN: no frame was found yet, or nothing is adopted: then nothing is to be moved. */
+int fly_engine_drift_now(const struct fly_engine *engine, int64_t frame, double drift_px[2], double sigma_px[2]);
 
 /* Work done so far: they only grow. */
 struct fly_engine_counts {

@@ -66,8 +66,9 @@ static void tell_applied(struct fly_quality_state *q)
         }
 }
 
-static int measure_drift(struct fly_quality_state *q)
+int fly_engine_measure_drift(struct fly_engine *engine)
 {
+    struct fly_quality_state *q = &engine->quality;
     struct fly_quality_drift *told = &q->drifted;
     double far;
 
@@ -79,6 +80,7 @@ static int measure_drift(struct fly_quality_state *q)
         told->largest_px = far;
         told->largest_frame = told->last.frame;
     }
+    fly_engine_judge_drift(engine);
     return 1;
 }
 
@@ -92,9 +94,9 @@ void fly_engine_quality_lines(struct fly_engine *engine, int64_t frame, struct f
     fly_saturation_put(&q->saturation, pixels, (size_t)rect.h * (size_t)rect.w);
     if (!q->drift)
         return;
-    if (frame > q->newest_frame) {
+    if (frame != q->newest_frame) {
         /* Else, where nobody had the time, a third frame would push out one that waits. */
-        while (measure_drift(q))
+        while (fly_engine_measure_drift(engine))
             continue;
         q->newest_frame = frame;
     }
@@ -107,11 +109,10 @@ void fly_engine_quality_shift(struct fly_engine *engine, int64_t frame, int32_t 
     struct fly_quality_applied *to = &q->applied[0];
 
     for (int i = 1; i < FLY_SHIFTS_KEPT && to->frame != frame; i++)
-        if (q->applied[i].frame == frame || q->applied[i].frame < to->frame)
+        if (q->applied[i].frame == frame || q->applied[i].given < to->given)
             to = &q->applied[i];
-    if (to->frame > frame)
-        return; /* older than all that are kept */
-    *to = (struct fly_quality_applied){frame, dy_px, dx_px};
+    q->drifted.adopted -= to->frame == frame && to->adopted; /* until the one who gives it now says that it is so again */
+    *to = (struct fly_quality_applied){.frame = frame, .given = ++q->shifts_given, .dy_px = dy_px, .dx_px = dx_px};
     tell_applied(q);
 }
 
@@ -178,7 +179,7 @@ static int advise(struct fly_engine *e)
 
 int fly_engine_quality_step(struct fly_engine *engine)
 {
-    return measure_drift(&engine->quality) || advise(engine);
+    return fly_engine_measure_drift(engine) || advise(engine);
 }
 
 /* ---- telling ------------------------------------------------------------------------------------- */

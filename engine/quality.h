@@ -42,6 +42,7 @@ struct fly_quality_drift {
     double applied_px[2];           /* y, x: that fly_engine_shift was given for it; 0, 0 without */
     double largest_px;              /* of |(dy, dx)| of all frames measured, applied or not; 0 before */
     int64_t largest_frame;
+    int64_t adopted;                /* frames that lie where adoption.h has put them */
 };
 
 struct fly_quality {

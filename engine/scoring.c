@@ -83,9 +83,13 @@ static void set_label(struct fly_modality_state *mod, int32_t k, int32_t label)
 static void ratios_of(const struct fly_engine *e, int m, int32_t k, double *ratio)
 {
     const double *noise = noise_of(e, m);
+    double known = noise ? noise[k] : 0.0;
 
-    fly_calibrated_ratios(&e->calibration[m], e->modality[m].distances + (size_t)k * FLY_CLASSES_MAX,
-                          noise ? noise[k] : 0.0, ratio);
+    /* An embedding's error is not without bias, which calibration would take it for: what the support chips have of it
+     * stays in their scatter, and a chip that was measured shorter than they were is doubted for what it has more. */
+    if (m == FLY_HAADF && e->embed_noise)
+        known = fmax(0.0, e->embed_noise[k] - e->taught_noise);
+    fly_calibrated_ratios(&e->calibration[m], e->modality[m].distances + (size_t)k * FLY_CLASSES_MAX, known, ratio);
 }
 
 /* The profile's scores of a chip from its distances, and its label. */
@@ -140,21 +144,27 @@ static void score_job(void *arg, int32_t i, int32_t worker)
     score_chip(e, work->m, k);
 }
 
-/* Robust: both modalities' ratios in place of their scores. silent: the X-rays say nothing of this chip. */
-static void score_both(struct fly_engine *e, int32_t k, int silent)
+/* Robust: both modalities' ratios in place of their scores. silent: the X-rays say nothing of this chip. Returns what
+ * tells of these ratios who is unknown. */
+static const struct fly_unknown *join(const struct fly_engine *e, int32_t k, int silent, double *score, double *ratio)
 {
-    struct fly_modality_state *ens = &e->modality[FLY_ENSEMBLE];
-    double a[FLY_CLASSES_MAX], b[FLY_CLASSES_MAX], ratio[FLY_CLASSES_MAX], confidence;
-    const struct fly_unknown *unknown = &e->joint.unknown;
+    double a[FLY_CLASSES_MAX], b[FLY_CLASSES_MAX];
 
     ratios_of(e, FLY_HAADF, k, a);
     ratios_of(e, FLY_EDS, k, b);
     for (int32_t c = 0; silent && c < FLY_CLASSES_MAX; c++)
         b[c] = NAN;
-    if (fly_joint_scores(&e->joint, &e->calibration[FLY_HAADF], a, &e->calibration[FLY_EDS], b,
-                         ens->scores + (size_t)k * FLY_CLASSES_MAX, ratio) == 1)
-        unknown = &e->calibration[silent || e->calibration[FLY_EDS].state == FLY_CALIBRATION_NONE ? FLY_HAADF : FLY_EDS]
-                       .unknown;
+    if (fly_joint_scores(&e->joint, &e->calibration[FLY_HAADF], a, &e->calibration[FLY_EDS], b, score, ratio) != 1)
+        return &e->joint.unknown;
+    return &e->calibration[silent || e->calibration[FLY_EDS].state == FLY_CALIBRATION_NONE ? FLY_HAADF : FLY_EDS].unknown;
+}
+
+static void score_both(struct fly_engine *e, int32_t k, int silent)
+{
+    struct fly_modality_state *ens = &e->modality[FLY_ENSEMBLE];
+    double ratio[FLY_CLASSES_MAX], confidence;
+    const struct fly_unknown *unknown = join(e, k, silent, ens->scores + (size_t)k * FLY_CLASSES_MAX, ratio);
+
     ens->labels[k] = fly_calibrated_label(unknown, ratio, ens->scores + (size_t)k * FLY_CLASSES_MAX,
                                           e->support.n_classes, &confidence);
     ens->confidence[k] = (float)confidence;
@@ -228,11 +238,27 @@ static enum fly_feature_kind kind_of(const struct fly_engine *e, int m)
                                   : FLY_KIND_SPECTRUM;
 }
 
+/* Mean noise of the support chips' embeddings: it is in the scatter that calibration finds in them. */
+static double noise_taught(const struct fly_engine *e)
+{
+    double sum = 0.0;
+    int32_t n = 0;
+
+    for (int32_t k = 0; k < e->n_chips; k++)
+        if (e->support.class_of[k] >= 0 && e->modality[FLY_HAADF].measured[k]) {
+            sum += e->embed_noise[k];
+            n++;
+        }
+    return n ? sum / n : 0.0;
+}
+
 static void calibrate(struct fly_engine *e, int m, const struct fly_features *features)
 {
     struct fly_calibration *calibration = &e->calibration[m];
     struct fly_tau_prior prior = fly_tau_prior(kind_of(e, m));
 
+    if (m == FLY_HAADF && e->embed_noise)
+        e->taught_noise = noise_taught(e);
     fly_left_out_pick(&e->left_out, &e->support);
     fly_calibrate(calibration, &prior, &e->modality[m].prototypes, &e->support, features, noise_of(e, m), e->speaks,
                   &e->left_out);
@@ -264,6 +290,27 @@ static void weigh(struct fly_engine *e)
         e->joint.weight[1] = repeat->weight[1];
         e->joint.reason = FLY_WEIGHTS_REPEAT;
     }
+}
+
+double fly_engine_known(const struct fly_engine *engine, enum fly_modality modality, int32_t chip)
+{
+    const struct fly_engine *e = engine;
+    double ratio[FLY_CLASSES_MAX], score[FLY_CLASSES_MAX], least = INFINITY;
+    const struct fly_unknown *unknown;
+    int silent = modality != FLY_HAADF && says_nothing(e, FLY_EDS, chip);
+
+    if (!is_robust(e) || (silent && modality == FLY_EDS))
+        return NAN;
+    if (modality == FLY_ENSEMBLE) {
+        unknown = join(e, chip, silent, score, ratio);
+    } else {
+        unknown = &e->calibration[modality].unknown;
+        ratios_of(e, (int)modality, chip, ratio);
+    }
+    for (int32_t c = 0; c < e->support.n_classes; c++)
+        if (ratio[c] < least)
+            least = ratio[c];
+    return isinf(least) || isinf(unknown->threshold) ? NAN : fly_unknown_known(unknown, least);
 }
 
 const struct fly_calibration *fly_engine_calibration(const struct fly_engine *engine, enum fly_modality modality)

@@ -2,6 +2,7 @@
 #ifndef FLY_ENGINE_STATE_H
 #define FLY_ENGINE_STATE_H
 
+#include "engine/adoption.h"
 #include "engine/engine.h"
 #include "engine/graphs.h"
 #include "engine/histories.h"
@@ -12,6 +13,7 @@
 #include "engine/label/weights.h"
 #include "engine/queue.h"
 #include "engine/region/crystallinity.h"
+#include "engine/steering.h"
 #include "engine/trees.h"
 
 /* Chips of one step of quantification: a constant, because whoever follows a journal takes the same steps with
@@ -44,9 +46,23 @@ struct fly_modality_state {
 /* A shift that fly_engine_shift was given. */
 struct fly_quality_applied {
     int64_t frame; /* -1: none */
+    int64_t given; /* in the order of giving, from 1; 0: none */
     int32_t dy_px, dx_px;
+    int adopted;   /* 1: adoption.h's, 0: given by hand */
 };
-enum { FLY_SHIFTS_KEPT = 16 }; /* of the highest frames: only the one measured last is told of */
+enum { FLY_SHIFTS_KEPT = 16 }; /* those given last: only the frame measured last is told of */
+
+/* What adoption.c knows. */
+enum { FLY_ADOPTIONS_WAITING = 4 }; /* two frames are in flight, and who listens asks at every new one */
+struct fly_adoption_state {
+    int on;
+    int there;                            /* a frame was found: */
+    int64_t frame;
+    double drift_px[2], sigma_px[2];
+    double rate_px[2];                    /* a frame */
+    struct fly_adoption waiting[FLY_ADOPTIONS_WAITING];
+    int32_t n;
+};
 
 /* What quality.c watches. */
 struct fly_quality_state {
@@ -54,11 +70,13 @@ struct fly_quality_state {
     struct fly_drift *drift;         /* NULL: no image, or a scan too small */
     struct fly_quality_drift drifted;
     struct fly_quality_applied applied[FLY_SHIFTS_KEPT];
-    int64_t newest_frame;            /* -1: none */
+    int64_t shifts_given;
+    int64_t newest_frame;            /* that lines came of last, -1: none */
     struct fly_saturation saturation;
     struct fly_advice advice;
     int32_t rows_there, rows_advised; /* topmost rows of chips that are complete; that the advice is from */
     int32_t counts_needed;
+    struct fly_adoption_state adoption;
 };
 
 /* What reliability.c measures. Halves of features: of the image, of compositions, shares and spectra. */
@@ -117,6 +135,9 @@ struct fly_engine {
     double *pictures;    /* (unit, P, P) */
     double *mean;        /* (width of executor, S, S) */
     float *fresh;        /* (unit, D) */
+    double *embed_noise; /* (K) expected squared error of a row of embeddings; NULL: the embedder cannot tell */
+    double *fresh_noise; /* (unit) */
+    double taught_noise; /* mean of the support chips' embed_noise, as of the last calibration */
     int32_t *picked;     /* (unit) */
     int32_t *dirty;      /* (K) scratch for draining */
 
@@ -165,6 +186,10 @@ struct fly_engine {
 
     struct fly_quality_state quality;
     struct fly_reliability_state reliability;
+
+    struct fly_arena ledger_arena;
+    struct fly_ledger *ledger;         /* dose.c: of the specimen, whoever saw it */
+    struct fly_steering_state steering;
 
     /* scoring.c, robust: what few-shot is sure of */
     struct fly_left_out left_out;
@@ -250,6 +275,23 @@ void fly_engine_quality_lines(struct fly_engine *engine, int64_t frame, struct f
                               const struct fly_taken *taken);
 void fly_engine_quality_shift(struct fly_engine *engine, int64_t frame, int32_t dy_px, int32_t dx_px);
 void fly_engine_quality_finish(struct fly_engine *engine);
+int fly_engine_measure_drift(struct fly_engine *engine); /* of the next frame that is there: 1, it was */
+void fly_engine_judge_drift(struct fly_engine *engine);  /* engine/adoption.c: it was measured */
+
+/* engine/dose.c: the ledger in an arena of its own (after quality); what image and photons that came tell it. rc: of the
+ * room that took them, which may have had none for what the specimen had all the same. */
+FLY_MUST_USE int fly_engine_open_ledger(struct fly_engine *engine, const struct fly_alloc *alloc);
+size_t fly_engine_ledger_need(const struct fly_engine *engine);
+void fly_engine_book_lines(struct fly_engine *engine, int64_t frame, struct fly_rect rect, uint64_t dwell_ns,
+                           int64_t stamp, int rc, const struct fly_taken *taken);
+void fly_engine_book_photons(struct fly_engine *engine, const struct fly_photons *photons, int64_t stamp, int rc,
+                             const struct fly_eds_taken *taken);
+
+/* engine/steering.c: what it reserves, after the ledger; an epoch was made, 1: a map may differ by it. */
+FLY_MUST_USE int fly_engine_open_steering(struct fly_engine *engine, const struct fly_alloc *alloc);
+void fly_engine_close_steering(struct fly_engine *engine);
+size_t fly_engine_steering_need(const struct fly_engine *engine);
+void fly_engine_steering_epoch(struct fly_engine *engine, int anything);
 
 /* engine/reliability.c: chips that assembly is to halve, how many (0: nothing is measured); what it reserves, after the
  * graphs; few-shot compares another feature; the one step whose turn it is, 1 when it was done; is the last measurement
@@ -283,7 +325,9 @@ void fly_engine_feature_changed(struct fly_engine *engine);
 void fly_engine_rows_changed(struct fly_engine *engine, int32_t y0, int32_t h);
 
 /* engine/scoring.c: few-shot scores of what changed since the last epoch, in every modality; consumes
- * support_changed and ensemble_changed, leaves `changed` to its caller. 1: a map may differ. */
+ * support_changed and ensemble_changed, leaves `changed` to its caller. 1: a map may differ. How much of a member of any
+ * class a scored chip is (fly_unknown_known), by the numbers of the last epoch; NaN: nothing tells. */
 int fly_engine_score(struct fly_engine *engine);
+double fly_engine_known(const struct fly_engine *engine, enum fly_modality modality, int32_t chip);
 
 #endif

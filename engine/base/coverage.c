@@ -48,7 +48,7 @@ size_t fly_cover_need(const struct fly_cover_config *config)
     need = fly_size_add(need, fly_arena_need(s.slots, sizeof(int32_t)));
     need = fly_size_add(need, fly_arena_need(s.table, sizeof(int32_t)));
     need = fly_size_add(need, fly_arena_need(s.words * FLY_COVER_FRAMES, sizeof(uint64_t)));
-    need = fly_size_add(need, fly_arena_need(s.done_words, sizeof(uint64_t)));
+    need = fly_size_add(need, 2 * fly_arena_need(s.done_words, sizeof(uint64_t)));
     return fly_size_add(need, fly_arena_need(s.blocks, sizeof(int32_t)));
 }
 
@@ -75,9 +75,10 @@ int fly_cover_open(struct fly_cover **out, const struct fly_cover_config *config
         c->table = fly_arena_take(arena, s.table, sizeof *c->table);
         bits = fly_arena_take(arena, s.words * FLY_COVER_FRAMES, sizeof *bits);
         c->done = fly_arena_take(arena, s.done_words, sizeof *c->done);
+        c->closed = fly_arena_take(arena, s.done_words, sizeof *c->closed);
         c->touched = fly_arena_take(arena, s.blocks, sizeof *c->touched);
     }
-    if (!c || !c->touched || !c->done || !bits || !c->table || !c->free_slots || !c->marks || !c->slots)
+    if (!c || !c->touched || !c->done || !c->closed || !bits || !c->table || !c->free_slots || !c->marks || !c->slots)
         return fly_fail(FLY_ENOMEM, "frames in flight: the reserve is too small");
     c->config = *config;
     c->side = fly_cover_block_side(config->pitch_px);
@@ -87,6 +88,7 @@ int fly_cover_open(struct fly_cover **out, const struct fly_cover_config *config
     c->table_mask = (uint32_t)s.table - 1;
     memset(c->table, -1, s.table * sizeof *c->table);
     memset(c->done, 0, s.done_words * sizeof *c->done);
+    memset(c->closed, 0, s.done_words * sizeof *c->closed);
     for (int32_t i = 0; i < c->n_slots; i++) {
         c->slots[i].frame = -1;
         c->free_slots[c->n_free++] = c->n_slots - 1 - i;
@@ -134,6 +136,19 @@ struct fly_cover_rect fly_cover_chip(const struct fly_cover *cover, const struct
 
     return (struct fly_cover_rect){chip / g->cols * g->pitch_px - record->dy_px,
                                    chip % g->cols * g->pitch_px - record->dx_px, g->side_px, g->side_px};
+}
+
+static struct fly_cover_rect clip(const struct fly_cover *c, struct fly_cover_rect r)
+{
+    int32_t y1 = r.y0 + r.h, x1 = r.x0 + r.w;
+
+    r.y0 = r.y0 < 0 ? 0 : r.y0;
+    r.x0 = r.x0 < 0 ? 0 : r.x0;
+    y1 = y1 > c->config.height_px ? c->config.height_px : y1;
+    x1 = x1 > c->config.width_px ? c->config.width_px : x1;
+    r.h = y1 > r.y0 ? y1 - r.y0 : 0;
+    r.w = x1 > r.x0 ? x1 - r.x0 : 0;
+    return r;
 }
 
 static int32_t block_pixels(const struct fly_cover *c, int32_t block)
@@ -214,19 +229,6 @@ static struct fly_cover_frame *find_frame(struct fly_cover *c, int64_t frame)
     return NULL;
 }
 
-static struct fly_cover_frame *make_frame(struct fly_cover *c, int64_t frame)
-{
-    struct fly_cover_frame *record = find_frame(c, -1);
-
-    if (!record)
-        return NULL;
-    record->frame = frame;
-    record->dy_px = record->dx_px = 0;
-    record->taken = 0;
-    memset(record->bits, 0, ((size_t)chips_of(&c->config) + 63) / 64 * sizeof *record->bits);
-    return record;
-}
-
 /* Every chip that a block's pixels fall into took the frame. record NULL: all chips did. *any: there
  * is such a chip. */
 static int chips_took(const struct fly_cover *c, const struct fly_cover_frame *record, int32_t block, int *any)
@@ -243,28 +245,144 @@ static int chips_took(const struct fly_cover *c, const struct fly_cover_frame *r
     return 1;
 }
 
+/* 1: a pixel is there of the part of a rectangle of the frame that lies in a block. */
+static int any_there(const struct fly_cover *c, int32_t slot, struct fly_cover_rect rect)
+{
+    int32_t side = c->side, by = c->slots[slot].block / c->nbx * side, bx = c->slots[slot].block % c->nbx * side;
+    int32_t y0 = rect.y0 > by ? rect.y0 - by : 0, y1 = rect.y0 + rect.h < by + side ? rect.y0 + rect.h - by : side;
+    int32_t x0 = rect.x0 > bx ? rect.x0 - bx : 0, x1 = rect.x0 + rect.w < bx + side ? rect.x0 + rect.w - bx : side;
+    const uint8_t *marks = fly_cover_marks(c, slot);
+
+    for (int32_t y = y0; y < y1; y++)
+        for (int32_t x = x0; x < x1; x++)
+            if (marks[y * side + x])
+                return 1;
+    return 0;
+}
+
+/* Every chip that has pixels in the block took the frame. */
+static int is_taken(const struct fly_cover *c, const struct fly_cover_frame *record, int32_t slot)
+{
+    const struct fly_cover_slot *s = &c->slots[slot];
+    struct fly_cover_rect rect = {s->block / c->nbx * c->side + record->dy_px,
+                                  s->block % c->nbx * c->side + record->dx_px, c->side, c->side};
+    struct fly_cover_range touched = fly_cover_touched(&c->config, rect);
+
+    for (int32_t r = touched.r0; s->measured && r < touched.r1; r++)
+        for (int32_t col = touched.c0; col < touched.c1; col++) {
+            int32_t chip = r * c->config.cols + col;
+
+            if (!fly_cover_has(record, chip) && any_there(c, slot, fly_cover_chip(c, record, chip)))
+                return 0;
+        }
+    return 1;
+}
+
 static int may_go(struct fly_cover *c, int32_t slot)
 {
     const struct fly_cover_slot *s = &c->slots[slot];
-    int any;
-
-    if (s->frame < 0 || s->measured < block_pixels(c, s->block))
-        return 0;
     int32_t by = s->block / c->nbx, bx = s->block % c->nbx;
 
+    if (s->frame < 0)
+        return 0;
     if (s->frame == c->pinned_frame && by >= c->pinned.by0 && by <= c->pinned.by1 && bx >= c->pinned.bx0 &&
         bx <= c->pinned.bx1)
         return 0;
-    return is_done(c, s->frame) || chips_took(c, find_frame(c, s->frame), s->block, &any);
+    return is_done(c, s->frame) || is_taken(c, &c->frames[s->record], slot);
+}
+
+static void link_slot(struct fly_cover *c, struct fly_cover_frame *record, int32_t slot)
+{
+    struct fly_cover_slot *s = &c->slots[slot];
+
+    s->record = (int32_t)(record - c->frames);
+    s->before = -1;
+    s->after = record->first;
+    if (record->first >= 0)
+        c->slots[record->first].before = slot;
+    record->first = slot;
+    record->held++;
+}
+
+static void unlink_slot(struct fly_cover *c, int32_t slot)
+{
+    const struct fly_cover_slot *s = &c->slots[slot];
+    struct fly_cover_frame *record = &c->frames[s->record];
+    int any;
+
+    if (s->before >= 0)
+        c->slots[s->before].after = s->after;
+    else
+        record->first = s->after;
+    if (s->after >= 0)
+        c->slots[s->after].before = s->before;
+    record->held--;
+    /* Else the chips that took it tell a shift that it is gone. */
+    record->parted |= s->measured > 0 && !(chips_took(c, record, s->block, &any) && any);
 }
 
 static void release(struct fly_cover *c, int32_t slot)
 {
+    if (!is_done(c, c->slots[slot].frame))
+        unlink_slot(c, slot);
     table_drop(c, slot);
     c->slots[slot].frame = -1;
     c->free_slots[c->n_free++] = slot;
     if (c->config.on_evict)
         c->config.on_evict(c->config.ctx, slot);
+}
+
+static void close_frame(struct fly_cover *c, struct fly_cover_frame *record)
+{
+    uint64_t bit = UINT64_C(1) << (record->frame & 63);
+
+    if (c->config.on_close)
+        c->config.on_close(c->config.ctx, record);
+    while (record->first >= 0)
+        release(c, record->first);
+    c->done[record->frame >> 6] |= bit;
+    c->closed[record->frame >> 6] |= bit;
+    record->frame = -1;
+}
+
+int fly_cover_close_oldest(struct fly_cover *cover, int64_t but)
+{
+    struct fly_cover_frame *oldest = NULL;
+    int32_t holding = 0;
+
+    for (int32_t i = 0; i < FLY_COVER_FRAMES; i++) {
+        struct fly_cover_frame *f = &cover->frames[i];
+
+        if (f->frame < 0 || f->frame == but || f->held == 0)
+            continue;
+        holding++;
+        if (!oldest || f->used < oldest->used)
+            oldest = f;
+    }
+    if (holding < cover->config.frames_held)
+        return 0;
+    close_frame(cover, oldest);
+    return 1;
+}
+
+static struct fly_cover_frame *make_frame(struct fly_cover *c, int64_t frame)
+{
+    struct fly_cover_frame *record = find_frame(c, -1);
+
+    if (!record) {
+        record = &c->frames[0];
+        for (int32_t i = 1; i < FLY_COVER_FRAMES; i++)
+            if (c->frames[i].used < record->used)
+                record = &c->frames[i];
+        close_frame(c, record);
+    }
+    record->frame = frame;
+    record->dy_px = record->dx_px = 0;
+    record->taken = record->held = record->parted = 0;
+    record->first = -1;
+    record->used = ++c->calls;
+    memset(record->bits, 0, ((size_t)chips_of(&c->config) + 63) / 64 * sizeof *record->bits);
+    return record;
 }
 
 int fly_cover_evict(struct fly_cover *cover)
@@ -296,7 +414,7 @@ static int32_t make_slot(struct fly_cover *c, int64_t frame, int32_t block)
 {
     int32_t slot;
 
-    if (!c->n_free && !fly_cover_evict(c))
+    if (!c->n_free && !fly_cover_evict(c) && !fly_cover_close_oldest(c, frame))
         return -1;
     slot = c->free_slots[--c->n_free];
     c->slots[slot] = (struct fly_cover_slot){.frame = frame, .block = block};
@@ -320,6 +438,8 @@ static int begin_blocks(struct fly_cover *c, struct fly_cover_frame *record, int
                                 (long long)frame, FLY_COVER_DWELLS, c->side);
             if (slot < 0 && !(chips_took(c, record, block, &any) && any)) {
                 slot = make_slot(c, frame, block);
+                if (slot >= 0 && record)
+                    link_slot(c, record, slot);
                 if (slot < 0)
                     return fly_fail(FLY_ENOMEM,
                                     "frame %lld: %d blocks of frames in flight are unfinished; "
@@ -339,13 +459,16 @@ int fly_cover_begin(struct fly_cover *cover, int64_t frame, struct fly_cover_rec
                         (long long)cover->config.frames_max - 1);
     if (dwell_ns < 1 || dwell_ns > UINT64_C(1) << 40)
         return fly_fail(FLY_ERANGE, "a dwell of %llu ns, allowed are 1 .. 2^40", (unsigned long long)dwell_ns);
+    if (cover->closed[frame >> 6] >> (frame & 63) & 1)
+        return fly_fail(FLY_ENOMEM,
+                        "frame %lld made room for others when nothing had come of it for long, and takes no more: "
+                        "engine.frames_held %d, unfinished frames remembered %d",
+                        (long long)frame, cover->config.frames_held, FLY_COVER_FRAMES);
     *record = find_frame(cover, frame);
-    if (!*record && !is_done(cover, frame)) {
+    if (!*record && !is_done(cover, frame))
         *record = make_frame(cover, frame);
-        if (!*record)
-            return fly_fail(FLY_ENOMEM, "frame %lld: %d frames are unfinished, no more can be", (long long)frame,
-                            FLY_COVER_FRAMES);
-    }
+    if (*record)
+        (*record)->used = ++cover->calls;
     int32_t side = cover->side;
 
     cover->pinned_frame = frame;
@@ -375,14 +498,20 @@ uint8_t fly_cover_dwell(struct fly_cover *cover, int32_t slot, uint64_t dwell_ns
 
 /* ---- chips ------------------------------------------------------------------------------------- */
 
+int fly_cover_whole(const struct fly_cover *cover, const struct fly_cover_frame *record, int32_t chip)
+{
+    struct fly_cover_rect rect = fly_cover_chip(cover, record, chip), in = clip(cover, rect);
+
+    return in.h == rect.h && in.w == rect.w;
+}
+
 int fly_cover_ready(const struct fly_cover *cover, const struct fly_cover_frame *record, int32_t chip)
 {
     const struct fly_cover *c = cover;
-    struct fly_cover_rect rect = fly_cover_chip(c, record, chip);
+    struct fly_cover_rect rect = clip(c, fly_cover_chip(c, record, chip));
     int32_t side = c->side;
 
-    if (fly_cover_has(record, chip) || rect.y0 < 0 || rect.x0 < 0 ||
-        rect.y0 + rect.h > c->config.height_px || rect.x0 + rect.w > c->config.width_px)
+    if (fly_cover_has(record, chip) || !rect.h || !rect.w)
         return 0;
     /* From the last block: in a raster scan it is the one that misses something. */
     for (int32_t by = (rect.y0 + rect.h - 1) / side; by >= rect.y0 / side; by--)
@@ -418,6 +547,20 @@ int fly_cover_take(struct fly_cover *cover, struct fly_cover_frame *record, int3
     return 1;
 }
 
+static int not_held(int64_t frame)
+{
+    return fly_fail(FLY_ERANGE, "frame %lld is not held any more: shift it sooner, or raise engine.frames_held",
+                    (long long)frame);
+}
+
+static int holds_any(const struct fly_cover *c, int64_t frame)
+{
+    for (int32_t i = 0; i < c->n_slots; i++)
+        if (c->slots[i].frame == frame)
+            return 1;
+    return 0;
+}
+
 int fly_cover_shift(struct fly_cover *cover, int64_t frame, int32_t dy_px, int32_t dx_px,
                     struct fly_cover_frame **record)
 {
@@ -432,15 +575,17 @@ int fly_cover_shift(struct fly_cover *cover, int64_t frame, int32_t dy_px, int32
         return fly_fail(FLY_ERANGE, "a shift of %d, %d px is larger than the scan of %d x %d", dy_px, dx_px,
                         c->config.height_px, c->config.width_px);
     r = find_frame(c, frame);
+    if ((!r && is_done(c, frame) && !holds_any(c, frame)) || (r && r->parted))
+        return not_held(frame);
     if (!r) {
         r = make_frame(c, frame);
-        if (!r)
-            return fly_fail(FLY_ENOMEM, "frame %lld: %d frames are unfinished, no more can be",
-                            (long long)frame, FLY_COVER_FRAMES);
         if (is_done(c, frame)) {
             for (int32_t k = 0; k < chips_of(&c->config); k++)
                 r->bits[k >> 6] |= UINT64_C(1) << (k & 63);
             r->taken = (int32_t)chips_of(&c->config);
+            for (int32_t i = 0; i < c->n_slots; i++)
+                if (c->slots[i].frame == frame)
+                    link_slot(c, r, i);
         }
     }
     for (int32_t k = 0; r->taken && k < chips_of(&c->config); k++) {
@@ -454,8 +599,7 @@ int fly_cover_shift(struct fly_cover *cover, int64_t frame, int32_t dy_px, int32
                 if (find_block(c, frame, by * c->nbx + bx) < 0) {
                     if (is_done(c, frame))
                         r->frame = -1;
-                    return fly_fail(FLY_ERANGE, "frame %lld is not held any more: shift it sooner, or raise "
-                                                "engine.frames_held", (long long)frame);
+                    return not_held(frame);
                 }
     }
     c->done[frame >> 6] &= ~(UINT64_C(1) << (frame & 63));
@@ -464,19 +608,6 @@ int fly_cover_shift(struct fly_cover *cover, int64_t frame, int32_t dy_px, int32
 }
 
 /* ---- walking ----------------------------------------------------------------------------------- */
-
-static struct fly_cover_rect clip(const struct fly_cover *c, struct fly_cover_rect r)
-{
-    int32_t y1 = r.y0 + r.h, x1 = r.x0 + r.w;
-
-    r.y0 = r.y0 < 0 ? 0 : r.y0;
-    r.x0 = r.x0 < 0 ? 0 : r.x0;
-    y1 = y1 > c->config.height_px ? c->config.height_px : y1;
-    x1 = x1 > c->config.width_px ? c->config.width_px : x1;
-    r.h = y1 > r.y0 ? y1 - r.y0 : 0;
-    r.w = x1 > r.x0 ? x1 - r.x0 : 0;
-    return r;
-}
 
 int fly_cover_next(const struct fly_cover *cover, int64_t frame, struct fly_cover_rect rect,
                    struct fly_cover_walk *w, struct fly_cover_run *run)

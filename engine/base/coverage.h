@@ -4,10 +4,15 @@
  * commanded re-scan costs what it touches. A block holds one byte a pixel: 0 not reported, else the
  * number of the pixel's dwell in the block's own table; what else a pixel carries lies with the
  * caller, under the block's slot. A chip is ready for a frame when all its pixels of that frame are
- * there, and takes it once. A block whose pixels and chips are all done stays held, for comparing repeats and
- * for shifts, until another block needs its slot.
+ * there, and takes it once. A block stays held, for comparing repeats and for shifts, until another block needs its
+ * slot; it may go once every chip that has pixels in it took the frame.
  *
  * A frame may be shifted against the reference: its pixel (y, x) lies at (y + dy, x + dx) of the scan.
+ *
+ * Frames that not every chip took, re-scans of a part and shifted ones among them, are remembered until there are
+ * FLY_COVER_FRAMES of them. Then, and where no block may go and frames_held others hold some, the one that nothing
+ * came of for longest is closed: its caller has its chips take what is there (on_close), its blocks go, and what
+ * still comes of it is refused.
  *
  * Axes     y down the slow scan, x along the fast scan; chip k = row * cols + col.
  * Memory   reserved by open: frames_held whole frames of blocks, and bits for every chip of
@@ -23,11 +28,14 @@
 
 enum { FLY_COVER_FRAMES = 1024, FLY_COVER_DWELLS = 16 };
 
+struct fly_cover_frame;
+
 struct fly_cover_config {
     int32_t height_px, width_px, side_px, pitch_px, rows, cols; /* the scan and its chip grid */
     int32_t frames_held; /* 1 .. 4096 */
     int64_t frames_max;  /* 1 .. 2^20 */
     void (*on_evict)(void *ctx, int32_t slot); /* its caller's things go; may be NULL */
+    void (*on_close)(void *ctx, const struct fly_cover_frame *record); /* before its blocks go; may be NULL */
     void *ctx;
 };
 
@@ -36,6 +44,10 @@ struct fly_cover_frame {
     int64_t frame; /* -1: free */
     int32_t dy_px, dx_px;
     int32_t taken; /* chips */
+    int32_t held;  /* blocks */
+    int32_t first; /* slot of them, -1 none */
+    int parted;    /* 1: pixels went that a shift would have to move */
+    int64_t used;  /* when anything came of it last, in calls */
     uint64_t *bits; /* (K) 1: the chip took it */
 };
 
@@ -43,6 +55,7 @@ struct fly_cover_slot {
     int64_t frame; /* -1: free */
     int32_t block;
     int32_t measured;              /* pixels */
+    int32_t record, before, after; /* of a frame that is not done: its record, and slots of the same; -1 none */
     int32_t n_dwells;
     uint64_t dwell_ns[FLY_COVER_DWELLS];
 };
@@ -60,7 +73,9 @@ struct fly_cover {
     uint32_t table_mask;
     struct fly_cover_frame frames[FLY_COVER_FRAMES];
     int32_t last_frame;    /* index of the one looked up last */
-    uint64_t *done;        /* (frames_max bits) frames that every chip took */
+    uint64_t *done;        /* (frames_max bits) frames that every chip took, or closed ones */
+    uint64_t *closed;      /* (frames_max bits) those that made room for others */
+    int64_t calls;
     int64_t pinned_frame;  /* while begin works: blocks of this frame, in these rows and columns, stay */
     struct {
         int32_t by0, by1, bx0, bx1;
@@ -91,7 +106,7 @@ struct fly_cover_range fly_cover_touched(const struct fly_cover_config *config, 
  * touches, row by row, or -1 where the chips took the frame and the block is gone. The frame's record is in
  * *record, NULL when the frame is done.
  *
- * FLY_ENOMEM  no room: the message names the setting; nothing that counts has changed
+ * FLY_ENOMEM  no room, or the frame was closed: the message names the setting; nothing that counts has changed
  * FLY_ERANGE  frame or dwell outside its range
  */
 FLY_MUST_USE int fly_cover_begin(struct fly_cover *cover, int64_t frame, struct fly_cover_rect rect,
@@ -112,7 +127,10 @@ static inline int fly_cover_has(const struct fly_cover_frame *record, int32_t ch
     return (int)(record->bits[chip >> 6] >> (chip & 63) & 1);
 }
 
-/* 1: chip has not taken the frame and all its pixels are there. */
+/* 1: all of a chip lies within the frame, wherever that was shifted to. */
+int fly_cover_whole(const struct fly_cover *cover, const struct fly_cover_frame *record, int32_t chip);
+
+/* 1: chip has not taken the frame and all its pixels are there, but for those that a shift has put beyond the frame. */
 int fly_cover_ready(const struct fly_cover *cover, const struct fly_cover_frame *record, int32_t chip);
 
 /* The chip takes the frame. When it was the last one, and the frame is not shifted, the record is
@@ -149,5 +167,9 @@ static inline uint8_t *fly_cover_marks(const struct fly_cover *cover, int32_t sl
 
 /* 1: a block could be given up, and was. */
 int fly_cover_evict(struct fly_cover *cover);
+
+/* Close the frame, other than this one, that nothing came of for longest. 0: fewer than frames_held
+ * others hold blocks. */
+int fly_cover_close_oldest(struct fly_cover *cover, int64_t but);
 
 #endif

@@ -43,6 +43,8 @@ static struct fly_cover_config cover_config(const struct fly_assembly_config *co
                                      .frames_max = config->frames_max};
 }
 
+static void take_rest(void *ctx, const struct fly_cover_frame *record);
+
 /* Items of the staging blocks: the blocks of a frame, rounded up at the scan's edges, each frame. */
 static size_t staged_items(const struct fly_assembly_config *config)
 {
@@ -118,6 +120,8 @@ int fly_assembly_open(struct fly_assembly **out, const struct fly_assembly_confi
     if (!a)
         return fly_fail(FLY_ENOMEM, "assembly: the reserve is too small");
     memset(a, 0, sizeof *a);
+    cover.on_close = take_rest;
+    cover.ctx = a;
     rc = fly_cover_open(&a->cover, &cover, arena);
     if (rc < 0)
         return rc;
@@ -236,6 +240,16 @@ static int32_t fold(struct fly_assembly *a, const struct fly_cover_frame *record
         fold_into(a, record, chip, sign, a->odd_sums + half * (size_t)a->limbs, a->odd_weights + half, &unused);
     }
     return fold_into(a, record, chip, sign, a->sums + at * (size_t)a->limbs, a->weights + at, &a->unmeasured[chip]);
+}
+
+/* No more of a frame is taken: chips take what it left partial, as at finish. */
+static void take_rest(void *ctx, const struct fly_cover_frame *record)
+{
+    struct fly_assembly *a = ctx;
+
+    for (int32_t k = 0; record->held && k < a->n_chips; k++)
+        if (!fly_cover_has(record, k) && fold(a, record, k, 1))
+            mark_dirty(a, k);
 }
 
 /* The chips of a range that are ready for the frame take it. */

@@ -1,8 +1,8 @@
 /* engine/chip/assemble.h: pixels in any order become the mean image of every chip.
  *
  * Rectangles of image pixels arrive in any order, subdivided at will, repeated, of several frames.
- * A chip takes a frame into its mean when all its pixels of that frame are there; what is left is
- * taken at stop (fly_assembly_finish). The mean of a pixel is weighted by dwell and is the correctly
+ * A chip takes a frame into its mean when all its pixels of that frame are there (a frame that was shifted has none
+ * beyond its edge); what is left is taken at stop (fly_assembly_finish). The mean of a pixel is weighted by dwell and is the correctly
  * rounded quotient of exact sums, so that no order of arrival can change a bit of it: 128-bit
  * integer sums for integer types, wide fixed-point sums for floats (every float is a multiple of its
  * smallest one, Kulisch 1981). Assembly knows gaps: a pixel nobody measured is counted missing,
@@ -13,7 +13,9 @@
  *
  * Frames in flight are staged; a frame taken by all its chips stays held, for comparing repeats and
  * for shifts, until a newer frame needs its room. Memory is what open reserved; a frame that
- * finds no room is refused whole (FLY_ENOMEM names the limit).
+ * finds no room is refused whole (FLY_ENOMEM names the limit). Of more unfinished frames than there is room for, the one
+ * that nothing came of for longest is closed (base/coverage.h): its chips take what is there as at stop, and what
+ * still comes of it is refused.
  *
  * Shapes   pixels (h, w) C order, type as opened. Means (S, S) double, index chip of grid.h.
  * Threads  one.
@@ -61,7 +63,7 @@ FLY_MUST_USE int fly_assembly_open(struct fly_assembly **out, const struct fly_a
 /* Put a rectangle of `frame` in. rect lies within the scan (checked by the caller; asserted here).
  * pixels need no alignment. dwell_ns 1 .. 2^40, the weight of this frame's pixels here.
  *
- * FLY_ENOMEM  the frame needs more room than is reserved: nothing changed, the message says what
+ * FLY_ENOMEM  the frame needs more room than is reserved, or was closed: nothing changed, the message says which
  * FLY_ERANGE  frame or dwell_ns outside its range: nothing changed
  */
 FLY_MUST_USE int fly_assembly_put(struct fly_assembly *assembly, int64_t frame, struct fly_rect rect,

@@ -5,11 +5,13 @@
 
 #include "engine/chip/correlate.h"
 
-enum { IN_FLIGHT = 2, CLOSED = 16, PEAKS = 2048, PART = 16, BIN = 2, BIN_FULL = BIN * BIN };
+enum { IN_FLIGHT = 2, FRAME_WORDS = FLY_DRIFT_FRAMES_MAX / 64, PEAKS = 2048, PART = 16, BIN = 2, BIN_FULL = BIN * BIN };
 
 /* A frame in flight. Of a window's pixel NaN says that it is not there, infinity that it is no number. */
 struct flight {
     int64_t frame;    /* -1: free */
+    int64_t begun, used; /* when anything came of it first and last, in calls */
+    int boxes;        /* 1: what came of it was smaller than the window both ways */
     float *window;    /* (h, w) */
     int64_t there;    /* pixels of the window */
     double *bin_sum;  /* (bins_y, bins_x) */
@@ -32,10 +34,9 @@ struct fly_drift {
     struct fly_rect window, wide;    /* wide: whole bins; of no size where the window is all there is */
     int32_t bins_y, bins_x;
     struct flight flights[IN_FLIGHT];
-    int64_t closed[CLOSED];          /* frames measured, the last ones; a frame is never begun again */
-    int32_t next_closed;
-    int64_t floor;                   /* frames up to here are done with */
-    int64_t highest;                 /* frame begun */
+    uint64_t *measured, *given_up;   /* bits of frames: none is begun again */
+    int64_t calls;
+    int64_t begun, begun_lines;      /* when a frame began last, and one of more than boxes */
     int finished;
     struct fly_correlator *fine, *coarse; /* coarse: NULL without bins */
     float *binned;                   /* (bins_y, bins_x) */
@@ -98,6 +99,7 @@ size_t fly_drift_need(const struct fly_drift_config *config)
     pixels = (size_t)window.h * (size_t)window.w;
     need = fly_size_add(fly_arena_need(1, sizeof(struct fly_drift)), fly_correlator_need(window.h, window.w));
     need = fly_size_add(need, IN_FLIGHT * fly_arena_need(pixels, sizeof(float)));
+    need = fly_size_add(need, 2 * fly_arena_need(FRAME_WORDS, sizeof(uint64_t)));
     wide = wide_of(config);
     if (!wide.h)
         return need;
@@ -126,11 +128,13 @@ int fly_drift_open(struct fly_drift **out, const struct fly_drift_config *config
     d->wide = wide_of(config);
     d->bins_y = d->wide.h / BIN;
     d->bins_x = d->wide.w / BIN;
-    d->floor = d->highest = d->origin.frame = -1;
+    d->origin.frame = -1;
     pixels = (size_t)d->window.h * (size_t)d->window.w;
     bins = (size_t)d->bins_y * (size_t)d->bins_x;
-    for (int32_t i = 0; i < CLOSED; i++)
-        d->closed[i] = -1;
+    d->measured = fly_arena_take(arena, FRAME_WORDS, sizeof *d->measured);
+    d->given_up = fly_arena_take(arena, FRAME_WORDS, sizeof *d->given_up);
+    memset(d->measured, 0, FRAME_WORDS * sizeof *d->measured);
+    memset(d->given_up, 0, FRAME_WORDS * sizeof *d->given_up);
     for (int32_t i = 0; i < IN_FLIGHT; i++) {
         struct flight *f = &d->flights[i];
 
@@ -166,31 +170,21 @@ void fly_drift_close(struct fly_drift **drift)
 
 /* ---- frames in flight ---------------------------------------------------------------------------------- */
 
-static void give_up(struct fly_drift *d, struct flight *f)
+/* Its bit is set, and its place is free. */
+static void close_flight(struct flight *f, uint64_t *bits)
 {
-    d->counts.given_up++;
-    if (f->frame > d->floor)
-        d->floor = f->frame;
+    bits[f->frame >> 6] |= UINT64_C(1) << (f->frame & 63);
     f->frame = -1;
 }
 
-static int is_closed(const struct fly_drift *d, int64_t frame)
+static int has_bit(const uint64_t *bits, int64_t frame)
 {
-    for (int32_t i = 0; i < CLOSED; i++)
-        if (d->closed[i] == frame)
-            return 1;
-    return frame <= d->floor;
+    return (int)(bits[frame >> 6] >> (frame & 63) & 1);
 }
 
-static void close_measured(struct fly_drift *d, struct flight *f)
+int fly_drift_measured(const struct fly_drift *drift, int64_t frame)
 {
-    int64_t *forgotten = &d->closed[d->next_closed];
-
-    if (*forgotten > d->floor)
-        d->floor = *forgotten;
-    *forgotten = f->frame;
-    d->next_closed = (d->next_closed + 1) % CLOSED;
-    f->frame = -1;
+    return frame >= 0 && frame < FLY_DRIFT_FRAMES_MAX && has_bit(drift->measured, frame);
 }
 
 static void begin(struct fly_drift *d, struct flight *f, int64_t frame)
@@ -198,6 +192,8 @@ static void begin(struct fly_drift *d, struct flight *f, int64_t frame)
     size_t pixels = (size_t)d->window.h * (size_t)d->window.w, bins = (size_t)d->bins_y * (size_t)d->bins_x;
 
     f->frame = frame;
+    f->begun = d->begun = ++d->calls;
+    f->boxes = 1;
     f->there = 0;
     f->full = 0;
     for (size_t i = 0; i < pixels; i++)
@@ -207,39 +203,52 @@ static void begin(struct fly_drift *d, struct flight *f, int64_t frame)
         memset(f->bin_px, 0, bins * sizeof *f->bin_px);
         memset(f->bin_ok, 0, bins * sizeof *f->bin_ok);
     }
-    if (frame > d->highest)
-        d->highest = frame;
 }
 
-/* The frame's place, NULL when it is done with. */
-static struct flight *flight_of(struct fly_drift *d, int64_t frame)
+/* The place to begin a frame in: a free one, else that of boxes, else the one that nothing came of for longest. NULL: boxes
+ * take no other's. */
+static struct flight *place_for(struct fly_drift *d, int boxes)
 {
-    struct flight *lowest = &d->flights[0];
+    struct flight *best = &d->flights[0];
 
     for (int32_t i = 0; i < IN_FLIGHT; i++) {
+        struct flight *f = &d->flights[i];
+
+        if (f->frame < 0)
+            return f;
+        if (f->boxes > best->boxes || (f->boxes == best->boxes && f->used < best->used))
+            best = f;
+    }
+    return boxes && !best->boxes ? NULL : best;
+}
+
+/* The frame's place, NULL when it is done with or has none. */
+static struct flight *flight_of(struct fly_drift *d, int64_t frame, int boxes)
+{
+    struct flight *f;
+
+    for (int32_t i = 0; i < IN_FLIGHT; i++)
         if (d->flights[i].frame == frame)
             return &d->flights[i];
-        if (d->flights[i].frame < lowest->frame)
-            lowest = &d->flights[i];
-    }
-    if (is_closed(d, frame))
+    if (frame >= FLY_DRIFT_FRAMES_MAX || has_bit(d->measured, frame) || has_bit(d->given_up, frame))
         return NULL;
-    if (lowest->frame > frame) { /* both places are taken by later ones */
+    f = place_for(d, boxes);
+    if (!f)
+        return NULL;
+    if (f->frame >= 0) {
+        close_flight(f, d->given_up);
         d->counts.given_up++;
-        d->floor = frame;
-        return NULL;
     }
-    if (lowest->frame >= 0)
-        give_up(d, lowest);
-    begin(d, lowest, frame);
-    return lowest;
+    begin(d, f, frame);
+    return f;
 }
 
 static int is_ready(const struct fly_drift *d, const struct flight *f)
 {
     if (f->frame < 0 || f->there < (int64_t)d->window.h * d->window.w)
         return 0;
-    return f->full == d->bins_y * d->bins_x || f->frame < d->highest || d->finished;
+    return f->full == d->bins_y * d->bins_x || d->finished ||
+           f->begun < (f->boxes ? d->begun : d->begun_lines);
 }
 
 /* ---- pixels -------------------------------------------------------------------------------------------- */
@@ -346,13 +355,18 @@ static void put_bins(struct fly_drift *d, struct flight *f, struct fly_rect rect
 
 void fly_drift_put(struct fly_drift *drift, int64_t frame, struct fly_rect rect, const void *pixels)
 {
+    int boxes = rect.h < drift->window.h && rect.w < drift->window.w;
     struct flight *f;
 
     FLY_ASSERT(frame >= 0 && rect.y0 >= 0 && rect.x0 >= 0 && rect.h > 0 && rect.w > 0 &&
                rect.y0 + rect.h <= drift->config.height_px && rect.x0 + rect.w <= drift->config.width_px);
-    f = flight_of(drift, frame);
+    f = flight_of(drift, frame, boxes);
     if (!f)
         return;
+    f->used = ++drift->calls;
+    f->boxes &= boxes;
+    if (!f->boxes && f->begun > drift->begun_lines)
+        drift->begun_lines = f->begun;
     put_window(drift, f, rect, pixels);
     put_bins(drift, f, rect, pixels);
 }
@@ -538,7 +552,7 @@ int fly_drift_step(struct fly_drift *drift, struct fly_drift_shift *shift)
         drift->counts.measured++;
     else
         drift->counts.unmeasurable++;
-    close_measured(drift, lowest);
+    close_flight(lowest, drift->measured);
     return FLY_OK;
 }
 

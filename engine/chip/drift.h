@@ -18,9 +18,11 @@
  *          to the scan (a detector's dead stripe, mains hum locked to lines) draws the shift toward 0. What moves
  *          by more than a quarter of the window between a frame and its reference is found in the wide view, or
  *          not at all.
- * Frames   two are in flight; when a third begins, the lowest is given up and counted. A frame is ready once both
- *          views are there, or its window and a higher frame has begun, or fly_drift_finish was called:
- *          so a re-scan that covers the window counts, one that does not is given up in time.
+ * Frames   two are in flight, whatever their numbers; when a third begins, the one that nothing came of for longest is
+ *          given up and counted. What is smaller than the window both ways, as commanded boxes are, makes no frame of
+ *          which more came be given up: it waits for a place. A frame is ready once both views are there, or its
+ *          window and another frame has begun after it (boxes begin none), or fly_drift_finish was called: so a re-scan that
+ *          covers the window counts, one that does not is given up in time.
  * Repeats  of a pixel of the window: the first stands. In a bin both count: they weigh, but are real.
  * Results  a function of the calls made; the same for any order and subdivision of a frame's pixels (of floats in
  *          bins, but for the rounding of double sums).
@@ -40,7 +42,8 @@
 #include "engine/base/dtype.h"
 #include "engine/chip/grid.h"
 
-enum { FLY_DRIFT_WINDOW_PX = 256, FLY_DRIFT_WIDE_PX = 512, FLY_DRIFT_SIDE_MIN = 8 };
+enum { FLY_DRIFT_WINDOW_PX = 256, FLY_DRIFT_WIDE_PX = 512, FLY_DRIFT_SIDE_MIN = 8,
+       FLY_DRIFT_FRAMES_MAX = 1 << 20 };
 
 struct fly_drift;
 
@@ -65,7 +68,7 @@ struct fly_drift_shift {
 struct fly_drift_counts {
     int64_t measured;
     int64_t unmeasurable; /* frames with nothing to see or to compare */
-    int64_t given_up;     /* frames that were not there when a third one began, or came in too late for that */
+    int64_t given_up;     /* frames that were not there when a third one began */
 };
 
 /* Bytes that open will take; SIZE_MAX when a number is outside its range. */
@@ -78,8 +81,11 @@ FLY_MUST_USE int fly_drift_open(struct fly_drift **out, const struct fly_drift_c
 void fly_drift_close(struct fly_drift **drift); /* before the arena goes; forgives NULL */
 
 /* Put a rectangle of a frame in: (h, w) pixels, C order, no alignment. rect lies within the scan (asserted);
- * frame >= 0. Pixels of a frame that was measured or given up are left out. */
+ * frame >= 0. Pixels of a frame that was measured or given up, or beyond FLY_DRIFT_FRAMES_MAX, are left out. */
 void fly_drift_put(struct fly_drift *drift, int64_t frame, struct fly_rect rect, const void *pixels);
+
+/* 1: the frame was measured, whatever came of it. */
+int fly_drift_measured(const struct fly_drift *drift, int64_t frame);
 
 /* No more pixels will come. */
 void fly_drift_finish(struct fly_drift *drift);

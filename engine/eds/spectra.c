@@ -155,6 +155,8 @@ static inline void append(struct fly_spectra *s, struct list *list, int32_t at, 
 
 /* ---- opening ----------------------------------------------------------------------------------- */
 
+static void take_rest(void *ctx, const struct fly_cover_frame *record);
+
 static int open_segment(struct fly_spectra *s, struct segment *segment, struct fly_arena *arena)
 {
     struct fly_cover_config cover = cover_config(&s->config);
@@ -162,6 +164,7 @@ static int open_segment(struct fly_spectra *s, struct segment *segment, struct f
     int rc;
 
     cover.on_evict = block_evicted;
+    cover.on_close = take_rest;
     cover.ctx = segment;
     segment->spectra = s;
     rc = fly_cover_open(&segment->cover, &cover, arena);
@@ -291,6 +294,23 @@ static void fold(struct fly_spectra *s, struct segment *segment, const struct fl
     s->dwell_ns[chip] += sign > 0 ? dwell : (uint64_t)0 - dwell;
 }
 
+/* No more of a frame is taken: chips take what it left partial, as at finish. */
+static void take_rest(void *ctx, const struct fly_cover_frame *record)
+{
+    struct segment *segment = ctx;
+    struct fly_spectra *s = segment->spectra;
+
+    for (int32_t k = 0; record->held && k < s->n_chips; k++) {
+        uint64_t before = s->totals[k];
+
+        if (fly_cover_has(record, k))
+            continue;
+        fold(s, segment, record, k, 1);
+        if (s->totals[k] != before)
+            mark_dirty(s, k);
+    }
+}
+
 static int32_t take_ready(struct fly_spectra *s, struct segment *segment, struct fly_cover_frame *record,
                           struct fly_cover_range touched)
 {
@@ -303,7 +323,7 @@ static int32_t take_ready(struct fly_spectra *s, struct segment *segment, struct
             if (!fly_cover_ready(segment->cover, record, chip))
                 continue;
             fold(s, segment, record, chip, 1);
-            segment->full[chip]++;
+            segment->full[chip] += fly_cover_whole(segment->cover, record, chip);
             mark_dirty(s, chip);
             done++;
             if (fly_cover_take(segment->cover, record, chip))
@@ -621,6 +641,8 @@ static int make_room(struct fly_spectra *s, const struct reader *r)
 
         for (int32_t i = 0; i < s->config.segments && !gone; i++)
             gone = fly_cover_evict(s->segments[i].cover);
+        for (int32_t i = 0; i < s->config.segments && !gone && want <= s->n_chunks; i++)
+            gone = fly_cover_close_oldest(s->segments[i].cover, p->frame);
         if (!gone)
             return fly_fail(FLY_ENOMEM,
                             "frame %lld: %lld photons, and those of unfinished chips before, are more than "
@@ -674,24 +696,38 @@ int fly_spectra_put(struct fly_spectra *spectra, const struct fly_photons *photo
 
 /* ---- shift and finish -------------------------------------------------------------------------- */
 
+/* All segments can, or none does. */
+static int records_of(struct fly_spectra *s, int64_t frame, int32_t dy_px, int32_t dx_px,
+                      struct fly_cover_frame *record[16])
+{
+    int rc = FLY_OK;
+
+    for (int32_t i = 0; rc == FLY_OK && i < s->config.segments; i++)
+        rc = fly_cover_shift(s->segments[i].cover, frame, dy_px, dx_px, &record[i]);
+    return rc;
+}
+
+int fly_spectra_may_shift(struct fly_spectra *spectra, int64_t frame, int32_t dy_px, int32_t dx_px)
+{
+    struct fly_cover_frame *record[16];
+
+    return records_of(spectra, frame, dy_px, dx_px, record);
+}
+
 int fly_spectra_shift(struct fly_spectra *spectra, int64_t frame, int32_t dy_px, int32_t dx_px)
 {
     struct fly_spectra *s = spectra;
     struct fly_cover_range all = {0, s->config.rows, 0, s->config.cols};
     struct fly_cover_frame *record[16];
+    int rc = records_of(s, frame, dy_px, dx_px, record);
 
-    /* All segments can, or none does. */
-    for (int32_t i = 0; i < s->config.segments; i++) {
-        int rc = fly_cover_shift(s->segments[i].cover, frame, dy_px, dx_px, &record[i]);
-
-        if (rc < 0)
-            return rc;
-    }
+    if (rc < 0)
+        return rc;
     for (int32_t i = 0; i < s->config.segments; i++) {
         for (int32_t k = 0; k < s->n_chips; k++)
             if (fly_cover_has(record[i], k)) {
                 fold(s, &s->segments[i], record[i], k, -1);
-                s->segments[i].full[k]--;
+                s->segments[i].full[k] -= fly_cover_whole(s->segments[i].cover, record[i], k);
                 mark_dirty(s, k);
                 record[i]->bits[k >> 6] &= ~(UINT64_C(1) << (k & 63));
             }

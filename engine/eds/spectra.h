@@ -65,7 +65,7 @@ FLY_MUST_USE int fly_spectra_open(struct fly_spectra **out, const struct fly_spe
 /* FLY_EWIRE   row pointers fall, do not start at 0 or do not end at photons; a pixel index is outside
  *             the rectangle: nothing changed, the message says which
  * FLY_ERANGE  segment, frame or dwell outside its range: nothing changed
- * FLY_ENOMEM  more photons than photons_held would be staged: nothing changed
+ * FLY_ENOMEM  more photons than photons_held would be staged, or the frame was closed (base/coverage.h): nothing changed
  */
 FLY_MUST_USE int fly_spectra_put(struct fly_spectra *spectra, const struct fly_photons *photons,
                                  struct fly_eds_taken *taken);
@@ -76,9 +76,12 @@ FLY_MUST_USE int fly_photons_check(const struct fly_photons *photons);
 /* As fly_assembly_shift, for every segment's data of `frame`. */
 FLY_MUST_USE int fly_spectra_shift(struct fly_spectra *spectra, int64_t frame, int32_t dy_px,
                                    int32_t dx_px);
+/* FLY_OK where fly_spectra_shift would be, else its code and message: changes nothing that counts. */
+FLY_MUST_USE int fly_spectra_may_shift(struct fly_spectra *spectra, int64_t frame, int32_t dy_px, int32_t dx_px);
 void fly_spectra_finish(struct fly_spectra *spectra);
 
-/* Every pixel of chip k was reported by at least one frame (of each segment) that it took. */
+/* Every pixel of chip k was reported by one frame (of each segment) that it took, or, once finished, by several of
+ * those not closed. */
 int fly_spectra_complete(const struct fly_spectra *spectra, int32_t chip);
 uint32_t fly_spectra_version(const struct fly_spectra *spectra, int32_t chip);
 
