@@ -11,13 +11,14 @@
 #include <zmq.h>
 
 #include "stream/net_address.h"
+#include "stream/net_keys.h"
 
 enum {
     IO_THREADS = 1,
     HANDSHAKE_MS = 5000,     /* a peer that says nothing holds no place for longer */
     HEARTBEAT_MS = 2000,     /* a PING this often; a peer gone without a word is dropped after */
     HEARTBEAT_GONE_MS = 10000,
-    ADDRESS_CAP = 512,
+    DROPS_A_TURN = 64,
     POOL_MAX = 4096,         /* owners kept for use again; more are made and freed */
 };
 
@@ -153,13 +154,6 @@ void fly_net_close(struct fly_net **net)
     *net = NULL;
 }
 
-int fly_curve_keypair(char public_key[41], char secret_key[41])
-{
-    if (zmq_curve_keypair(public_key, secret_key) < 0)
-        return fly_fail(FLY_EIO, "key pair: %s", zmq_strerror(errno));
-    return FLY_OK;
-}
-
 /* ---- endpoints ----------------------------------------------------------------------------------- */
 
 struct fly_endpoint {
@@ -167,7 +161,8 @@ struct fly_endpoint {
     enum fly_socket kind;
     struct pool *pool;
     struct owner *spare; /* for the next message; kept when none came */
-    char address[ADDRESS_CAP];
+    struct fly_net_keys keys;
+    char address[FLY_ADDRESS_CAP];
 };
 
 static const struct {
@@ -225,36 +220,6 @@ static int set_options(struct fly_endpoint *endpoint, const struct fly_endpoint_
     return rc;
 }
 
-static int set_key(struct fly_endpoint *endpoint, int option, const char *name, const char *key)
-{
-    uint8_t raw[32];
-
-    if (strlen(key) != 40 || !zmq_z85_decode(raw, key) ||
-        zmq_setsockopt(endpoint->socket, option, key, 41) < 0)
-        return fly_fail(FLY_ERANGE, "%s %s: the %s is not a key of 40 characters in Z85",
-                        kinds[endpoint->kind].name, endpoint->address, name);
-    return FLY_OK;
-}
-
-static int set_curve(struct fly_endpoint *endpoint, const struct fly_endpoint_config *config)
-{
-    const struct fly_curve *curve = &config->curve;
-    int rc;
-
-    if (!curve->public_key[0] && !curve->secret_key[0] && !curve->server_key[0])
-        return FLY_OK;
-    if (config->bind) {
-        rc = set_int(endpoint, ZMQ_CURVE_SERVER, 1);
-        return rc < 0 ? rc : set_key(endpoint, ZMQ_CURVE_SECRETKEY, "secret key", curve->secret_key);
-    }
-    rc = set_key(endpoint, ZMQ_CURVE_SERVERKEY, "server's public key", curve->server_key);
-    if (rc == FLY_OK)
-        rc = set_key(endpoint, ZMQ_CURVE_PUBLICKEY, "public key", curve->public_key);
-    if (rc == FLY_OK)
-        rc = set_key(endpoint, ZMQ_CURVE_SECRETKEY, "secret key", curve->secret_key);
-    return rc;
-}
-
 /* libzmq removes whatever socket stands at an ipc path and binds its own: two programs with the same
  * path would both believe to be served. Ask whether somebody answers there. */
 static int ipc_in_use(const char *address)
@@ -302,8 +267,8 @@ int fly_endpoint_open(struct fly_endpoint **out, struct fly_net *net,
         return rc;
     if (config->bind && !facts.is_loopback && !config->curve.secret_key[0])
         return fly_fail(FLY_ERANGE,
-                        "address %s: other machines can reach it, so it needs CURVE keys; without keys "
-                        "bind tcp://127.0.0.1:PORT or ipc://PATH",
+                        "address %s: other machines can reach it, so it needs CURVE keys (flyback keygen); without "
+                        "keys bind tcp://127.0.0.1:PORT or ipc://PATH",
                         config->address);
     if (config->high_water < 1 || config->high_water > 100000)
         return fly_fail(FLY_ERANGE, "address %s: a high-water mark of %d messages, 1 .. 100000 are allowed",
@@ -327,7 +292,7 @@ int fly_endpoint_open(struct fly_endpoint **out, struct fly_net *net,
     }
     rc = set_options(endpoint, config);
     if (rc == FLY_OK)
-        rc = set_curve(endpoint, config);
+        rc = fly_net_keys_open(&endpoint->keys, net->context, endpoint->socket, kinds[config->socket].name, config);
     if (rc == FLY_OK)
         rc = attach(endpoint, config, &facts);
     if (rc < 0)
@@ -348,6 +313,7 @@ int fly_endpoint_bind_inproc(struct fly_endpoint *endpoint, const char *address)
                         address);
     if (zmq_bind(endpoint->socket, address) < 0)
         return fly_fail(FLY_EIO, "%s %s: %s", kinds[endpoint->kind].name, address, zmq_strerror(errno));
+    endpoint->keys.has_inproc = 1;
     return FLY_OK;
 }
 
@@ -357,6 +323,7 @@ void fly_endpoint_close(struct fly_endpoint **endpoint)
         return;
     if ((*endpoint)->socket)
         zmq_close((*endpoint)->socket);
+    fly_net_keys_close(&(*endpoint)->keys); /* after the socket, which speaks to it */
     if ((*endpoint)->spare)
         owner_give((*endpoint)->spare);
     free(*endpoint);
@@ -366,6 +333,11 @@ void fly_endpoint_close(struct fly_endpoint **endpoint)
 const char *fly_endpoint_address(const struct fly_endpoint *endpoint)
 {
     return endpoint->address;
+}
+
+int fly_endpoint_handshake(struct fly_endpoint *endpoint)
+{
+    return fly_net_keys_handshake(&endpoint->keys);
 }
 
 int fly_endpoint_subscribe(struct fly_endpoint *endpoint, const char *topic)
@@ -388,7 +360,7 @@ static int recv_part(struct fly_endpoint *endpoint, zmq_msg_t *part)
     return n < 0 ? -errno : 0;
 }
 
-int fly_endpoint_recv(struct fly_endpoint *endpoint, struct fly_msg *msg)
+static int recv_any(struct fly_endpoint *endpoint, struct fly_msg *msg)
 {
     struct owner *owner;
     zmq_msg_t extra;
@@ -419,6 +391,7 @@ int fly_endpoint_recv(struct fly_endpoint *endpoint, struct fly_msg *msg)
         else
             zmq_msg_close(part);
     }
+    fly_net_keys_peer(&endpoint->keys, &owner->part[msg->n_parts - 1], msg);
     msg->owner = owner;
     endpoint->spare = NULL;
     return FLY_OK;
@@ -430,6 +403,24 @@ fail:
         zmq_msg_close(&owner->part[i]);
     *msg = (struct fly_msg){0};
     return said == -EAGAIN ? FLY_EAGAIN : fail_at(endpoint, -said);
+}
+
+int fly_endpoint_recv(struct fly_endpoint *endpoint, struct fly_msg *msg)
+{
+    int rc = FLY_EAGAIN, looked;
+
+    /* Of those who may no longer speak a few at a time: one who never stops must not keep the caller here. */
+    for (int dropped = 0; dropped < DROPS_A_TURN; dropped++) {
+        rc = recv_any(endpoint, msg);
+        if (rc != FLY_OK || fly_net_keys_admits(&endpoint->keys, msg))
+            break;
+        fly_msg_close(msg);
+        rc = FLY_EAGAIN;
+    }
+    if (rc != FLY_EAGAIN)
+        return rc;
+    looked = fly_net_keys_look(&endpoint->keys, endpoint->socket, endpoint->address);
+    return looked < 0 ? looked : FLY_EAGAIN;
 }
 
 /* ---- sending ------------------------------------------------------------------------------------- */

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "engine/base/err.h"
+#include "stream/allow.h"
 #include "stream/wire.h"
 
 struct fly_net;      /* a context: one per process or per simulated world */
@@ -26,11 +27,26 @@ struct fly_msg {
     int32_t n_parts;
     int32_t n_seen;      /* parts that came; > n_parts when there were too many (the rest is dropped) */
     size_t bytes;        /* of all parts */
+    uint32_t roles;      /* enum fly_peer_role: what its peer may be taken for now; FLY_PEER_ALL where the endpoint has
+                            no door, FLY_PEER_OPERATOR of this process's own peers (inproc) where it has one */
+    char peer[FLY_PEER_NAME_MAX + 1]; /* its name in the allow-list; "" without a door, or of this process */
     void *owner;         /* the table's; NULL: parts are lent or none */
 };
 
 struct fly_curve {
     char public_key[41], secret_key[41], server_key[41]; /* Z85; empty: no CURVE */
+};
+
+/* Who may come in (stream/zap.h opens one). The calls may come from any thread.
+ *
+ *   roles    what the owner of a public key may be taken for now, 0: nobody's; fills name
+ *   refused  somebody was turned away, at the socket of this domain, and why
+ *   revoked  grows whenever somebody lost a right */
+struct fly_door {
+    void *ctx;
+    uint32_t (*roles)(void *ctx, const char *key, char name[FLY_PEER_NAME_MAX + 1]);
+    void (*refused)(void *ctx, const char *domain, const char *why);
+    uint64_t (*revoked)(void *ctx);
 };
 
 struct fly_endpoint_config {
@@ -41,6 +57,12 @@ struct fly_endpoint_config {
     size_t part_max;         /* larger parts drop the peer's connection; 0: FLY_PAYLOAD_MAX */
     int32_t linger_ms;
     struct fly_curve curve;  /* server side when bind */
+    /* Of a server with keys: who may come in (lent until the endpoint is closed), the name under which that is asked,
+     * and whose messages are taken: those of other roles, as they are at that moment, are dropped and told to the door.
+     * admits 0: all are taken, the receiver looks at their roles. door NULL: any key will do. */
+    const struct fly_door *door;
+    const char *domain;      /* static: "ingest" */
+    uint32_t admits;
 };
 
 FLY_MUST_USE int fly_net_open(struct fly_net **out); /* libzmq */
@@ -65,7 +87,7 @@ FLY_MUST_USE int fly_endpoint_bind_inproc(struct fly_endpoint *endpoint, const c
 /* The address bound, with the real port. Lent. */
 const char *fly_endpoint_address(const struct fly_endpoint *endpoint);
 
-/* Never blocks. FLY_OK: msg filled (close it); FLY_EAGAIN: nothing there. */
+/* Never blocks. FLY_OK: msg filled (close it); FLY_EAGAIN: nothing there, or nothing yet from those who may speak. */
 FLY_MUST_USE int fly_endpoint_recv(struct fly_endpoint *endpoint, struct fly_msg *msg);
 void fly_msg_close(struct fly_msg *msg);
 
@@ -73,6 +95,14 @@ void fly_msg_close(struct fly_msg *msg);
  * the identity in parts[0] is not connected), or a REQ that still waits for its reply. */
 FLY_MUST_USE int fly_endpoint_send(struct fly_endpoint *endpoint, const struct fly_part *parts,
                                    int32_t n_parts);
+
+/* How the last handshake of a connecting endpoint went. The words stand for themselves, but for the address of one that
+ * broke off: "it breaks off the greeting: it wants keys ...".
+ *
+ * FLY_OK      well, or none was finished yet
+ * FLY_EAGAIN  it broke off, and is tried again: the other side wants keys, has none, or is not the server expected
+ * FLY_EIO     refused for good: the key is not in the allow-list, or its role may not come there. No message will pass */
+FLY_MUST_USE int fly_endpoint_handshake(struct fly_endpoint *endpoint);
 
 /* SUB only. topic is a prefix, "" for everything. */
 FLY_MUST_USE int fly_endpoint_subscribe(struct fly_endpoint *endpoint, const char *topic);
@@ -86,5 +116,7 @@ FLY_MUST_USE int fly_net_wait(struct fly_endpoint *const *endpoints, int32_t cou
 
 /* A pair of keys in Z85. FLY_EIO when libzmq was built without CURVE. */
 FLY_MUST_USE int fly_curve_keypair(char public_key[41], char secret_key[41]);
+/* The public key of a secret one. FLY_ERANGE: it is none. FLY_EIO as above. */
+FLY_MUST_USE int fly_curve_public(const char *secret_key, char public_key[41]);
 
 #endif

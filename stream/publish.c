@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "stream/publish_head.h"
 #include "stream/wire_keys.h"
 
 /* ---- the five keys of every header
@@ -28,13 +29,10 @@ static void pack_ints(struct fly_pack *pack, const char *key, const int32_t *ite
         fly_pack_int(pack, items[i]);
 }
 
-enum { COMMON_KEYS = 5 };
-
-/* A map with the common keys, more to follow. */
-static void open_header(struct fly_pack *pack, const char *type, const struct fly_pub_id *id,
-                        uint32_t more)
+void fly_pub_open_header(struct fly_pack *pack, const char *type, const struct fly_pub_id *id,
+                         uint32_t more)
 {
-    fly_pack_map(pack, COMMON_KEYS + more);
+    fly_pack_map(pack, FLY_PUB_COMMON_KEYS + more);
     pack_pair(pack, "type", type);
     pack_pair(pack, "session", id->session);
     pack_pair(pack, "stream", type);
@@ -44,9 +42,7 @@ static void open_header(struct fly_pack *pack, const char *type, const struct fl
     fly_pack_int(pack, id->t_ns);
 }
 
-/* List topic and header; what was handed in may have broken a limit of the protocol, which its
- * reader would refuse. */
-static int close_header(struct fly_pub_message *out, const struct fly_pack *pack, const char *type)
+int fly_pub_close_header(struct fly_pub_message *out, const struct fly_pack *pack, const char *type)
 {
     if (pack->full)
         return fly_fail(FLY_ERANGE, "publish %s: the header does not fit %zu bytes", type,
@@ -148,7 +144,7 @@ static void pack_start(struct fly_pack *pack, const struct fly_pub_id *id,
     }
     while (fly_value_next(instrument, &it, &key, &value))
         kept += (uint32_t)start_keeps(key, filled, shortened);
-    open_header(pack, "start", id, kept + START_OURS - COMMON_KEYS);
+    fly_pub_open_header(pack, "start", id, kept + START_OURS - FLY_PUB_COMMON_KEYS);
     it = (struct fly_value_iter){0};
     while (fly_value_next(instrument, &it, &key, &value)) {
         if (!start_keeps(key, filled, shortened))
@@ -191,7 +187,7 @@ int fly_pub_start(struct fly_pub_message *out, struct fly_pack *pack, const stru
         fly_pack_init(pack, pack->bytes, pack->cap);
         pack_start(pack, id, header, start, 1);
     }
-    return close_header(out, pack, "start");
+    return fly_pub_close_header(out, pack, "start");
 }
 
 /* ---- map ----------------------------------------------------------------------------------------
@@ -200,7 +196,7 @@ int fly_pub_start(struct fly_pub_message *out, struct fly_pack *pack, const stru
 void fly_pub_map_header(struct fly_pack *pack, const struct fly_pub_id *id,
                         const struct fly_pub_map *map)
 {
-    open_header(pack, "map", id, 8);
+    fly_pub_open_header(pack, "map", id, 8);
     pack_pair(pack, "method", map->method);
     pack_pair(pack, "modality", map->modality);
     pack_ints(pack, "full_shape", map->full_shape, 2);
@@ -247,7 +243,7 @@ int fly_pub_map(struct fly_pub_message *out, struct fly_pack *pack, const struct
         FLY_ASSERT(map->bbox[i] >= 0 && map->bbox[2 + i] >= 1 &&
                    map->bbox[2 + i] <= map->full_shape[i] - map->bbox[i]);
     fly_pub_map_header(pack, id, map);
-    rc = close_header(out, pack, "map");
+    rc = fly_pub_close_header(out, pack, "map");
     if (rc < 0)
         return rc;
     out->n_parts = 2 + fly_pub_map_payloads(out->parts + 2, map);
@@ -387,7 +383,7 @@ static int32_t pack_clusters(struct fly_pack *pack, const struct fly_pub_id *id,
                              const struct fly_pub_clusters *all, const int32_t *order, int32_t n,
                              int32_t omitted)
 {
-    open_header(pack, "clusters", id, 8);
+    fly_pub_open_header(pack, "clusters", id, 8);
     pack_pair(pack, "method", all->method);
     pack_pair(pack, "modality", all->modality);
     fly_pack_str(pack, "as_of");
@@ -423,7 +419,7 @@ int fly_pub_clusters(struct fly_pub_message *out, struct fly_pack *pack, const s
 
     fly_pack_init(pack, pack->bytes, pack->cap);
     (void)pack_clusters(pack, id, clusters, order, fit, all - fit);
-    return close_header(out, pack, "clusters");
+    return fly_pub_close_header(out, pack, "clusters");
 }
 
 /* ---- metrics, event, heartbeat, stop ------------------------------------------------------------
@@ -507,7 +503,7 @@ static void pack_calibration(struct fly_pack *pack, const struct fly_pub_calibra
 int fly_pub_metrics(struct fly_pub_message *out, struct fly_pack *pack, const struct fly_pub_id *id,
                     const struct fly_pub_metrics *metrics)
 {
-    open_header(pack, "metrics", id, 11);
+    fly_pub_open_header(pack, "metrics", id, 11);
     pack_agreement(pack, metrics, 0);
     pack_agreement(pack, metrics, 1);
     fly_pack_str(pack, "leads");
@@ -534,13 +530,13 @@ int fly_pub_metrics(struct fly_pub_message *out, struct fly_pack *pack, const st
     fly_pub_pack_quality(pack, metrics->quality);
     fly_pack_str(pack, "counters");
     fly_pub_pack_counters(pack, &metrics->counters);
-    return close_header(out, pack, "metrics");
+    return fly_pub_close_header(out, pack, "metrics");
 }
 
 int fly_pub_event(struct fly_pub_message *out, struct fly_pack *pack, const struct fly_pub_id *id,
                   const struct fly_pub_event *event)
 {
-    open_header(pack, "event", id, 4);
+    fly_pub_open_header(pack, "event", id, 4);
     pack_pair(pack, "level", event->level);
     pack_pair(pack, "code", event->code);
     pack_pair(pack, "text", event->text);
@@ -549,13 +545,13 @@ int fly_pub_event(struct fly_pub_message *out, struct fly_pack *pack, const stru
         fly_pack_raw(pack, event->data.bytes, event->data.len);
     else
         fly_pack_nil(pack);
-    return close_header(out, pack, "event");
+    return fly_pub_close_header(out, pack, "event");
 }
 
 int fly_pub_heartbeat(struct fly_pub_message *out, struct fly_pack *pack,
                       const struct fly_pub_id *id, const struct fly_pub_heartbeat *heartbeat)
 {
-    open_header(pack, "heartbeat", id, 7);
+    fly_pub_open_header(pack, "heartbeat", id, 7);
     pack_pair(pack, "state", heartbeat->state);
     fly_pack_str(pack, "last_seq");
     fly_pub_pack_streams(pack, &heartbeat->last_seq);
@@ -568,13 +564,13 @@ int fly_pub_heartbeat(struct fly_pub_message *out, struct fly_pack *pack,
     fly_pack_str(pack, "rss_bytes");
     fly_pack_uint(pack, heartbeat->rss_bytes);
     pack_pair(pack, "recording", heartbeat->recording);
-    return close_header(out, pack, "heartbeat");
+    return fly_pub_close_header(out, pack, "heartbeat");
 }
 
 int fly_pub_stop(struct fly_pub_message *out, struct fly_pack *pack, const struct fly_pub_id *id,
                  const struct fly_pub_stop *stop)
 {
-    open_header(pack, "stop", id, 7);
+    fly_pub_open_header(pack, "stop", id, 7);
     pack_pair(pack, "exit_status", stop->exit_status);
     pack_pair(pack, "reason", stop->reason);
     fly_pack_str(pack, "count");
@@ -590,5 +586,5 @@ int fly_pub_stop(struct fly_pub_message *out, struct fly_pack *pack, const struc
     pack_number(pack, "max", stop->max_ms);
     fly_pack_str(pack, "counters");
     fly_pub_pack_counters(pack, &stop->counters);
-    return close_header(out, pack, "stop");
+    return fly_pub_close_header(out, pack, "stop");
 }

@@ -223,6 +223,7 @@ struct fly_pub_quality {
         double applied_dy_px, applied_dx_px;
         double largest_px;
         int64_t largest_frame;      /* -1: nil */
+        int64_t adopted;            /* frames shifted by what was measured */
     } drift;
     struct {
         const char *reason;
@@ -294,6 +295,23 @@ struct fly_pub_stop {
 FLY_MUST_USE int fly_pub_stop(struct fly_pub_message *out, struct fly_pack *pack,
                               const struct fly_pub_id *id, const struct fly_pub_stop *stop);
 
+/* What dose the specimen has had (engine/steer/ledger.h), in e-/A^2, or in us of dwell where beam current or pixel size
+ * is not known. NaN is nil. */
+struct fly_pub_dose {
+    int calibrated;          /* 1: "e_per_A2", 0: "us" */
+    double factor;           /* of a us of dwell, in that unit */
+    int32_t full_shape[2];   /* R, C */
+    double max, mean, gini;  /* of the largest pixel; of the chips; how unevenly those have it. Chips that are NaN apart */
+    double survey;           /* what a survey gives a pixel */
+    double cap;              /* that steering gives no pixel more than */
+    int64_t unknown, late;   /* exposures whose dwell nothing told; that may be booked twice */
+    struct fly_pub_streams as_of;
+    const float *chips;      /* (R, C) means over their pixels; NaN: at an exposure nothing told the dwell */
+};
+FLY_MUST_USE int fly_pub_dose(struct fly_pub_message *out, struct fly_pack *pack, const struct fly_pub_id *id,
+                              const struct fly_pub_dose *dose);
+void fly_pub_pack_dose(struct fly_pack *pack, const struct fly_pub_dose *dose); /* the result of dose.get */
+
 /* {stream: seq} as one value: heartbeats, maps and the reply to status say it alike. */
 void fly_pub_pack_streams(struct fly_pack *pack, const struct fly_pub_streams *streams);
 void fly_pub_pack_counters(struct fly_pack *pack, const struct fly_pub_counters *counters);
@@ -342,6 +360,21 @@ FLY_MUST_USE int fly_map_decode(struct fly_map_read *out, struct fly_value heade
 /* One entry of classes: 1 when it has an id and a name (lent). */
 int fly_map_class(struct fly_value entry, int64_t *id, const char **name, size_t *name_len,
                   char color[8]);
+
+/* A dose, published or the result of dose.get. NaN stands for nil; arrays <f4 (R, C), lent, need no alignment. */
+struct fly_dose_read {
+    int calibrated;
+    double factor, max, mean, gini, survey, cap;
+    int32_t full_shape[2];
+    int64_t unknown, late;
+    struct fly_value as_of;     /* {stream: seq} */
+    const unsigned char *chips; /* means */
+    const unsigned char *most;  /* largest pixels; NULL where it was published */
+};
+
+/* header is scanned. FLY_EWIRE: a key is missing or wrong, or a payload is missing or has another size */
+FLY_MUST_USE int fly_dose_decode(struct fly_dose_read *out, struct fly_value header, const struct fly_part *payloads,
+                                 int32_t n_payloads);
 
 /* The clusters of one method and modality, largest first. Views. */
 struct fly_clusters_read {

@@ -65,7 +65,7 @@ static void pack_saturation(struct fly_pack *pack, const struct fly_pub_quality 
 
 static void pack_drift(struct fly_pack *pack, const struct fly_pub_quality *q)
 {
-    if (!open_part(pack, "drift", 13, q->has_image))
+    if (!open_part(pack, "drift", 14, q->has_image))
         return;
     put_int(pack, "frames", q->drift.frames, 1);
     put_int(pack, "unmeasured", q->drift.unmeasured, 1);
@@ -80,6 +80,7 @@ static void pack_drift(struct fly_pack *pack, const struct fly_pub_quality *q)
     put_number(pack, "applied_dx_px", q->drift.applied_dx_px);
     put_number(pack, "largest_px", q->drift.largest_px);
     put_int(pack, "largest_frame", q->drift.largest_frame, q->drift.largest_frame >= 0);
+    put_int(pack, "adopted", q->drift.adopted, 1);
 }
 
 static void pack_chip_size(struct fly_pack *pack, const struct fly_pub_quality *q)

@@ -149,6 +149,9 @@ enum fly_refusal fly_ingest_decode(struct fly_ingest *msg, struct fly_start *sta
                                    const struct fly_part *parts, int32_t n_parts,
                                    const struct fly_session_view *open);
 
+/* What fly_ingest.cmd_id holds for an id that is a string. */
+uint64_t fly_ingest_cmd_id(const char *text, size_t len);
+
 /* 1 when two scanned headers say the same but for t_ns, keys in any order: start messages may be
  * repeated so. By a 64-bit digest. */
 int fly_start_same(const struct fly_part *a, const struct fly_part *b);

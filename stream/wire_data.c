@@ -35,7 +35,8 @@ static enum fly_refusal read_shape(struct fly_value list, int64_t shape[2])
 static enum fly_refusal read_place(struct fly_ingest *msg, const struct fly_keys *keys,
                                    const struct fly_start *start, const int64_t shape[2])
 {
-    int64_t frames = start->frames_planned > 0 ? start->frames_planned : FLY_FRAMES_MAX;
+    /* What was commanded comes on top of what was planned. */
+    int64_t frames = start->frames_planned > 0 && !msg->cmd_id ? start->frames_planned : FLY_FRAMES_MAX;
     int64_t frame = read_int(keys->slot[FLY_KEY_FRAME]);
     int64_t y0 = read_int(keys->slot[FLY_KEY_Y0_PX]);
     int64_t x0 = read_int(keys->slot[FLY_KEY_X0_PX]);
@@ -80,6 +81,16 @@ static enum fly_refusal read_dwell(struct fly_ingest *msg, const struct fly_keys
     return FLY_REFUSE_NONE;
 }
 
+/* FNV-1a, Fowler, Noll, Vo (RFC 9923). */
+uint64_t fly_ingest_cmd_id(const char *text, size_t len)
+{
+    uint64_t hash = 0xcbf29ce484222325u;
+
+    for (size_t i = 0; i < len; i++)
+        hash = (hash ^ (unsigned char)text[i]) * 0x100000001b3u;
+    return hash;
+}
+
 static enum fly_refusal read_cmd_id(struct fly_ingest *msg, const struct fly_keys *keys)
 {
     struct fly_value value;
@@ -89,10 +100,7 @@ static enum fly_refusal read_cmd_id(struct fly_ingest *msg, const struct fly_key
     if (!fly_keys_get(keys, FLY_KEY_CMD_ID, &value))
         return FLY_REFUSE_NONE;
     if (fly_value_str(value, &text, &len)) {
-        /* FNV-1a, Fowler, Noll, Vo (RFC 9923). */
-        msg->cmd_id = 0xcbf29ce484222325u;
-        for (size_t i = 0; i < len; i++)
-            msg->cmd_id = (msg->cmd_id ^ (unsigned char)text[i]) * 0x100000001b3u;
+        msg->cmd_id = fly_ingest_cmd_id(text, len);
         return FLY_REFUSE_NONE;
     }
     if (!fly_value_uint(value, &msg->cmd_id))
