@@ -15,6 +15,7 @@
 
 #include "engine/base/err.h"
 #include "sim/beam.h"
+#include "sim/instrument.h"
 #include "sim/scan.h"
 #include "stream/wire.h"
 
@@ -30,14 +31,13 @@ struct fly_acquire_config {
     int haadf, eds;                /* 1: that detector is on; not both 0 */
     enum fly_photon_layout layout;
     struct fly_scan scan;
+    int commanded;                 /* 1: it will be told where to measure. Pixels are then intensities: counts over
+                                    * dwell, in FLY_ACQUIRE_GAIN of a count at dwell_us; the start says neither how
+                                    * many frames nor in which order */
 };
 
-struct fly_message {
-    int32_t stream;
-    uint64_t seq;
-    struct fly_part parts[3]; /* header, payloads */
-    int32_t n_parts;
-};
+/* Rounded intensities add a 50th of the noise that a count has. */
+enum { FLY_ACQUIRE_GAIN = 16 };
 
 struct fly_acquire;
 
@@ -64,6 +64,13 @@ void fly_acquire_stop(struct fly_acquire *acquire, int64_t t_ns, const char *exi
  * wire takes in one message; no number is used up. */
 FLY_MUST_USE int fly_acquire_block(struct fly_acquire *acquire, int64_t frame, int32_t step, int32_t stream,
                                    int64_t t_ns, struct fly_message *message);
+
+/* The same of any rectangle: h * w at most lines in a block times the width, dwell_us at most the beam's longest. */
+FLY_MUST_USE int fly_acquire_patch(struct fly_acquire *acquire, const struct fly_patch *patch, int32_t stream,
+                                   int64_t t_ns, struct fly_message *message);
+
+/* The microscope as a table; acquire is lent as long as it is used. */
+struct fly_instrument fly_acquire_instrument(struct fly_acquire *acquire);
 
 /* The message made last was not handed to anyone and never will be: its number is free again. */
 void fly_acquire_take_back(struct fly_acquire *acquire, const struct fly_message *message);

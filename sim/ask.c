@@ -1,5 +1,6 @@
 #include "sim/ask.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,7 +14,7 @@ struct fly_ask {
     unsigned char header[FLY_HEADER_MAX];
 };
 
-int fly_ask_open(struct fly_ask **out, struct fly_net *net, const char *control)
+int fly_ask_open(struct fly_ask **out, struct fly_net *net, const char *control, const struct fly_curve *curve)
 {
     struct fly_endpoint_config config = {.socket = FLY_DEALER, .address = control, .high_water = 100};
     struct fly_ask *ask = calloc(1, sizeof *ask);
@@ -21,6 +22,8 @@ int fly_ask_open(struct fly_ask **out, struct fly_net *net, const char *control)
 
     if (!ask)
         return fly_fail(FLY_ENOMEM, "%s: no memory to ask there", control);
+    if (curve)
+        config.curve = *curve;
     strncpy(ask->address, control, sizeof ask->address - 1);
     rc = fly_endpoint_open(&ask->dealer, net, &config);
     if (rc < 0) {
@@ -118,10 +121,21 @@ int fly_ask(struct fly_ask *ask, const char *op, const struct fly_pack *args, in
         }
         if (rc < 0 && rc != FLY_EAGAIN)
             return rc;
-        if (clock.mono_ns(clock.ctx) > until)
-            return fly_fail(FLY_EIO, "no reply to %s from %s within %g s", op, ask->address, timeout_ms / 1000.0);
+        rc = fly_endpoint_handshake(ask->dealer);
+        if (rc == FLY_EIO || clock.mono_ns(clock.ctx) > until) {
+            char why[300] = "";
+
+            if (rc < 0)
+                snprintf(why, sizeof why, ": %s", fly_fail_text());
+            return fly_fail(FLY_EIO, "no reply to %s from %s within %g s%s", op, ask->address, timeout_ms / 1000.0, why);
+        }
         rc = fly_net_wait(&ask->dealer, 1, 0, -1, 50);
         if (rc < 0 && rc != FLY_EAGAIN)
             return rc;
     }
+}
+
+int fly_ask_handshake(struct fly_ask *ask)
+{
+    return fly_endpoint_handshake(ask->dealer);
 }

@@ -12,8 +12,10 @@
 
 struct fly_ask;
 
-/* Connects; nobody need be there yet. FLY_ERANGE, FLY_EIO, FLY_ENOMEM. */
-FLY_MUST_USE int fly_ask_open(struct fly_ask **out, struct fly_net *net, const char *control);
+/* Connects; nobody need be there yet. curve: our keys and Flyback's public one; NULL or empty: none. FLY_ERANGE, FLY_EIO,
+ * FLY_ENOMEM. */
+FLY_MUST_USE int fly_ask_open(struct fly_ask **out, struct fly_net *net, const char *control,
+                              const struct fly_curve *curve);
 void fly_ask_close(struct fly_ask **ask);
 
 /* Ask and wait for the reply, at most timeout_ms.
@@ -22,10 +24,13 @@ void fly_ask_close(struct fly_ask **ask);
  *   result  lent until the next question; may be NULL
  *
  * FLY_ERANGE  Flyback said no; the message is its own
- * FLY_EIO     no reply in time
+ * FLY_EIO     no reply in time, or Flyback refuses our key
  * FLY_EAGAIN  a stop was asked for (tool.h)
  */
 FLY_MUST_USE int fly_ask(struct fly_ask *ask, const char *op, const struct fly_pack *args, int32_t timeout_ms,
                          struct fly_value *result);
+
+/* As fly_endpoint_handshake. */
+FLY_MUST_USE int fly_ask_handshake(struct fly_ask *ask);
 
 #endif

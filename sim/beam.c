@@ -8,6 +8,11 @@
 
 enum { GUIDE_LOG2 = 12, GUIDE = 1 << GUIDE_LOG2 };
 
+/* With drift, its jitter and a line's, within the margin of a specimen. */
+#define OFF_MAX_PX 3.0
+
+static const double nowhere_off[2] = {0.0, 0.0};
+
 /* What a random number is for; the seed's bits are mixed with it. */
 enum { KEY_HAADF = 1, KEY_PHOTONS, KEY_CHANNELS, KEY_DRIFT, KEY_LINE };
 
@@ -223,6 +228,16 @@ static double line_shift_px(const struct fly_beam *beam, uint64_t key, int32_t y
     return fmax(-4.0, fmin(4.0, beam->config.line_jitter_px * fly_rng_normal(&rng)));
 }
 
+/* Where the beam is over the specimen in that frame, lines' own jitter apart. */
+static void place(const struct fly_beam *beam, int64_t frame, const double off_px[2], double px[2])
+{
+    fly_beam_drift(beam, frame, px);
+    for (int i = 0; i < 2; i++) {
+        FLY_ASSERT(fabs(off_px[i]) <= OFF_MAX_PX);
+        px[i] += off_px[i];
+    }
+}
+
 static void check_shot(const struct fly_beam *beam, const struct fly_shot *shot)
 {
     const struct fly_specimen_config *c = &beam->specimen->config;
@@ -232,7 +247,8 @@ static void check_shot(const struct fly_beam *beam, const struct fly_shot *shot)
     FLY_ASSERT(shot->dwell_us > 0.0 && shot->dwell_us <= beam->config.dwell_max_us);
 }
 
-void fly_beam_image(const struct fly_beam *beam, const struct fly_shot *shot, uint16_t *counts)
+void fly_beam_image_off(const struct fly_beam *beam, const struct fly_shot *shot, const double off_px[2],
+                        uint16_t *counts)
 {
     const struct fly_specimen *s = beam->specimen;
     uint64_t key = key_of(beam, KEY_HAADF, shot->frame, 0);
@@ -242,7 +258,7 @@ void fly_beam_image(const struct fly_beam *beam, const struct fly_shot *shot, ui
     double drift[2];
 
     check_shot(beam, shot);
-    fly_beam_drift(beam, shot->frame, drift);
+    place(beam, shot->frame, off_px, drift);
     for (int32_t i = 0; i < shot->h; i++) {
         int32_t y = shot->y0_px + i;
         double shift = drift[1] + line_shift_px(beam, line_key, y);
@@ -279,8 +295,8 @@ static const uint8_t *phases_of(const struct fly_beam *beam, const struct fly_sh
     return beam->specimen->phase + fly_specimen_at(beam->specimen, y + dy, shot->x0_px + dx);
 }
 
-uint32_t fly_beam_photons(const struct fly_beam *beam, const struct fly_shot *shot, int32_t segment,
-                          uint32_t *row_ptr)
+uint32_t fly_beam_photons_off(const struct fly_beam *beam, const struct fly_shot *shot, const double off_px[2],
+                              int32_t segment, uint32_t *row_ptr)
 {
     uint64_t key = key_of(beam, KEY_PHOTONS, shot->frame, segment);
     uint64_t line_key = key_of(beam, KEY_LINE, shot->frame, 0);
@@ -290,7 +306,7 @@ uint32_t fly_beam_photons(const struct fly_beam *beam, const struct fly_shot *sh
 
     check_shot(beam, shot);
     FLY_ASSERT(segment >= 0 && segment < beam->config.segments);
-    fly_beam_drift(beam, shot->frame, drift);
+    place(beam, shot->frame, off_px, drift);
     for (int p = 0; p < FLY_PHASES; p++)
         mean[p] = beam->photons[segment][p] * (float)shot->dwell_us;
     *row_ptr++ = 0;
@@ -309,8 +325,8 @@ uint32_t fly_beam_photons(const struct fly_beam *beam, const struct fly_shot *sh
     return sum;
 }
 
-void fly_beam_channels(const struct fly_beam *beam, const struct fly_shot *shot, int32_t segment,
-                       const uint32_t *row_ptr, uint16_t *channel)
+void fly_beam_channels_off(const struct fly_beam *beam, const struct fly_shot *shot, const double off_px[2],
+                           int32_t segment, const uint32_t *row_ptr, uint16_t *channel)
 {
     uint64_t key = key_of(beam, KEY_CHANNELS, shot->frame, segment);
     uint64_t line_key = key_of(beam, KEY_LINE, shot->frame, 0);
@@ -318,7 +334,7 @@ void fly_beam_channels(const struct fly_beam *beam, const struct fly_shot *shot,
     double drift[2];
 
     check_shot(beam, shot);
-    fly_beam_drift(beam, shot->frame, drift);
+    place(beam, shot->frame, off_px, drift);
     for (int32_t i = 0; i < shot->h; i++) {
         int32_t y = shot->y0_px + i;
         const uint8_t *phase = phases_of(beam, shot, y, drift, line_key);
@@ -341,6 +357,23 @@ void fly_beam_channels(const struct fly_beam *beam, const struct fly_shot *shot,
             }
         }
     }
+}
+
+void fly_beam_image(const struct fly_beam *beam, const struct fly_shot *shot, uint16_t *counts)
+{
+    fly_beam_image_off(beam, shot, nowhere_off, counts);
+}
+
+uint32_t fly_beam_photons(const struct fly_beam *beam, const struct fly_shot *shot, int32_t segment,
+                          uint32_t *row_ptr)
+{
+    return fly_beam_photons_off(beam, shot, nowhere_off, segment, row_ptr);
+}
+
+void fly_beam_channels(const struct fly_beam *beam, const struct fly_shot *shot, int32_t segment,
+                       const uint32_t *row_ptr, uint16_t *channel)
+{
+    fly_beam_channels_off(beam, shot, nowhere_off, segment, row_ptr, channel);
 }
 
 double fly_beam_share(const struct fly_beam *beam, int32_t segment)

@@ -66,6 +66,15 @@ uint32_t fly_beam_photons(const struct fly_beam *beam, const struct fly_shot *sh
 void fly_beam_channels(const struct fly_beam *beam, const struct fly_shot *shot, int32_t segment,
                        const uint32_t *row_ptr, uint16_t *channel);
 
+/* The same with the beam off_px (y, x) from where it was sent, at most 3 px along each axis (asserted): what
+ * scan coils do after a jump. */
+void fly_beam_image_off(const struct fly_beam *beam, const struct fly_shot *shot, const double off_px[2],
+                        uint16_t *counts);
+uint32_t fly_beam_photons_off(const struct fly_beam *beam, const struct fly_shot *shot, const double off_px[2],
+                              int32_t segment, uint32_t *row_ptr);
+void fly_beam_channels_off(const struct fly_beam *beam, const struct fly_shot *shot, const double off_px[2],
+                           int32_t segment, const uint32_t *row_ptr, uint16_t *channel);
+
 /* Share of all photons that a segment takes; the shares of a beam's segments add up to 1. */
 double fly_beam_share(const struct fly_beam *beam, int32_t segment);
 /* Mean photons of a pixel of that phase, all segments, at the nominal dwell. */

@@ -10,9 +10,11 @@
 #include "sim/commands.h"
 #include "sim/play.h"
 #include "sim/tool.h"
+#include "stream/keys.h"
 
 static const char help_text[] =
     "Usage: flyback replay SESSION.fly [options]\n"
+    "       flyback replay SESSION.fly --decisions   (see flyback replay --decisions --help)\n"
     "\n"
     "Sends the ingest messages of a recording to a running Flyback, byte for byte, as the instrument did.\n"
     "Prints one JSON object when done.\n"
@@ -27,6 +29,8 @@ static const char help_text[] =
     "  --ingest ADDR          Flyback's ingest socket (tcp://127.0.0.1:5570)\n"
     "  --publish ADDR         its publish socket (tcp://127.0.0.1:5571)\n"
     "  --control ADDR         its control socket (tcp://127.0.0.1:5572)\n"
+    "  --keys DIR             our pair of keys (flyback keygen), where Flyback runs with keys\n"
+    "  --server-key FILE      its public.key, or the 40 characters themselves\n"
     "  --connect-timeout-s T  wait so long for Flyback to answer, 0 .. 3600 (30)\n"
     "  --patience-s T         give up when Flyback stays silent so long, 1 .. 86400 (120)\n"
     "  --stop-timeout-s T     wait so long for its own stop, 0 .. 3600 (60)\n"
@@ -41,7 +45,7 @@ static const char help_text[] =
     "  flyback replay recordings/monday.fly --loop --speed 4\n";
 
 struct options {
-    const char *path, *new_session;
+    const char *path, *new_session, *keys, *server_key;
     struct fly_sender_config sender;
     double speed, connect_timeout_s, stop_timeout_s, patience_s;
     int64_t from;
@@ -62,6 +66,7 @@ static int read_options(struct options *o, int argc, char **argv)
         {"control", 1, NULL, 'c'}, {"connect-timeout-s", 1, NULL, 't'},
         {"quiet", 0, NULL, 'q'},   {"patience-s", 1, NULL, 'a'},
         {"help", 0, NULL, 'h'},    {"stop-timeout-s", 1, NULL, 'o'},
+        {"keys", 1, NULL, 'k'},    {"server-key", 1, NULL, 'y'},
         {0},
     };
     int id, rc = FLY_OK;
@@ -82,6 +87,8 @@ static int read_options(struct options *o, int argc, char **argv)
         case 't': rc = fly_tool_f64("--connect-timeout-s", optarg, 0.0, 3600.0, &o->connect_timeout_s); break;
         case 'a': rc = fly_tool_f64("--patience-s", optarg, 1.0, 86400.0, &o->patience_s); break;
         case 'o': rc = fly_tool_f64("--stop-timeout-s", optarg, 0.0, 3600.0, &o->stop_timeout_s); break;
+        case 'k': o->keys = optarg; break;
+        case 'y': o->server_key = optarg; break;
         case 'q': o->quiet = 1; break;
         case 'h': o->help = 1; break;
         default:
@@ -95,7 +102,7 @@ static int read_options(struct options *o, int argc, char **argv)
     if (o->loop && o->new_session)
         return fly_fail(FLY_ERANGE, "--loop and --new-session: each round takes an id of its own");
     o->path = argv[optind];
-    return FLY_OK;
+    return fly_client_keys(&o->sender.curve, o->keys, o->server_key);
 }
 
 static int tell_progress(void *ctx, const struct fly_play_report *so_far)

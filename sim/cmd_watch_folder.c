@@ -21,6 +21,7 @@
 #include "sim/support_send.h"
 #include "sim/tool.h"
 #include "stream/disk.h"
+#include "stream/keys.h"
 
 static const char help_text[] =
     "Usage: flyback watch-folder DIR [options]\n"
@@ -42,6 +43,9 @@ static const char help_text[] =
     "  --ingest ADDR          Flyback's ingest socket (tcp://127.0.0.1:5570)\n"
     "  --publish ADDR         its publish socket (tcp://127.0.0.1:5571)\n"
     "  --control ADDR         its control socket (tcp://127.0.0.1:5572)\n"
+    "  --keys DIR             our pair of keys (flyback keygen), where Flyback runs with keys: of the roles\n"
+    "                         instrument,viewer, or instrument,operator with --support\n"
+    "  --server-key FILE      its public.key, or the 40 characters themselves\n"
     "  --help                 this text\n"
     "\n"
     "One JSON object a file on stdout: file, session, messages, wall_s; progress and what went wrong on\n"
@@ -65,7 +69,7 @@ enum {
 };
 
 struct options {
-    const char *folder, *work, *support;
+    const char *folder, *work, *support, *keys, *server_key;
     struct fly_folder_config watch;
     struct fly_sender_config sender;
     struct fly_import_options import;
@@ -107,7 +111,7 @@ static int read_options(struct options *o, int argc, char **argv)
         {"settle-s", 1, NULL, 't'}, {"poll-s", 1, NULL, 'o'},   {"wait-s", 1, NULL, 'a'},
         {"work", 1, NULL, 'w'},     {"detector", 1, NULL, 'n'}, {"pixel-nm", 1, NULL, 'x'},
         {"ingest", 1, NULL, 'i'},   {"publish", 1, NULL, 'p'},  {"control", 1, NULL, 'c'},
-        {"help", 0, NULL, 'h'},     {0},
+        {"keys", 1, NULL, 'k'},     {"server-key", 1, NULL, 'y'}, {"help", 0, NULL, 'h'},     {0},
     };
     int id, rc = FLY_OK;
 
@@ -130,6 +134,8 @@ static int read_options(struct options *o, int argc, char **argv)
         case 'i': o->sender.ingest = optarg; break;
         case 'p': o->sender.publish = optarg; break;
         case 'c': o->sender.control = optarg; break;
+        case 'k': o->keys = optarg; break;
+        case 'y': o->server_key = optarg; break;
         case 'h': o->help = 1; break;
         default:
             rc = fly_fail(FLY_ERANGE, "%.80s: no such option, or its value is missing", argv[optind - 1]);
@@ -143,7 +149,7 @@ static int read_options(struct options *o, int argc, char **argv)
     o->folder = o->watch.path = argv[optind];
     if (strlen(o->folder) > 1000 || (o->work && strlen(o->work) > 1000))
         return fly_fail(FLY_ERANGE, "a path of more than 1000 bytes");
-    return FLY_OK;
+    return fly_client_keys(&o->sender.curve, o->keys, o->server_key);
 }
 
 /* ---- import, in a process of its own ------------------------------------------------------------- */
@@ -253,7 +259,7 @@ static int wait_until_free(struct watch *w)
 {
     struct fly_clock clock = fly_tool_clock();
     int64_t begun_ns = clock.mono_ns(clock.ctx);
-    char told[200] = "", now[200], state[32], session[FLY_SESSION_MAX + 1];
+    char told[400] = "", now[400], state[32], session[FLY_SESSION_MAX + 1];
 
     for (;;) {
         struct fly_value status;
@@ -274,8 +280,13 @@ static int wait_until_free(struct watch *w)
                 return FLY_OK;
             snprintf(now, sizeof now, "Flyback is %s with session %s: waiting for its end", state, session);
         } else {
-            snprintf(now, sizeof now, "no Flyback answers at %s: waiting for it (start it with `flyback run`)",
-                     w->options->sender.control);
+            rc = fly_ask_handshake(w->ask);
+            if (rc == FLY_EIO) {
+                snprintf(now, sizeof now, "%s", fly_fail_text());
+                return fly_fail(rc, "no way into Flyback: %s", now);
+            }
+            snprintf(now, sizeof now, "no Flyback answers at %s: %s", w->options->sender.control,
+                     rc < 0 ? fly_fail_text() : "waiting for it (start it with `flyback run`)");
         }
         if (strcmp(told, now) != 0)
             fprintf(stderr, "%s: %s\n", w->name, now);
@@ -376,7 +387,7 @@ static int play(struct watch *w, struct fly_net *net, struct fly_play_report *re
     config.sender.hear_ctx = w;
     w->opened = w->reused = 0;
     w->refused[0] = '\0';
-    rc = fly_ask_open(&w->ask, net, w->options->sender.control);
+    rc = fly_ask_open(&w->ask, net, w->options->sender.control, &w->options->sender.curve);
     if (rc == FLY_OK)
         rc = wait_until_free(w);
     /* Only now: what was said while we waited was about others. */

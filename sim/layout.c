@@ -49,7 +49,27 @@ static void columns_init(struct fly_layout *layout, struct fly_rng *rng)
     }
 }
 
-void fly_layout_init(struct fly_layout *layout, const struct fly_specimen_config *config)
+/* A disc somewhere in the film, of its own random numbers: all else is where it is without one. */
+static int inclusion_init(struct fly_layout *layout)
+{
+    const struct fly_specimen_config *c = &layout->config;
+    struct fly_rng rng = {fly_mix64(c->seed ^ 0xFE304)};
+    double radius = sqrt(c->inclusion * c->height_px * c->width_px / (0.5 * TAU));
+    double top = layout->cap_px + layout->cap_wave.reach + radius;
+    double bottom = layout->film_px - layout->film_wave.reach - radius;
+
+    if (!(c->inclusion > 0.0))
+        return FLY_OK;
+    if (top > bottom || 2.0 * radius > c->width_px)
+        return fly_fail(FLY_ERANGE, "an inclusion of %g of the area is %.0f px wide, the film has room for %.0f",
+                        c->inclusion, 2.0 * radius, fmin(fmax(0.0, bottom - top + 2.0 * radius), c->width_px));
+    layout->inclusion_radius_px = radius;
+    layout->inclusion_px[0] = top + (bottom - top) * fly_rng_uniform(&rng);
+    layout->inclusion_px[1] = radius + (c->width_px - 2.0 * radius) * fly_rng_uniform(&rng);
+    return FLY_OK;
+}
+
+int fly_layout_init(struct fly_layout *layout, const struct fly_specimen_config *config)
 {
     struct fly_rng rng = {fly_mix64(config->seed ^ 0x1A707)};
     double h = config->height_px, w = config->width_px, px = config->pixel_nm;
@@ -77,6 +97,7 @@ void fly_layout_init(struct fly_layout *layout, const struct fly_specimen_config
     layout->grain_key = fly_rng_next(&rng);
     layout->grain_px = 3.0 / px;
     layout->fringe_px = (config->cap == FLY_CAP_PT ? 0.226 : 0.204) / px;
+    return inclusion_init(layout);
 }
 
 static int in_column(const struct fly_layout *layout, double y_px, double x_px)
@@ -107,6 +128,8 @@ enum fly_phase fly_layout_phase(const struct fly_layout *layout, double y_px, do
     if (y_px >= layout->film_px - layout->film_wave.reach &&
         y_px >= layout->film_px + wave_at(&layout->film_wave, x_px))
         return FLY_STO;
+    if (hypot(y_px - layout->inclusion_px[0], x_px - layout->inclusion_px[1]) < layout->inclusion_radius_px)
+        return FLY_INCLUSION;
     double slope = 1.0 - fabs(x_px - layout->triangle_x_px) / layout->triangle_half_px;
 
     if (layout->triangle_depth_px > 0.0 && under_cap < layout->triangle_depth_px * slope)

@@ -29,11 +29,13 @@ struct fly_layout {
     int32_t n_columns;
     double column_pitch_px, column_px[FLY_LAYOUT_COLUMNS], column_half_px[FLY_LAYOUT_COLUMNS];
     double triangle_x_px, triangle_half_px, triangle_depth_px; /* depth 0: none */
+    double inclusion_px[2], inclusion_radius_px; /* radius 0: none */
     uint64_t grain_key;
     double grain_px, fringe_px;
 };
 
-void fly_layout_init(struct fly_layout *layout, const struct fly_specimen_config *config);
+/* FLY_ERANGE: the inclusion is wider than the film between its waves, or than the scan. */
+FLY_MUST_USE int fly_layout_init(struct fly_layout *layout, const struct fly_specimen_config *config);
 
 enum fly_phase fly_layout_phase(const struct fly_layout *layout, double y_px, double x_px);
 

@@ -13,6 +13,7 @@ enum {
     HEAR_HIGH_WATER = 20000,
     BURST           = 256,     /* messages sent before the ears are used again */
     ASK_EVERY_MS    = 500,
+    ASK_DEAF_MS     = 100,     /* in place of heartbeats, which come as the disk does */
     HOLD_MS         = 200,     /* a message waits no longer than this for one to change places with */
     BACKOFF_MAX     = 16,
 };
@@ -38,6 +39,8 @@ struct fly_sender {
     uint64_t ask_id;     /* of the newest request; older replies say old things */
     int answered;        /* that request has its reply */
     int rewind_wanted;   /* its reply begins the sending anew */
+    char forbidden[200]; /* Flyback's words about our role, once it does not even answer `status` */
+    int deaf;            /* our key's role hears nothing that is published: status is asked all the time */
     uint64_t stop_seq;   /* 0: not finished */
 };
 
@@ -68,7 +71,8 @@ static int64_t ms(int64_t count)
 static int open_socket(struct fly_sender *s, struct fly_endpoint **out, enum fly_socket socket,
                        const char *address, int32_t high_water)
 {
-    struct fly_endpoint_config config = {.socket = socket, .address = address, .high_water = high_water};
+    struct fly_endpoint_config config = {.socket = socket, .address = address, .high_water = high_water,
+                                         .curve = s->config.curve};
 
     return fly_endpoint_open(out, s->config.net, &config);
 }
@@ -223,7 +227,8 @@ static void ask_status(struct fly_sender *s, int rewind)
     struct fly_pack pack;
 
     s->rewind_wanted |= rewind;
-    if (s->asked_ns && now_ns(s) - s->asked_ns < ms(ASK_EVERY_MS))
+    /* Only the newest question's reply counts: not the next one before it is there, or long overdue. */
+    if (s->asked_ns && now_ns(s) - s->asked_ns < ms(s->deaf && s->answered ? ASK_DEAF_MS : ASK_EVERY_MS))
         return;
     fly_pack_init(&pack, header, sizeof header);
     fly_pack_map(&pack, 4);
@@ -359,8 +364,27 @@ static void take_status(struct fly_sender *s, struct fly_value result)
         (void)take_last(s, value);
     if (fly_value_get(result, "durable_seq", &value))
         take_durable(s, value);
+    /* Whoever hears is told by Flyback's stop, which says more. */
+    if (s->deaf && s->stop_seq && s->streams[0].durable >= s->stop_seq && fly_value_get(result, "state", &value) &&
+        fly_value_str(value, &session, &len) && len == strlen("idle") && memcmp(session, "idle", len) == 0)
+        s->report.stopped = 1;
     if (s->rewind_wanted)
         begin_anew(s);
+}
+
+/* Struck off the allow-list while we send: what we say is dropped from now on. */
+static void take_error(struct fly_sender *s, struct fly_value error)
+{
+    struct fly_value value;
+    const char *text;
+    size_t len;
+
+    if (!fly_value_get(error, "code", &value) || !fly_value_str(value, &text, &len) || len != strlen("forbidden") ||
+        memcmp(text, "forbidden", len) != 0)
+        return;
+    snprintf(s->forbidden, sizeof s->forbidden, "forbidden");
+    if (fly_value_get(error, "message", &value) && fly_value_str(value, &text, &len))
+        snprintf(s->forbidden, sizeof s->forbidden, "%.*s", len > 180 ? 180 : (int)len, text);
 }
 
 static int hear_replies(struct fly_sender *s)
@@ -375,12 +399,15 @@ static int hear_replies(struct fly_sender *s)
             fly_wire_scan(msg.parts[1].bytes, msg.parts[1].len) == FLY_REFUSE_NONE) {
             header = fly_value_root(msg.parts[1].bytes, msg.parts[1].len);
             if (fly_value_get(header, "id", &value) && fly_value_uint(value, &id) && id == s->ask_id &&
-                fly_value_get(header, "ok", &value) && fly_value_bool(value, &ok) && ok &&
-                fly_value_get(header, "result", &result)) {
+                fly_value_get(header, "ok", &value) && fly_value_bool(value, &ok) &&
+                fly_value_get(header, ok ? "result" : "error", &result)) {
                 heard = 1;
                 s->heard_ns = now_ns(s);
-                s->answered = 1;
-                take_status(s, result);
+                s->answered |= ok;
+                if (ok)
+                    take_status(s, result);
+                else
+                    take_error(s, result);
             }
         }
         fly_msg_close(&msg);
@@ -457,12 +484,34 @@ void fly_sender_finish(struct fly_sender *s, uint64_t stop_seq)
     s->stop_seq = stop_seq;
 }
 
+/* FLY_EIO: Flyback will never take us with this key. */
+static int watch_keys(struct fly_sender *s)
+{
+    char why[300];
+
+    if (fly_endpoint_handshake(s->push) == FLY_EIO || fly_endpoint_handshake(s->dealer) == FLY_EIO) {
+        snprintf(why, sizeof why, "%s", fly_fail_text());
+        return fly_fail(FLY_EIO, "no way into Flyback: %s; its log names the key and the role", why);
+    }
+    if (s->forbidden[0])
+        return fly_fail(FLY_EIO, "Flyback at %s takes nothing more with this key: %s", s->config.control, s->forbidden);
+    if (s->deaf || fly_endpoint_handshake(s->sub) != FLY_EIO)
+        return FLY_OK;
+    if (s->config.topics)
+        return fly_fail(FLY_EIO, "Flyback at %s does not let this key's role hear what it publishes, which is needed here: give "
+                        "its line in the allow-list the roles instrument,viewer", s->config.publish);
+    s->deaf = 1;
+    return FLY_OK;
+}
+
 /* Ask whenever something does not go as it should. */
 static int watch(struct fly_sender *s)
 {
     int64_t now = now_ns(s);
-    int silent = now - s->heard_ns > ms(s->config.silence_ms);
+    int silent = now - s->heard_ns > ms(s->config.silence_ms), rc = watch_keys(s);
 
+    if (rc < 0)
+        return rc;
     s->report.alive = !silent;
     s->report.silent_s = (double)(now - s->heard_ns) * 1e-9;
     if (s->report.stopped)
@@ -482,7 +531,7 @@ static int watch(struct fly_sender *s)
         if (stream->put > stream->durable && now - stream->progress_ns > patience_ns)
             ask_status(s, 1);
     }
-    if (s->rewind_wanted)
+    if (s->rewind_wanted || s->deaf)
         ask_status(s, 0);
     return FLY_OK;
 }
@@ -524,13 +573,20 @@ int fly_sender_connect(struct fly_sender *s, int32_t timeout_ms, const volatile 
 
         if (stop && *stop)
             return FLY_EAGAIN;
-        if (now_ns(s) > until)
-            return fly_fail(FLY_EIO, "no Flyback answers at %s within %g s", s->config.control,
-                            timeout_ms / 1000.0);
+        if (now_ns(s) > until) {
+            char why[300] = "";
+
+            if (fly_endpoint_handshake(s->dealer) < 0)
+                snprintf(why, sizeof why, ": %s", fly_fail_text());
+            return fly_fail(FLY_EIO, "no Flyback answers at %s within %g s%s", s->config.control, timeout_ms / 1000.0, why);
+        }
         ask_status(s, 0);
         int rc = fly_net_wait(ends, 2, 0, -1, 50);
 
         if (rc < 0 && rc != FLY_EAGAIN)
+            return rc;
+        rc = watch_keys(s);
+        if (rc < 0)
             return rc;
         hear_published(s);
         hear_replies(s);

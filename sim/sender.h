@@ -33,6 +33,8 @@ struct fly_sender_config {
     struct fly_net *net;
     struct fly_clock clock;
     const char *ingest, *publish, *control; /* Flyback's addresses */
+    struct fly_curve curve;   /* our keys and its public one; empty: none. The role `instrument` sends and asks
+                                 `status`; to hear what is published the key needs another one beside it */
     const char *session;
     int32_t n_streams;
     const char *streams[FLY_STREAMS_MAX];   /* names, copied; 0 is "control" */
@@ -68,7 +70,7 @@ struct fly_sender;
 FLY_MUST_USE int fly_sender_open(struct fly_sender **out, const struct fly_sender_config *config);
 void fly_sender_close(struct fly_sender **sender);
 
-/* Wait until Flyback answers `status`. FLY_EIO: not within timeout_ms. FLY_EAGAIN: *stop became true
+/* Wait until Flyback answers `status`. FLY_EIO: not within timeout_ms, or it refuses our key. FLY_EAGAIN: *stop became true
  * (may be NULL). */
 FLY_MUST_USE int fly_sender_connect(struct fly_sender *sender, int32_t timeout_ms,
                                     const volatile int *stop);
@@ -83,7 +85,7 @@ FLY_MUST_USE int fly_sender_put(struct fly_sender *sender, int32_t stream, uint6
 void fly_sender_finish(struct fly_sender *sender, uint64_t stop_seq);
 
 /* Send what can be sent, hear what is there, wait at most timeout_ms for more of either. FLY_OK;
- * FLY_EIO: Flyback has lost the session, or a socket failed. */
+ * FLY_EIO: Flyback has lost the session, refuses our key, or a socket failed. */
 FLY_MUST_USE int fly_sender_step(struct fly_sender *sender, int32_t timeout_ms);
 
 void fly_sender_report(const struct fly_sender *sender, struct fly_sender_report *report);

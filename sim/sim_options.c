@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "sim/tool.h"
+#include "stream/keys.h"
 
 static const char help_text[] =
     "Usage: flyback sim [options]\n"
@@ -16,6 +17,10 @@ static const char help_text[] =
     "  --ingest ADDR          Flyback's ingest socket (tcp://127.0.0.1:5570)\n"
     "  --publish ADDR         its publish socket (tcp://127.0.0.1:5571)\n"
     "  --control ADDR         its control socket (tcp://127.0.0.1:5572)\n"
+    "  --keys DIR             our pair of keys (flyback keygen), where Flyback runs with keys: of the role\n"
+    "                         instrument, instrument,viewer with --judge, and with --obey\n"
+    "                         instrument,viewer,controller\n"
+    "  --server-key FILE      its public.key, or the 40 characters themselves\n"
     "  --connect-timeout-s T  wait so long for Flyback to answer, 0 .. 3600 (30)\n"
     "  --patience-s T         give up when Flyback stays silent so long, 1 .. 86400 (120)\n"
     "  --stop-timeout-s T     wait so long for its own stop, 0 .. 3600 (60)\n"
@@ -28,12 +33,13 @@ static const char help_text[] =
     "  --kind KIND            pristine or defective\n"
     "  --dpa D                irradiation, 0 .. 1: above 0 the film has an amorphous triangle (0)\n"
     "  --cap METAL            Cr or Pt\n"
+    "  --inclusion SHARE      of the area taken by one inclusion of Fe3O4 in the film, 0 .. 0.05 (0: none)\n"
     "  --chip S               side of the chips that truth, support and judge speak of, 4 .. 256 (15)\n"
     "  --rows R, --cols C     chips each way, 0 as many as fit (33, 33; 0, 0 once --size or --chip is set)\n"
     "  --seed N               of all that is random, 0 .. 9223372036854775807 (1)\n"
     "\n"
     "Scan\n"
-    "  --frames N             1 .. 1000000 (10)\n"
+    "  --frames N             1 .. 1000000 (10; with --obey 1)\n"
     "  --dwell-us D           per pixel, 0.1 .. 10000 (2)\n"
     "  --pace X               1 real time, 2 twice as fast, 0 as fast as Flyback takes it; 0 .. 1000 (1)\n"
     "  --order ORDER          raster (default), serpentine or shuffled\n"
@@ -51,6 +57,29 @@ static const char help_text[] =
     "  --ev-per-channel E     0.1 .. 1000 (10)\n"
     "  --ev-offset E          energy of channel 0, eV, -10000 .. 10000 (0)\n"
     "  --zero-peak SHARE      of the photons in a peak at 0 eV, 0 .. 0.9 (0)\n"
+    "\n"
+    "Steered by Flyback\n"
+    "  --obey MODE            ask or auto: survey, attach, then measure what is commanded\n"
+    "  --steered-by ADDR      whom to attach to: Flyback's control socket (ask), the guard's (auto)\n"
+    "                         (the --control address; tcp://127.0.0.1:5573)\n"
+    "  --steered-by-key FILE  its public.key where it has keys, or the 40 characters themselves (--server-key\n"
+    "                         with ask, none with auto)\n"
+    "  --signal S             what the survey's --frames measure: both (default), haadf or eds\n"
+    "  --dwell-max-us D       longest dwell taken from a command, 0.1 .. 1e6 (32 of --dwell-us; with --from any)\n"
+    "  --dose-budget D        end at this mean dose of the map, in survey dwells, 0 .. 1e6, 0 none (0)\n"
+    "  --seconds T            end after so much time, waiting for commands included, 0 .. 1e6, 0 no end (0)\n"
+    "  --slew-px-per-us V     a jump takes its way over this, 0.001 .. 1e6 (20)\n"
+    "  --settle-us T          and this, 0 .. 1e6 (50)\n"
+    "  --flyback-us T         of each line, 0 .. 1e6 (20)\n"
+    "  --hysteresis F         share of a jump that the beam falls short by, 0 .. 0.1 (0.005)\n"
+    "  --relax-us T           it creeps up to its place so fast, 1 .. 1e7 (200)\n"
+    "  --dead-us T            of each command before its first move, 0 .. 1e7 (500)\n"
+    "  --command-delay-ms T   from hearing a command to beginning it, 0 .. 1e5 (0)\n"
+    "  --refuse P             chance that a command is refused for no fault of its own, 0 .. 1 (0)\n"
+    "  --from FILE            a recorded session is the specimen: a command buys of each of its pixels the next\n"
+    "                         recorded frames, as many as its dwell has of theirs; the survey buys the first.\n"
+    "                         Specimen, dwell and detectors are the recording's, and a jump misses nothing\n"
+    "  --from-mib N           most memory for it, 1 .. 1048576 (2048)\n"
     "\n"
     "Session and files\n"
     "  --session ID           1 .. 64 of [A-Za-z0-9._-] (a fresh one)\n"
@@ -70,7 +99,8 @@ static const char help_text[] =
     "\n"
     "Examples\n"
     "  flyback sim --geometry table2_defective_0 --frames 20 --eds-counts 0.5 --judge scores.json\n"
-    "  flyback sim --size 128x128 --chip 16 --pace 0 --frames 3 --order shuffled --faults drop=0.02,dup=0.1\n";
+    "  flyback sim --size 128x128 --chip 16 --pace 0 --frames 3 --order shuffled --faults drop=0.02,dup=0.1\n"
+    "  flyback sim --obey ask --dose-budget 4 --judge scores.json\n";
 
 const char *fly_sim_help(void)
 {
@@ -78,17 +108,20 @@ const char *fly_sim_help(void)
 }
 
 enum option_id {
-    OPT_INGEST = 1000, OPT_PUBLISH, OPT_CONTROL, OPT_CONNECT, OPT_PATIENCE, OPT_STOP_TIMEOUT, OPT_GEOMETRY,
-    OPT_SIZE, OPT_PIXEL, OPT_KIND, OPT_DPA, OPT_CAP, OPT_CHIP, OPT_ROWS, OPT_COLS, OPT_SEED, OPT_FRAMES,
+    OPT_INGEST = 1000, OPT_PUBLISH, OPT_CONTROL, OPT_KEYS, OPT_SERVER_KEY, OPT_CONNECT, OPT_PATIENCE, OPT_STOP_TIMEOUT, OPT_GEOMETRY,
+    OPT_SIZE, OPT_PIXEL, OPT_KIND, OPT_DPA, OPT_CAP, OPT_INCLUSION, OPT_CHIP, OPT_ROWS, OPT_COLS, OPT_SEED, OPT_FRAMES,
     OPT_DWELL, OPT_PACE, OPT_ORDER, OPT_LINES, OPT_DRIFT, OPT_JITTER, OPT_WARP, OPT_NO_HAADF, OPT_EDS_COUNTS,
     OPT_EDS_LAYOUT, OPT_SEGMENTS, OPT_CHANNELS, OPT_EV_PER, OPT_EV_OFFSET, OPT_ZERO, OPT_SESSION, OPT_T0,
-    OPT_TRUTH, OPT_SUPPORT, OPT_SHOTS, OPT_JUDGE, OPT_FAULTS, OPT_WINDOW, OPT_QUIET, OPT_HELP
+    OPT_TRUTH, OPT_SUPPORT, OPT_SHOTS, OPT_JUDGE, OPT_FAULTS, OPT_WINDOW, OPT_QUIET, OPT_HELP,
+    OPT_OBEYING /* all of obey_options.c */
 };
 
 static const struct option long_options[] = {
     {"ingest", 1, NULL, OPT_INGEST},
     {"publish", 1, NULL, OPT_PUBLISH},
     {"control", 1, NULL, OPT_CONTROL},
+    {"keys", 1, NULL, OPT_KEYS},
+    {"server-key", 1, NULL, OPT_SERVER_KEY},
     {"connect-timeout-s", 1, NULL, OPT_CONNECT},
     {"patience-s", 1, NULL, OPT_PATIENCE},
     {"stop-timeout-s", 1, NULL, OPT_STOP_TIMEOUT},
@@ -98,6 +131,7 @@ static const struct option long_options[] = {
     {"kind", 1, NULL, OPT_KIND},
     {"dpa", 1, NULL, OPT_DPA},
     {"cap", 1, NULL, OPT_CAP},
+    {"inclusion", 1, NULL, OPT_INCLUSION},
     {"chip", 1, NULL, OPT_CHIP},
     {"rows", 1, NULL, OPT_ROWS},
     {"cols", 1, NULL, OPT_COLS},
@@ -128,6 +162,23 @@ static const struct option long_options[] = {
     {"window-mib", 1, NULL, OPT_WINDOW},
     {"quiet", 0, NULL, OPT_QUIET},
     {"help", 0, NULL, OPT_HELP},
+    {"obey", 1, NULL, OPT_OBEYING},
+    {"steered-by", 1, NULL, OPT_OBEYING},
+    {"steered-by-key", 1, NULL, OPT_OBEYING},
+    {"signal", 1, NULL, OPT_OBEYING},
+    {"dwell-max-us", 1, NULL, OPT_OBEYING},
+    {"dose-budget", 1, NULL, OPT_OBEYING},
+    {"seconds", 1, NULL, OPT_OBEYING},
+    {"slew-px-per-us", 1, NULL, OPT_OBEYING},
+    {"settle-us", 1, NULL, OPT_OBEYING},
+    {"flyback-us", 1, NULL, OPT_OBEYING},
+    {"hysteresis", 1, NULL, OPT_OBEYING},
+    {"relax-us", 1, NULL, OPT_OBEYING},
+    {"dead-us", 1, NULL, OPT_OBEYING},
+    {"command-delay-ms", 1, NULL, OPT_OBEYING},
+    {"refuse", 1, NULL, OPT_OBEYING},
+    {"from", 1, NULL, OPT_OBEYING},
+    {"from-mib", 1, NULL, OPT_OBEYING},
     {0},
 };
 
@@ -149,7 +200,7 @@ static void set_defaults(struct fly_sim_options *o)
     *o = (struct fly_sim_options){
         .specimen = {.warp_px = 1.0, .seed = 1},
         .beam = fly_beam_config_default(),
-        .acquire = {.frames = 10, .haadf = 1, .layout = FLY_LAYOUT_PAIRS, .scan = {.block_px = 1}},
+        .acquire = {.haadf = 1, .layout = FLY_LAYOUT_PAIRS, .scan = {.block_px = 1}},
         .sender = fly_sender_config_default(),
         .pace = 1.0,
         .support_shots = 4,
@@ -158,6 +209,7 @@ static void set_defaults(struct fly_sim_options *o)
         .patience_s = 120.0,
     };
     o->beam.eds_counts = 0.1;
+    fly_obey_options_default(&o->obey);
     use_geometry(o, fly_geometry_at(0));
 }
 
@@ -249,6 +301,8 @@ static int read_specimen(struct fly_sim_options *o, int id, const char *option, 
         return rc;
     case OPT_DPA:
         return fly_tool_f64(option, text, 0.0, 1.0, &o->specimen.dpa);
+    case OPT_INCLUSION:
+        return fly_tool_f64(option, text, 0.0, 0.05, &o->specimen.inclusion);
     case OPT_WARP:
         return fly_tool_f64(option, text, 0.0, 4.0, &o->specimen.warp_px);
     case OPT_CHIP:
@@ -332,6 +386,12 @@ static int read_session(struct fly_sim_options *o, int id, const char *option, c
     case OPT_CONTROL:
         o->sender.control = text;
         return FLY_OK;
+    case OPT_KEYS:
+        o->keys = text;
+        return FLY_OK;
+    case OPT_SERVER_KEY:
+        o->server_key = text;
+        return FLY_OK;
     case OPT_CONNECT:
         return fly_tool_f64(option, text, 0.0, 3600.0, &o->connect_timeout_s);
     case OPT_PATIENCE:
@@ -369,6 +429,8 @@ static int read_session(struct fly_sim_options *o, int id, const char *option, c
 
 static int read_one(struct fly_sim_options *o, int id, const char *option, const char *text)
 {
+    if (id == OPT_OBEYING)
+        return fly_obey_option(&o->obey, option, text);
     if (id == OPT_HELP)
         o->help = 1;
     else if (id == OPT_QUIET)
@@ -384,6 +446,31 @@ static int read_one(struct fly_sim_options *o, int id, const char *option, const
     return FLY_OK;
 }
 
+/* What follows from the rest for an acquisition that is steered. */
+static int complete_obeying(struct fly_sim_options *o)
+{
+    int eds = o->beam.eds_counts > 0.0 || o->obey.from != NULL, image = o->acquire.haadf || o->obey.from != NULL;
+
+    if (!o->obey.mode && o->obey.given[0])
+        return fly_fail(FLY_ERANGE, "%s: only with --obey%s", o->obey.given,
+                        o->obey.from ? "; flyback replay plays a recording as it is" : "");
+    if (o->obey.from && (o->truth_dir || o->support_file || o->judge_file))
+        return fly_fail(FLY_ERANGE, "--from: of a recorded specimen there is no --truth, --support or --judge");
+    if (!o->obey.mode)
+        return FLY_OK;
+    if ((o->obey.signal == FLY_SIGNAL_HAADF && !image) || (o->obey.signal == FLY_SIGNAL_EDS && !eds))
+        return fly_fail(FLY_ERANGE, "--signal %s: that detector is off", fly_signal_name(o->obey.signal));
+    if (!o->obey.address)
+        o->obey.address = strcmp(o->obey.mode, "auto") == 0 ? "tcp://127.0.0.1:5573" : o->sender.control;
+    o->obey.config.seed = o->specimen.seed;
+    o->acquire.commanded = 1;
+    o->beam.dwell_max_us = o->obey.dwell_max_us > 0.0 ? o->obey.dwell_max_us : 32.0 * o->beam.dwell_us;
+    if (!o->obey.from && o->beam.dwell_max_us < o->beam.dwell_us)
+        return fly_fail(FLY_ERANGE, "--dwell-max-us %g: the survey has --dwell-us %g", o->beam.dwell_max_us,
+                        o->beam.dwell_us);
+    return FLY_OK;
+}
+
 /* What follows from the rest. */
 static int complete(struct fly_sim_options *o)
 {
@@ -395,6 +482,8 @@ static int complete(struct fly_sim_options *o)
     o->acquire.scan.height_px = o->specimen.height_px;
     o->acquire.dwell_us = o->beam.dwell_us;
     o->acquire.eds = o->beam.eds_counts > 0.0;
+    if (o->acquire.frames == 0)
+        o->acquire.frames = o->obey.mode ? 1 : 10;
     snprintf(o->sample, sizeof o->sample, "LaFeO3 on SrTiO3, %s, %g dpa, %s cap (simulated, seed %llu)",
              fly_growth_name(o->specimen.growth), o->specimen.dpa, fly_cap_metal_name(o->specimen.cap),
              (unsigned long long)o->specimen.seed);
@@ -403,6 +492,14 @@ static int complete(struct fly_sim_options *o)
         rc = fly_tool_session("sim-", o->session);
     o->acquire.session = o->session;
     o->sender.session = o->session;
+    if (rc == FLY_OK)
+        rc = complete_obeying(o);
+    if (rc == FLY_OK)
+        rc = fly_client_keys(&o->sender.curve, o->keys, o->server_key);
+    if (rc == FLY_OK && o->obey.key)
+        rc = fly_client_keys(&o->obey.curve, o->keys, o->obey.key);
+    else if (rc == FLY_OK && o->obey.mode && strcmp(o->obey.mode, "ask") == 0)
+        o->obey.curve = o->sender.curve;
     if (rc == FLY_OK && !o->acquire.haadf && !o->acquire.eds)
         rc = fly_fail(FLY_ERANGE, "--no-haadf --eds-counts 0: nothing would be measured");
     if (rc == FLY_OK && o->acquire.scan.block_px > o->specimen.height_px)

@@ -31,7 +31,7 @@ const struct fly_geometry *fly_geometry_find(const char *name)
 
 const char *fly_phase_name(enum fly_phase phase)
 {
-    static const char *const names[FLY_PHASES] = {"STO", "LFO", "LFO_disordered", "cap"};
+    static const char *const names[FLY_PHASES] = {"STO", "LFO", "LFO_disordered", "cap", "Fe3O4"};
 
     FLY_ASSERT(phase < FLY_PHASES);
     return names[phase];
@@ -72,6 +72,8 @@ static void fill_composition(struct fly_specimen *s)
     atoms[FLY_LFO_DISORDERED][FLY_EL_O] += 0.18 * 0.067 + 0.2 * 0.105;
     atoms[FLY_CAP][pt ? FLY_EL_PT : FLY_EL_CR] = pt ? 0.97 : 0.92;
     atoms[FLY_CAP][pt ? FLY_EL_C : FLY_EL_O] = pt ? 0.03 : 0.08;
+    atoms[FLY_INCLUSION][FLY_EL_FE] = 3.0 / 7.0;
+    atoms[FLY_INCLUSION][FLY_EL_O] = 4.0 / 7.0;
     for (int p = 0; p < FLY_PHASES; p++) {
         double sum = 0.0;
 
@@ -89,6 +91,7 @@ static void fill_composition(struct fly_specimen *s)
     s->photon_yield[FLY_LFO] = 1.0;
     s->photon_yield[FLY_LFO_DISORDERED] = 0.97;
     s->photon_yield[FLY_CAP] = pt ? 1.15 : 0.9;
+    s->photon_yield[FLY_INCLUSION] = 0.9;
 }
 
 /* Add a Gaussian at a place of the scan. */
@@ -203,12 +206,21 @@ static void put_atoms(struct fly_specimen *s, const struct fly_layout *layout)
     } else if (irradiated) {
         put_amorphous(s, layout, &rng);
     }
+    if (s->config.inclusion > 0.0) {
+        /* Columns of octahedral iron are twice as dense as those of tetrahedral iron; together they shine half as
+         * bright as the film, by the atoms in a volume of both. */
+        struct lattice magnetite = {FLY_INCLUSION, 0.297, 0.8 * brightness(26), 0.4 * brightness(26), shake_nm,
+                                    sigma_nm};
+
+        put_lattice(s, layout, &magnetite, &rng);
+        s->d_nm[FLY_INCLUSION] = magnetite.d_nm;
+    }
 }
 
 /* Phases, the signal between the columns, the cap's grains, and a foil that is not quite flat. */
 static void fill_ground(struct fly_specimen *s, const struct fly_layout *layout)
 {
-    static const double ground[FLY_PHASES] = {0.16, 0.24, 0.26, 0.05};
+    static const double ground[FLY_PHASES] = {0.16, 0.24, 0.26, 0.05, 0.18};
 
     for (int32_t y = -MARGIN; y < s->config.height_px + MARGIN; y++)
         for (int32_t x = -MARGIN; x < s->config.width_px + MARGIN; x++) {
@@ -242,13 +254,18 @@ static int check(const struct fly_specimen_config *c)
         return fly_fail(FLY_ERANGE, "%g dpa, allowed are 0 .. 1", c->dpa);
     if (!(c->warp_px >= 0.0 && c->warp_px <= 4.0))
         return fly_fail(FLY_ERANGE, "distortion of %g px, allowed are 0 .. 4", c->warp_px);
+    if (!(c->inclusion >= 0.0 && c->inclusion <= 0.05))
+        return fly_fail(FLY_ERANGE, "inclusion of %g of the area, allowed are 0 .. 0.05", c->inclusion);
     return FLY_OK;
 }
 
 int fly_specimen_open(struct fly_specimen **out, const struct fly_specimen_config *config)
 {
+    struct fly_layout layout;
     int rc = check(config);
 
+    if (rc == FLY_OK)
+        rc = fly_layout_init(&layout, config);
     if (rc < 0)
         return rc;
     struct fly_specimen *s = calloc(1, sizeof *s);
@@ -265,9 +282,6 @@ int fly_specimen_open(struct fly_specimen **out, const struct fly_specimen_confi
         return fly_fail(FLY_ENOMEM, "specimen of %d x %d px: no memory for its %zu MiB", config->height_px,
                         config->width_px, pixels * 5 >> 20);
     }
-    struct fly_layout layout;
-
-    fly_layout_init(&layout, config);
     fill_composition(s);
     put_atoms(s, &layout);
     fill_ground(s, &layout);

@@ -2,7 +2,8 @@
  *
  * From the top: cap (Cr or Pt, grains without resolved columns), film (perovskite; where it is
  * disordered either vertical columns of a wider lattice, in a defective film, or an amorphous triangle
- * under the cap, after irradiation), substrate. The specimen holds the signal that a beam without
+ * under the cap, after irradiation), substrate. On demand one round inclusion of magnetite lies
+ * somewhere in the film: a phase so rare that it has to be found. The specimen holds the signal that a beam without
  * noise would give, in pixels of the scan with its slow distortion already in it, and a margin around
  * it for drift.
  *
@@ -11,7 +12,7 @@
  *          (0, 0) is at (0.5, 0.5) px.
  * Numbers  geometries: table II of arXiv 2411.09896 (chips; 35.4 pm at 5.50 Mx, other pixels inverse
  *          to magnification). d-spacings of the film 0.40-0.42 nm: the same paper's measurements;
- *          SrTiO3 0.3905 nm, Cr (110) 0.204 nm, Pt (111) 0.226 nm: crystallographic tables. Signal as
+ *          SrTiO3 0.3905 nm, Cr (110) 0.204 nm, Pt (111) 0.226 nm, Fe3O4 (220) 0.297 nm: crystallographic tables. Signal as
  *          Z^1.7 (Krivanek et al. 2010, doi:10.1038/nature08879: exponent 1.6-1.7). Disordered film: La
  *          6.7 % and Fe 10.5 % lower, relative, as the paper reports.
  * Memory   5 bytes a pixel, margin included.
@@ -25,7 +26,8 @@
 #include "engine/base/err.h"
 #include "sim/xray.h"
 
-enum fly_phase { FLY_STO = 0, FLY_LFO, FLY_LFO_DISORDERED, FLY_CAP, FLY_PHASES };
+enum fly_phase { FLY_STO = 0, FLY_LFO, FLY_LFO_DISORDERED, FLY_CAP, FLY_INCLUSION, FLY_PHASES };
+enum { FLY_PHASES_USUAL = FLY_INCLUSION }; /* those below it: of a specimen without an inclusion */
 enum fly_growth { FLY_PRISTINE = 0, FLY_DEFECTIVE };
 enum fly_cap_metal { FLY_CAP_CR = 0, FLY_CAP_PT };
 
@@ -46,7 +48,7 @@ enum { FLY_GEOMETRIES = 4 };
 const struct fly_geometry *fly_geometry_at(int32_t i);
 const struct fly_geometry *fly_geometry_find(const char *name);
 
-const char *fly_phase_name(enum fly_phase phase);      /* "STO", "LFO", "LFO_disordered", "cap" */
+const char *fly_phase_name(enum fly_phase phase);      /* "STO", "LFO", "LFO_disordered", "cap", "Fe3O4" */
 const char *fly_growth_name(enum fly_growth growth);   /* "pristine", "defective" */
 const char *fly_cap_metal_name(enum fly_cap_metal cap); /* "Cr", "Pt" */
 
@@ -58,6 +60,7 @@ struct fly_specimen_config {
     enum fly_cap_metal cap;
     double warp_px;              /* 0 .. 4: how far the slow distortion displaces; default 1 */
     uint64_t seed;
+    double inclusion;            /* its share of the scan's area: 0 (none) .. 0.05 */
 };
 
 struct fly_specimen {
@@ -71,7 +74,7 @@ struct fly_specimen {
     double d_nm[FLY_PHASES];                     /* lattice; 0 where there is none */
 };
 
-/* FLY_ERANGE a number outside its range; FLY_ENOMEM. */
+/* FLY_ERANGE a number outside its range, or a film too thin for the inclusion; FLY_ENOMEM. */
 FLY_MUST_USE int fly_specimen_open(struct fly_specimen **out, const struct fly_specimen_config *config);
 void fly_specimen_close(struct fly_specimen **specimen);
 

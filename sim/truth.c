@@ -196,16 +196,16 @@ static json_t *describe(const struct fly_truth *t, const struct fly_specimen *s,
     const struct fly_beam_config *b = fly_beam_config_of(beam);
     json_t *classes = json_array();
 
-    for (int p = 0; p < FLY_PHASES; p++)
+    for (int p = 0; p < (s->config.inclusion > 0.0 ? FLY_PHASES : FLY_PHASES_USUAL); p++)
         json_array_append_new(classes, describe_class(t, s, beam, p));
-    return json_pack("{s:o, s:[i,i], s:f, s:s, s:f, s:s, s:I, s:i, s:i, s:[i,i], s:[i,i], s:f, s:f, s:f, s:i}",
+    return json_pack("{s:o, s:[i,i], s:f, s:s, s:f, s:s, s:I, s:i, s:i, s:[i,i], s:[i,i], s:f, s:f, s:f, s:f, s:i}",
                      "classes", classes, "scan_shape_px", s->config.height_px, s->config.width_px,
                      "pixel_nm", s->config.pixel_nm, "kind", fly_growth_name(s->config.growth), "dpa",
                      s->config.dpa, "cap", fly_cap_metal_name(s->config.cap), "seed",
                      (json_int_t)s->config.seed, "chip_px", t->chip_px, "pitch_px", t->pitch_px, "origin_px",
                      t->origin_px[0], t->origin_px[1], "grid_shape", t->rows, t->cols, "eds_counts",
-                     b->eds_counts, "dwell_us", b->dwell_us, "warp_px", s->config.warp_px, "segments",
-                     b->segments);
+                     b->eds_counts, "dwell_us", b->dwell_us, "warp_px", s->config.warp_px, "inclusion",
+                     s->config.inclusion, "segments", b->segments);
 }
 
 int fly_truth_write(const struct fly_truth *t, const struct fly_specimen *s, const struct fly_beam *beam,
