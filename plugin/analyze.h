@@ -74,4 +74,7 @@ FLY_MUST_USE int fly_results_draw(struct fly_session *session,
 /* The figure of a map (fly_map_index) that the session has, as PNG over the HAADF image. */
 FLY_MUST_USE int fly_results_picture(struct fly_session *session, int map, const char *path);
 
+/* The dose of its chips as PNG; nothing where none is known. */
+FLY_MUST_USE int fly_results_dose_picture(struct fly_session *session, const char *path);
+
 #endif

@@ -47,6 +47,10 @@ void fly_analyze_tell_trees(const struct fly_analyze_out *out, struct fly_json *
 /* The "quality" object: what `metrics` says of the data (plugin/quality.h). */
 void fly_analyze_tell_quality(const struct fly_analyze_out *out, struct fly_json *json);
 
+/* dose.npy (mean of each chip), dose_max.npy (its largest pixel), dose_px.npy, all in the unit of the "dose" object, which
+ * has the keys of topic `dose` (plugin/dose.h) but cap, full_shape and as_of. */
+FLY_MUST_USE int fly_analyze_dose(const struct fly_analyze_out *out, struct fly_json *json);
+
 /* The "names" list: name and role that persons gave, under the label in the arrays; null where no cluster has it now:
  * it is gone, or none is like it (recall.h). Of few-shot its classes with a role. */
 void fly_analyze_tell_names(const struct fly_analyze_out *out, struct fly_json *json);

@@ -83,6 +83,7 @@ static void tell_drift(struct fly_json *json, const struct fly_pub_quality *q)
     tell_number(json, "applied_dx_px", q->drift.applied_dx_px);
     tell_number(json, "largest_px", q->drift.largest_px);
     tell_int(json, "largest_frame", q->drift.largest_frame, q->drift.largest_frame >= 0);
+    tell_int(json, "adopted", q->drift.adopted, 1);
     fly_json_end(json);
 }
 

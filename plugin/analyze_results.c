@@ -492,10 +492,12 @@ static int write_json(const struct fly_analyze_out *out, struct fly_embedder *em
             fly_analyze_tell_trees(out, &json);
         fly_analyze_tell_names(out, &json);
         fly_analyze_tell_quality(out, &json);
+        rc = fly_analyze_dose(out, &json);
         tell_agreement(out, &json, scratch);
         if (out->a->truth.bytes && out->a->truth.npy.items == out->chips)
             tell_truth(out, &json, scratch);
-        rc = fly_analyze_post(out, &json);
+        if (rc == FLY_OK)
+            rc = fly_analyze_post(out, &json);
         if (rc == FLY_OK && out->a->is_case && fly_engine_quantifier(out->engine) &&
             fly_session_facts(out->session)->plan.image > 0)
             rc = fly_analyze_graphs(out, &json);

@@ -49,6 +49,14 @@ const char *fly_counter_name(enum fly_counter counter)
         [FLY_COUNT_PUBLISH_DROPPED] = "publish_dropped",
         [FLY_COUNT_REQUESTS] = "requests",
         [FLY_COUNT_REQUEST_ERRORS] = "request_errors",
+        [FLY_COUNT_PEERS_REFUSED] = "peers_refused",
+        [FLY_COUNT_SUGGESTIONS] = "suggestions",
+        [FLY_COUNT_DECISIONS_EXPIRED] = "decisions_expired",
+        [FLY_COUNT_COMMANDS] = "commands",
+        [FLY_COUNT_COMMANDS_DONE] = "commands_done",
+        [FLY_COUNT_COMMANDS_REJECTED] = "commands_rejected",
+        [FLY_COUNT_COMMANDS_WITHDRAWN] = "commands_withdrawn",
+        [FLY_COUNT_ACKS_REFUSED] = "acks_refused",
     };
 
     return names[counter];
@@ -163,6 +171,7 @@ int fly_bus_init(struct fly_bus *bus, const struct fly_clock *clock)
 void fly_bus_fini(struct fly_bus *bus)
 {
     fly_map_set_fini(&bus->mail);
+    fly_dose_fini(&bus->dose);
     free(bus->in_force);
     for (int m = 0; m < FLY_MAPS; m++)
         free(bus->clusters[m]);
@@ -205,19 +214,32 @@ void fly_bus_event(struct fly_bus *bus, enum fly_level level, const char *code, 
     fly_bus_wake_publisher(bus);
 }
 
-void fly_bus_refuse(struct fly_bus *bus, enum fly_refusal reason, const char *text)
+/* 1, at most once a second. */
+static int is_due(struct fly_bus *bus, int64_t *told_ns)
 {
     int64_t now = bus->clock.mono_ns(bus->clock.ctx);
-    int tell;
+    int due;
 
-    atomic_fetch_add_explicit(&bus->refused[reason], 1, memory_order_relaxed);
     pthread_mutex_lock(&bus->lock);
-    tell = !bus->refused_told_ns[reason] || now - bus->refused_told_ns[reason] >= 1000000000;
-    if (tell)
-        bus->refused_told_ns[reason] = now;
+    due = !*told_ns || now - *told_ns >= 1000000000;
+    if (due)
+        *told_ns = now;
     pthread_mutex_unlock(&bus->lock);
-    if (tell)
+    return due;
+}
+
+void fly_bus_refuse(struct fly_bus *bus, enum fly_refusal reason, const char *text)
+{
+    atomic_fetch_add_explicit(&bus->refused[reason], 1, memory_order_relaxed);
+    if (is_due(bus, &bus->refused_told_ns[reason]))
         fly_bus_event(bus, FLY_WARNING, fly_refusal_name(reason), NULL, 0, "message refused: %s", text);
+}
+
+void fly_bus_refuse_peer(struct fly_bus *bus, const char *text)
+{
+    fly_count(bus, FLY_COUNT_PEERS_REFUSED, 1);
+    if (is_due(bus, &bus->peer_told_ns))
+        fly_bus_event(bus, FLY_WARNING, "peer_refused", NULL, 0, "refused: %s", text);
 }
 
 int fly_bus_take_event(struct fly_bus *bus, struct fly_event *event)
@@ -328,6 +350,27 @@ int fly_bus_look_quality(struct fly_bus *bus, uint64_t serial, struct fly_qualit
     return there;
 }
 
+void fly_bus_post_dose(struct fly_bus *bus, const struct fly_dose *dose)
+{
+    pthread_mutex_lock(&bus->lock);
+    if (fly_dose_copy(&bus->dose, dose) < 0)
+        bus->dose.serial = 0; /* another second there may be */
+    pthread_mutex_unlock(&bus->lock);
+    fly_bus_wake_publisher(bus);
+}
+
+int fly_bus_take_dose(struct fly_bus *bus, uint64_t serial, struct fly_dose *into)
+{
+    int there;
+
+    pthread_mutex_lock(&bus->lock);
+    there = bus->dose.serial == serial && fly_dose_copy(into, &bus->dose) == FLY_OK;
+    if (bus->dose.serial <= serial)
+        bus->dose.serial = 0;
+    pthread_mutex_unlock(&bus->lock);
+    return there;
+}
+
 void fly_bus_end_session(struct fly_bus *bus, const struct fly_session_end *end)
 {
     pthread_mutex_lock(&bus->lock);
@@ -364,6 +407,114 @@ int fly_bus_take_options(struct fly_bus *bus, uint64_t serial, uint64_t *version
         *options = *bus->in_force;
         *version = bus->in_force_version;
     }
+    pthread_mutex_unlock(&bus->lock);
+    return there;
+}
+
+/* ---- steering ---------------------------------------------------------------------------------- */
+
+void fly_bus_post_orders(struct fly_bus *bus, const struct fly_steer_orders *orders)
+{
+    pthread_mutex_lock(&bus->lock);
+    bus->orders = *orders;
+    pthread_mutex_unlock(&bus->lock);
+}
+
+int fly_bus_take_orders(struct fly_bus *bus, uint64_t *version, struct fly_steer_orders *into)
+{
+    int there;
+
+    pthread_mutex_lock(&bus->lock);
+    there = bus->orders.version != *version;
+    if (there) {
+        *into = bus->orders;
+        *version = into->version;
+    }
+    pthread_mutex_unlock(&bus->lock);
+    return there;
+}
+
+void fly_bus_post_decision(struct fly_bus *bus, const struct fly_decision *decision)
+{
+    pthread_mutex_lock(&bus->lock);
+    bus->decision = *decision;
+    pthread_mutex_unlock(&bus->lock);
+    fly_bus_wake_publisher(bus);
+}
+
+int fly_bus_take_decision(struct fly_bus *bus, uint64_t serial, struct fly_decision *into)
+{
+    int there;
+
+    pthread_mutex_lock(&bus->lock);
+    there = serial != 0 && bus->decision.serial == serial;
+    if (there)
+        *into = bus->decision;
+    if (bus->decision.serial <= serial)
+        bus->decision.serial = 0;
+    pthread_mutex_unlock(&bus->lock);
+    return there;
+}
+
+void fly_bus_post_answer(struct fly_bus *bus, const struct fly_answer *answer)
+{
+    pthread_mutex_lock(&bus->lock);
+    int at = bus->answers[0].cmd_id[0] != '\0' && strcmp(bus->answers[0].cmd_id, answer->cmd_id) != 0;
+
+    bus->answers[at] = *answer;
+    pthread_mutex_unlock(&bus->lock);
+    fly_bus_wake_publisher(bus);
+}
+
+int fly_bus_take_answer(struct fly_bus *bus, struct fly_answer *into)
+{
+    int there = 0;
+
+    pthread_mutex_lock(&bus->lock);
+    for (int i = 0; i < 2 && !there; i++) {
+        there = bus->answers[i].cmd_id[0] != '\0';
+        *into = bus->answers[i];
+        bus->answers[i].cmd_id[0] = '\0';
+    }
+    pthread_mutex_unlock(&bus->lock);
+    return there;
+}
+
+void fly_bus_post_seen(struct fly_bus *bus, uint64_t serial, int64_t frame)
+{
+    pthread_mutex_lock(&bus->lock);
+    bus->seen_serial = serial;
+    bus->seen_frame = frame;
+    pthread_mutex_unlock(&bus->lock);
+}
+
+int fly_bus_look_seen(struct fly_bus *bus, uint64_t serial, int64_t *frame)
+{
+    int there;
+
+    pthread_mutex_lock(&bus->lock);
+    there = bus->seen_serial == serial;
+    *frame = there ? bus->seen_frame : -1;
+    pthread_mutex_unlock(&bus->lock);
+    return there;
+}
+
+void fly_bus_post_memory(struct fly_bus *bus, uint64_t serial, const struct fly_helm_memory *memory)
+{
+    pthread_mutex_lock(&bus->lock);
+    bus->memory_serial = serial;
+    bus->memory = *memory;
+    pthread_mutex_unlock(&bus->lock);
+}
+
+int fly_bus_look_memory(struct fly_bus *bus, uint64_t serial, struct fly_helm_memory *into)
+{
+    int there;
+
+    pthread_mutex_lock(&bus->lock);
+    there = bus->memory_serial == serial && bus->memory.there;
+    if (there)
+        *into = bus->memory;
     pthread_mutex_unlock(&bus->lock);
     return there;
 }

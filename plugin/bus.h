@@ -15,6 +15,8 @@
 #include "engine/base/clock.h"
 #include "engine/base/err.h"
 #include "engine/engine.h"
+#include "plugin/decision.h"
+#include "plugin/dose.h"
 #include "stream/publish.h"
 #include "stream/wire.h"
 
@@ -54,6 +56,14 @@ enum fly_counter {
     FLY_COUNT_PUBLISH_DROPPED, /* messages the publish socket did not take */
     FLY_COUNT_REQUESTS,
     FLY_COUNT_REQUEST_ERRORS,
+    FLY_COUNT_PEERS_REFUSED,   /* connections, messages and requests of those whose key or role does not allow them */
+    FLY_COUNT_SUGGESTIONS,
+    FLY_COUNT_DECISIONS_EXPIRED,  /* suggestions nobody decided, and approved ones that could not leave in time */
+    FLY_COUNT_COMMANDS,           /* sent, those to stop among them */
+    FLY_COUNT_COMMANDS_DONE,
+    FLY_COUNT_COMMANDS_REJECTED,  /* by the acquisition */
+    FLY_COUNT_COMMANDS_WITHDRAWN, /* not acknowledged, or not done, in time; or their owner is gone */
+    FLY_COUNT_ACKS_REFUSED,
     FLY_COUNTERS
 };
 const char *fly_counter_name(enum fly_counter counter);
@@ -143,18 +153,26 @@ struct fly_bus {
     struct fly_event events[128];
     uint32_t event_head, event_len;
     uint64_t events_lost;
-    int64_t refused_told_ns[FLY_REFUSALS];
+    int64_t refused_told_ns[FLY_REFUSALS], peer_told_ns;
     struct fly_status status;
     uint64_t durable_serial, durable_ticket; /* tickets of that session's recording on disk */
     struct fly_map_set mail;
     int mail_full;
     struct fly_quality quality;              /* of the session with this serial; 0: none */
     uint64_t quality_serial;
+    struct fly_dose dose;                    /* not yet taken by the publisher; serial 0: none waits */
     struct fly_clusters *clusters[FLY_MAPS]; /* the newest of each map; serial 0: none waits */
     struct fly_session_info *opened; /* the newest session, not yet taken by the publisher; owned by producer */
     struct fly_session_end end;      /* serial 0: none waits */
     struct fly_options *in_force;    /* of the session with this serial, NULL before the first */
     uint64_t in_force_serial, in_force_version;
+    struct fly_steer_orders orders;  /* version 0: none yet */
+    struct fly_decision decision;    /* the newest not taken; serial 0: none waits */
+    struct fly_answer answers[2];    /* of the command under way and the one before it; cmd_id "": none waits */
+    struct fly_helm_memory memory;   /* of the session with this serial */
+    uint64_t memory_serial;
+    uint64_t seen_serial;            /* highest frame that data of that session carried */
+    int64_t seen_frame;
 };
 
 FLY_MUST_USE int fly_bus_init(struct fly_bus *bus, const struct fly_clock *clock);
@@ -171,6 +189,9 @@ void fly_bus_event(struct fly_bus *bus, enum fly_level level, const char *code, 
 
 /* Count a refusal and tell it, at most once a second and reason. */
 void fly_bus_refuse(struct fly_bus *bus, enum fly_refusal reason, const char *text);
+
+/* The same for a peer whom the gate or its role turned away: the event `peer_refused`, at most once a second. */
+void fly_bus_refuse_peer(struct fly_bus *bus, const char *text);
 
 /* 1: event filled. */
 int fly_bus_take_event(struct fly_bus *bus, struct fly_event *event);
@@ -192,10 +213,29 @@ int fly_bus_take_clusters(struct fly_bus *bus, uint64_t serial, struct fly_clust
 void fly_bus_post_quality(struct fly_bus *bus, uint64_t serial, const struct fly_quality *quality);
 int fly_bus_look_quality(struct fly_bus *bus, uint64_t serial, struct fly_quality *quality);
 
+/* Post what dose a session's specimen has had (copied; without memory for it, not); take: 1 when it waited, and is in
+ * *into. That of an earlier session is dropped, of a later one left. */
+void fly_bus_post_dose(struct fly_bus *bus, const struct fly_dose *dose);
+int fly_bus_take_dose(struct fly_bus *bus, uint64_t serial, struct fly_dose *into);
+
 /* Options as they are now in force in a session: requests change some while it runs. take: 1 when there are newer
  * ones than *version, which is moved on. */
 void fly_bus_post_options(struct fly_bus *bus, uint64_t serial, const struct fly_options *options);
 int fly_bus_take_options(struct fly_bus *bus, uint64_t serial, uint64_t *version, struct fly_options *options);
+
+/* Steering. Orders go to the engine stage: take is 1 when there are newer ones than *version, which is moved on. Decisions and
+ * what came of a command's data go to the publisher: a newer one takes the place of one unread. */
+void fly_bus_post_orders(struct fly_bus *bus, const struct fly_steer_orders *orders);
+int fly_bus_take_orders(struct fly_bus *bus, uint64_t *version, struct fly_steer_orders *into);
+void fly_bus_post_decision(struct fly_bus *bus, const struct fly_decision *decision);
+int fly_bus_take_decision(struct fly_bus *bus, uint64_t serial, struct fly_decision *into);
+void fly_bus_post_answer(struct fly_bus *bus, const struct fly_answer *answer);
+int fly_bus_take_answer(struct fly_bus *bus, struct fly_answer *into);
+/* The highest frame of a session, and what its recording says of the time before a restart: 1 when of this one. */
+void fly_bus_post_seen(struct fly_bus *bus, uint64_t serial, int64_t frame);
+int fly_bus_look_seen(struct fly_bus *bus, uint64_t serial, int64_t *frame);
+void fly_bus_post_memory(struct fly_bus *bus, uint64_t serial, const struct fly_helm_memory *memory);
+int fly_bus_look_memory(struct fly_bus *bus, uint64_t serial, struct fly_helm_memory *into);
 
 /* Post the end of a session and wait until the publisher took it (it never waits itself). */
 void fly_bus_end_session(struct fly_bus *bus, const struct fly_session_end *end);

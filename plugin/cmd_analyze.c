@@ -413,17 +413,19 @@ static int write_timing(const struct run *run, double total_s)
 static int write_all(struct run *run)
 {
     double t = now_s();
+    char path[2048];
     int rc = fly_results_write(run->live.session, &run->analysis, run->live.embedder, run->out);
 
     for (int m = 0; rc == FLY_OK && run->pictures && m < FLY_MAPS; m++) {
-        char path[2048];
-
         if (!fly_maps_has_map(fly_session_facts(run->live.session), m))
             continue;
         snprintf(path, sizeof path, "%s/map_%s_%s.png", run->out, fly_method_name(fly_map_method(m)),
                  fly_modality_name(fly_map_modality(m)));
         rc = fly_results_picture(run->live.session, m, path);
     }
+    snprintf(path, sizeof path, "%s/dose.png", run->out);
+    if (rc == FLY_OK && run->pictures)
+        rc = fly_results_dose_picture(run->live.session, path);
     if (rc == FLY_OK && run->figures)
         rc = fly_results_figures(run->live.session, run->out);
     run->write_s = now_s() - t;

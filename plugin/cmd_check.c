@@ -7,11 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "plugin/guard/limits.h"
 #include "plugin/k_factor_file.h"
 #include "plugin/options.h"
 #include "plugin/proposal.h"
 #include "plugin/support_file.h"
 #include "plugin/verify.h"
+#include "stream/disk.h"
 
 static void print_help(void)
 {
@@ -20,7 +22,8 @@ static void print_help(void)
            "Reads each file as Flyback would and says what is wrong where.\n"
            "\n"
            "  FILE.yaml, FILE.yml   a configuration: keys, types, ranges, what keys ask of each other, and the\n"
-           "                        file of eds.k_factor_file\n"
+           "                        file of eds.k_factor_file; or, where its first key is guard_limits, the\n"
+           "                        limits of flyback guard\n"
            "  FILE.json             a support set {class: [[row, col], ...]}\n"
            "  FILE.fly              a recording: every record and checksum; and the elements that its spectra speak of\n"
            "  --grid ROWSxCOLS      for support sets: the chip grid they must lie in\n"
@@ -53,6 +56,25 @@ static int check_configuration(const char *path)
         printf("%s: a configuration of %d of %d keys\n", path, (int)set, (int)count);
     free(options);
     return rc;
+}
+
+/* 1: limits of the guard, and *rc tells whether they are right; 0: something else. */
+static int check_limits(const char *path, int *rc)
+{
+    struct fly_guard_limits limits;
+    unsigned char *bytes = NULL;
+    size_t len = 0;
+    int is = fly_file_read(path, FLY_OPTIONS_FILE_MAX, &bytes, &len) == FLY_OK &&
+             fly_guard_limits_is((const char *)bytes, len);
+
+    if (is)
+        *rc = fly_guard_limits_read(&limits, (const char *)bytes, len, path);
+    if (is && *rc == FLY_OK)
+        printf("%s: limits of the guard: %g e-/A^2 a chip, %g over the field, safe state %s\n", path,
+               limits.chip_dose_e_per_A2, limits.total_dose_e_per_A2,
+               fly_guard_safe_name((enum fly_guard_safe)limits.safe_state));
+    free(bytes);
+    return is;
 }
 
 static int check_support(const char *path, int32_t rows, int32_t cols)
@@ -125,10 +147,11 @@ int fly_cmd_check(int argc, char **argv)
     }
     for (int i = optind; i < argc; i++) {
         const char *path = argv[i];
-        int rc;
+        int rc = FLY_OK;
 
         if (ends_with(path, ".yaml") || ends_with(path, ".yml")) {
-            rc = check_configuration(path);
+            if (!check_limits(path, &rc))
+                rc = check_configuration(path);
         } else if (ends_with(path, ".json")) {
             rc = check_support(path, rows, cols);
         } else if (ends_with(path, ".fly")) {

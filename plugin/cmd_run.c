@@ -16,10 +16,13 @@
 #include "plugin/log.h"
 #include "plugin/page/page.h"
 #include "plugin/pool.h"
+#include "plugin/roles.h"
 #include "plugin/stage_engine.h"
 #include "plugin/stage_ingest.h"
 #include "plugin/stage_publish.h"
 #include "plugin/system_clock.h"
+#include "stream/keys.h"
+#include "stream/zap.h"
 
 extern char **environ;
 
@@ -31,6 +34,8 @@ struct plugin {
     struct fly_bus bus;
     int bus_open;
     struct fly_net *net;
+    struct fly_key_pair keys; /* ours; empty: none */
+    struct fly_zap *gate;     /* NULL: no keys */
     struct fly_endpoint *ingest, *publish, *control;
     struct fly_page *page; /* NULL: none asked for, or it cannot be had */
     struct fly_pool *pool;
@@ -65,7 +70,8 @@ static void print_help(void)
            "\n"
            "Examples\n"
            "  flyback run --set chip.size_px=15 --set fewshot.support=classes.json\n"
-           "  flyback run --config configs/demo.yaml --recording.dir /data/flyback\n",
+           "  flyback run --config configs/demo.yaml --recording.dir /data/flyback\n"
+           "  flyback run --security.keys keys/server --security.allow keys/allow.txt --sockets.control tcp://0.0.0.0:5572\n",
            fly_text_str(&text));
     fly_text_fini(&text);
 }
@@ -120,19 +126,71 @@ static void log_event(const struct fly_event *event)
 
 /* ---- up and down ------------------------------------------------------------------------------- */
 
-static int open_endpoint(struct plugin *p, struct fly_endpoint **out, enum fly_socket socket,
-                         const char *address, const char *key)
+static void tell_refused(void *ctx, const char *text)
 {
-    int rc = fly_endpoint_open(out, p->net,
-                               &(struct fly_endpoint_config){
-                                   .socket = socket,
-                                   .address = address,
-                                   .bind = 1,
-                                   .high_water = socket == FLY_PULL ? 256 : 1000,
-                                   .part_max = FLY_PAYLOAD_MAX,
-                                   .linger_ms = socket == FLY_ROUTER ? 1000 : 0,
-                               });
+    struct plugin *p = ctx;
+
+    fly_bus_refuse_peer(&p->bus, text);
+}
+
+static void tell_reread(void *ctx, int ok, const char *text)
+{
+    struct plugin *p = ctx;
+
+    fly_bus_event(&p->bus, ok ? FLY_INFO : FLY_ERROR, "allow_list", NULL, 0, "%s%s", text,
+                  ok ? "" : "; the list before stays in force");
+}
+
+/* Before the sockets: they ask it about everyone who comes. */
+static int open_gate(struct plugin *p)
+{
+    struct fly_zap_config config = {
+        .net = p->net,
+        .allow = p->options.security.allow,
+        .domains = {{"ingest", FLY_ROLES_INGEST}, {"publish", FLY_ROLES_PUBLISH}, {"control", FLY_ROLES_CONTROL}},
+        .n_domains = 3,
+        .refused = tell_refused,
+        .reread = tell_reread,
+        .ctx = p};
+    const char *key = "security.keys";
     char text[480];
+    int rc;
+
+    if (!p->options.security.keys[0])
+        return FLY_OK;
+    rc = fly_key_pair_read(&p->keys, p->options.security.keys);
+    if (rc == FLY_OK) {
+        key = "security.allow";
+        rc = fly_zap_open(&p->gate, &config);
+    }
+    if (rc == FLY_OK)
+        return rc;
+    snprintf(text, sizeof text, "%s", fly_fail_text());
+    return fly_fail(rc, "%s: %s", key, text);
+}
+
+static int open_endpoint(struct plugin *p, struct fly_endpoint **out, enum fly_socket socket,
+                         const char *address, const char *key, uint32_t admits)
+{
+    struct fly_endpoint_config config = {
+        .socket = socket,
+        .address = address,
+        .bind = 1,
+        .high_water = socket == FLY_PULL ? 256 : 1000,
+        .part_max = FLY_PAYLOAD_MAX,
+        .linger_ms = socket == FLY_ROUTER ? 1000 : 0,
+    };
+    char text[480];
+    int rc;
+
+    if (p->gate) {
+        config.door = fly_zap_door(p->gate);
+        config.domain = key;
+        config.admits = admits;
+        memcpy(config.curve.secret_key, p->keys.secret_key, sizeof config.curve.secret_key);
+    }
+    rc = fly_endpoint_open(out, p->net, &config);
+    explicit_bzero(&config.curve, sizeof config.curve);
 
     if (rc == FLY_OK)
         return rc;
@@ -173,11 +231,15 @@ static int bring_up(struct plugin *p)
     if (rc == FLY_OK)
         rc = fly_net_open(&p->net);
     if (rc == FLY_OK)
-        rc = open_endpoint(p, &p->ingest, FLY_PULL, p->options.sockets.ingest, "ingest");
+        rc = open_gate(p);
     if (rc == FLY_OK)
-        rc = open_endpoint(p, &p->publish, FLY_XPUB, p->options.sockets.publish, "publish");
+        rc = open_endpoint(p, &p->ingest, FLY_PULL, p->options.sockets.ingest, "ingest", FLY_ROLES_INGEST);
     if (rc == FLY_OK)
-        rc = open_endpoint(p, &p->control, FLY_ROUTER, p->options.sockets.control, "control");
+        rc = open_endpoint(p, &p->publish, FLY_XPUB, p->options.sockets.publish, "publish", FLY_ROLES_PUBLISH);
+    /* Whoever has lost all roles is still to be told so: the desk looks at each request. */
+    if (rc == FLY_OK)
+        rc = open_endpoint(p, &p->control, FLY_ROUTER, p->options.sockets.control, "control", 0);
+    fly_key_pair_wipe(&p->keys); /* libzmq has its copy */
     if (rc == FLY_OK)
         rc = open_page(p);
     if (rc == FLY_OK)
@@ -263,6 +325,7 @@ static void bring_down(struct plugin *p)
     fly_endpoint_close(&p->control);
     fly_endpoint_close(&p->publish);
     fly_endpoint_close(&p->ingest);
+    fly_zap_close(&p->gate);
     fly_net_close(&p->net);
     if (p->bus_open) {
         fly_session_info_drop(&p->bus.opened);
@@ -363,6 +426,9 @@ int fly_cmd_run(int argc, char **argv)
         fly_log(FLY_LOG_INFO, "ready", "ingest %s, publish %s, control %s, embedder %s",
                 fly_endpoint_address(p->ingest), fly_endpoint_address(p->publish),
                 fly_endpoint_address(p->control), fly_embedder_name(p->embedder));
+        if (p->gate)
+            fly_log(FLY_LOG_INFO, "keys", "%s: clients with keys of %s alone, %d in the list now",
+                    p->keys.public_key, p->options.security.allow, (int)fly_zap_clients(p->gate));
         if (p->page)
             fly_log(FLY_LOG_INFO, "page", "%s", fly_page_url(p->page));
         signal = wait_for_signal(&set);

@@ -253,6 +253,8 @@ static void verified_json(const struct fly_verified *v, const char *path)
     fly_json_uint(&json, v->messages);
     fly_json_key(&json, "requests");
     fly_json_uint(&json, v->requests);
+    fly_json_key(&json, "decisions");
+    fly_json_uint(&json, v->decisions);
     fly_json_key(&json, "gaps");
     fly_json_uint(&json, v->gaps);
     fly_json_key(&json, "finished");
@@ -272,8 +274,9 @@ static void verified_json(const struct fly_verified *v, const char *path)
 
 static void print_verified(const struct fly_verified *v, const char *path)
 {
-    printf("%s: %s; %" PRIu64 " records, %" PRIu64 " messages, %" PRIu64 " requests, %s\n", path,
-           *what_is_wrong(v) ? "WRONG" : "whole", v->records, v->messages, v->requests,
+    printf("%s: %s; %" PRIu64 " records, %" PRIu64 " messages, %" PRIu64 " requests, %" PRIu64
+           " decisions, %s\n", path,
+           *what_is_wrong(v) ? "WRONG" : "whole", v->records, v->messages, v->requests, v->decisions,
            v->finished ? "finished" : "not finished: Flyback goes on with it at its next start");
     for (int32_t i = 0; i < v->n_streams; i++)
         if (v->stream[i].missing)

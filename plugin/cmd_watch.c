@@ -12,7 +12,9 @@
 
 #include "plugin/number.h"
 #include "plugin/options.h"
+#include "plugin/page/convert.h"
 #include "plugin/watch.h"
+#include "stream/keys.h"
 #include "stream/net.h"
 
 extern char **environ;
@@ -20,7 +22,8 @@ extern char **environ;
 enum { FRAME_MS = 100, LINE_MS = 1000, ASK_MS = 1000, LINGER_MS = 1000 };
 
 struct watcher {
-    const char *publish, *control;
+    const char *publish, *control, *keys, *server_key;
+    struct fly_curve curve;
     const char *method, *modality;
     double seconds;    /* 0: no limit */
     int once, forever;
@@ -31,8 +34,13 @@ struct watcher {
     struct fly_terminal terminal;
     struct fly_text frame;
     int entered;       /* the terminal was cleared for us */
-    int64_t drawn_ms, asked_ms, stopped_ms;
-    uint64_t asked;
+    int told;          /* that the greeting breaks off */
+    int64_t drawn_ms, stopped_ms;
+    uint64_t asked;    /* questions */
+    struct question {
+        uint64_t id;   /* of the newest; 0: none */
+        int64_t ms;
+    } map, status;
 };
 
 static volatile sig_atomic_t interrupted;
@@ -59,7 +67,9 @@ static void print_help(void)
            "line a second. Ends with the session.\n"
            "\n"
            "  --publish ADDRESS   where maps are published (sockets.publish)\n"
-           "  --control ADDRESS   where whole maps are asked for (sockets.control)\n"
+           "  --control ADDRESS   where whole maps and the state of steering are asked for (sockets.control)\n"
+           "  --keys DIR          our pair of keys (flyback keygen), where Flyback runs with keys\n"
+           "  --server-key FILE   its public.key, or the 40 characters themselves\n"
            "  --method METHOD     fewshot (default), community or ward\n"
            "  --modality NAME     haadf, eds or ensemble (default)\n"
            "  --seconds N         end after N seconds, whatever comes\n"
@@ -86,9 +96,10 @@ static int is_word(const char *word, const char *const *words)
 /* -1: go on; else the exit code. */
 static int read_args(struct watcher *w, int argc, char **argv)
 {
-    enum { PUBLISH = 1, CONTROL, METHOD, MODALITY, SECONDS, ONCE, FOREVER, HELP };
+    enum { PUBLISH = 1, CONTROL, KEYS, SERVER_KEY, METHOD, MODALITY, SECONDS, ONCE, FOREVER, HELP };
     static const struct option options[] = {
         {"publish", 1, 0, PUBLISH}, {"control", 1, 0, CONTROL}, {"method", 1, 0, METHOD},
+        {"keys", 1, 0, KEYS}, {"server-key", 1, 0, SERVER_KEY},
         {"modality", 1, 0, MODALITY}, {"seconds", 1, 0, SECONDS}, {"once", 0, 0, ONCE},
         {"forever", 0, 0, FOREVER}, {"help", 0, 0, HELP}, {0, 0, 0, 0}};
     static const char *const methods[] = {"fewshot", "community", "ward", NULL};
@@ -115,12 +126,22 @@ static int read_args(struct watcher *w, int argc, char **argv)
                 fprintf(stderr, "flyback watch: \"%s\": it takes options alone, see --help\n", argv[optind]);
                 return 2;
             }
+            if (fly_client_keys(&w->curve, w->keys, w->server_key) < 0) {
+                fprintf(stderr, "flyback watch: %s\n", fly_fail_text());
+                return 2;
+            }
             return -1;
         case PUBLISH:
             w->publish = optarg;
             break;
         case CONTROL:
             w->control = optarg;
+            break;
+        case KEYS:
+            w->keys = optarg;
+            break;
+        case SERVER_KEY:
+            w->server_key = optarg;
             break;
         case METHOD:
             if (!is_word(optarg, methods)) {
@@ -165,47 +186,50 @@ static int open_sockets(struct watcher *w)
     if (rc == FLY_OK)
         rc = fly_endpoint_open(&w->sub, w->net,
                                &(struct fly_endpoint_config){.socket = FLY_SUB, .address = w->publish,
-                                                             .high_water = 1000});
+                                                             .high_water = 1000, .curve = w->curve});
     if (rc == FLY_OK)
         rc = fly_endpoint_subscribe(w->sub, "");
     if (rc == FLY_OK)
         rc = fly_endpoint_open(&w->dealer, w->net,
                                &(struct fly_endpoint_config){.socket = FLY_DEALER, .address = w->control,
-                                                             .high_water = 10});
+                                                             .high_water = 10, .curve = w->curve});
+    explicit_bzero(&w->curve, sizeof w->curve); /* libzmq has its copy */
     return rc;
 }
 
-/* Ask for a whole map, at most once a second. */
-static void ask_map(struct watcher *w, int64_t now)
+/* At most once a second. args: packed, or NULL. */
+static void ask(struct watcher *w, struct question *question, const char *op, const struct fly_pack *args, int64_t now)
 {
     unsigned char bytes[512];
     struct fly_pack pack;
-    struct fly_part parts[2] = {{"", 0}};
+    struct fly_part parts[2] = {{"", 0}}, packed = {args ? args->bytes : NULL, args ? args->len : 0};
 
-    if (!w->watch.wants_map || (w->asked && now - w->asked_ms < ASK_MS))
+    if (question->id && now - question->ms < ASK_MS)
         return;
+    *question = (struct question){++w->asked, now};
     fly_pack_init(&pack, bytes, sizeof bytes);
-    fly_pack_map(&pack, 4);
-    fly_pack_str(&pack, "type");
-    fly_pack_str(&pack, "request");
-    fly_pack_str(&pack, "id");
-    fly_pack_uint(&pack, ++w->asked);
-    fly_pack_str(&pack, "op");
-    fly_pack_str(&pack, "map.get");
-    fly_pack_str(&pack, "args");
-    fly_pack_map(&pack, 2);
-    fly_pack_str(&pack, "method");
-    fly_pack_str(&pack, w->method);
-    fly_pack_str(&pack, "modality");
-    fly_pack_str(&pack, w->modality);
+    fly_request_pack(&pack, question->id, op, args ? &packed : NULL);
     FLY_ASSERT(!pack.full);
     parts[1] = (struct fly_part){bytes, pack.len};
-    w->asked_ms = now;
-    /* Nobody there: the next keyframe helps as well. */
+    /* Nobody there: the next keyframe, and the next second, help as well. */
     (void)!fly_endpoint_send(w->dealer, parts, 2);
 }
 
-/* A reply of control; only the newest question's answer counts, and a refusal means to go on waiting. */
+static void ask_map(struct watcher *w, int64_t now)
+{
+    unsigned char bytes[128];
+    struct fly_pack args;
+
+    fly_pack_init(&args, bytes, sizeof bytes);
+    fly_pack_map(&args, 2);
+    fly_pack_str(&args, "method");
+    fly_pack_str(&args, w->method);
+    fly_pack_str(&args, "modality");
+    fly_pack_str(&args, w->modality);
+    ask(w, &w->map, "map.get", &args, now);
+}
+
+/* A reply of control; only the answer to a newest question counts, and a refusal means to go on waiting. */
 static void take_reply(struct watcher *w, const struct fly_msg *msg)
 {
     struct fly_value header, value;
@@ -216,12 +240,15 @@ static void take_reply(struct watcher *w, const struct fly_msg *msg)
         fly_wire_scan(msg->parts[1].bytes, msg->parts[1].len) != FLY_REFUSE_NONE)
         return;
     header = fly_value_root(msg->parts[1].bytes, msg->parts[1].len);
-    if (!fly_value_get(header, "id", &value) || !fly_value_uint(value, &id) || id != w->asked)
+    if (!fly_value_get(header, "id", &value) || !fly_value_uint(value, &id) || (id != w->map.id && id != w->status.id))
         return;
     if (!fly_value_get(header, "ok", &value) || !fly_value_bool(value, &ok) || !ok)
         return;
-    if (fly_value_get(header, "result", &value) && fly_value_kind(value) == FLY_KIND_MAP &&
-        fly_watch_take_map(&w->watch, value, msg->parts + 2, msg->n_parts - 2) < 0)
+    if (!fly_value_get(header, "result", &value) || fly_value_kind(value) != FLY_KIND_MAP)
+        return;
+    if (id == w->status.id)
+        fly_watch_take_status(&w->watch, value);
+    else if (fly_watch_take_map(&w->watch, value, msg->parts + 2, msg->n_parts - 2) < 0)
         fprintf(stderr, "flyback watch: %s\n", fly_fail_text());
 }
 
@@ -296,6 +323,17 @@ static int is_over(struct watcher *w, int64_t now)
     return w->watch.complete || now - w->stopped_ms >= LINGER_MS;
 }
 
+/* A viewer waits for a Flyback that is not there yet; for one that will not have it there is nothing to wait for. */
+static int look_at_handshake(struct watcher *w)
+{
+    int rc = fly_endpoint_handshake(w->sub);
+
+    if (rc == FLY_EAGAIN && !w->told)
+        fprintf(stderr, "flyback watch: %s: %s\n", w->publish, fly_fail_text());
+    w->told |= rc == FLY_EAGAIN;
+    return rc == FLY_EIO ? rc : FLY_OK;
+}
+
 static int run(struct watcher *w)
 {
     int64_t began = now_ms();
@@ -307,8 +345,12 @@ static int run(struct watcher *w)
 
         (void)!fly_net_wait(both, 2, 0, -1, FRAME_MS);
         receive(w);
+        if (look_at_handshake(w) < 0)
+            return 1;
         now = now_ms();
-        ask_map(w, now);
+        if (w->watch.wants_map)
+            ask_map(w, now);
+        ask(w, &w->status, "status", NULL, now);
         if (interrupted)
             return 130;
         over = is_over(w, now) || (w->seconds > 0 && now - began >= (int64_t)(w->seconds * 1000));

@@ -11,7 +11,10 @@ int fly_cmd_analyze(int argc, char **argv);
 int fly_cmd_demo(int argc, char **argv);
 int fly_cmd_watch(int argc, char **argv);
 int fly_cmd_check(int argc, char **argv);
+int fly_cmd_guard(int argc, char **argv);
 int fly_cmd_export(int argc, char **argv);
 int fly_cmd_session(int argc, char **argv);
+int fly_cmd_decisions(int argc, char **argv); /* flyback replay SESSION.fly --decisions */
+int fly_cmd_keygen(int argc, char **argv);
 
 #endif

@@ -4,9 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "plugin/helm_desk.h"
 #include "plugin/look.h"
 #include "plugin/options_pack.h"
 #include "plugin/ring.h"
+#include "plugin/roles.h"
 
 enum { REQUESTS_A_TURN = 32, REPLY_CAP = FLY_RESULT_CAP + 8192 };
 #define DURABLE_WAIT_NS (10 * INT64_C(1000000000))
@@ -14,7 +16,9 @@ enum { REQUESTS_A_TURN = 32, REPLY_CAP = FLY_RESULT_CAP + 8192 };
 static const char *const ops[] = {"status",       "map.get",      "chip.get",   "support.add", "support.remove",
                                   "class.rename", "class.remove", "params.set", "frame.shift",
                                   "graph.curve",  "cluster.name", "cluster.role", "crystallinity.get",
-                                  "image.get",    "region.get",   "elements.get", "support.get", "changes.get"};
+                                  "image.get",    "region.get",   "elements.get", "support.get", "changes.get",
+                                  "dose.get",     "steer.attach", "steer.detach", "steer.decide", "steer.hold",
+                                  "steer.resume"};
 
 void fly_job_free(struct fly_job *job)
 {
@@ -124,6 +128,46 @@ int fly_desk_replies(struct fly_stage_publish *s)
 
 /* ---- requests ---------------------------------------------------------------------------------- */
 
+static void pack_pair(struct fly_pack *pack, const char *key, double y, double x)
+{
+    fly_pack_str(pack, key);
+    fly_pack_array(pack, 2);
+    fly_pack_f64(pack, y);
+    fly_pack_f64(pack, x);
+}
+
+/* What a supervisor has to know of the scan, which has no business at the publish socket. */
+static void pack_scan(const struct fly_session_info *info, struct fly_pack *pack)
+{
+    const struct fly_grid *grid = &info->plan.grid;
+
+    fly_pack_map(pack, 9);
+    fly_pack_str(pack, "session");
+    fly_pack_str(pack, info->id);
+    fly_pack_str(pack, "shape_px");
+    fly_pack_array(pack, 2);
+    fly_pack_int(pack, info->start.height_px);
+    fly_pack_int(pack, info->start.width_px);
+    fly_pack_str(pack, "frames_planned");
+    if (info->start.frames_planned > 0)
+        fly_pack_int(pack, info->start.frames_planned);
+    else
+        fly_pack_nil(pack);
+    pack_pair(pack, "pixel_nm", info->plan.pixel_nm[0], info->plan.pixel_nm[1]);
+    fly_pack_str(pack, "beam_current_na");
+    fly_pack_f64(pack, info->start.beam_current_na);
+    fly_pack_str(pack, "pixel_time_us");
+    fly_pack_f64(pack, info->start.pixel_time_us);
+    fly_pack_str(pack, "grid_shape");
+    fly_pack_array(pack, 2);
+    fly_pack_int(pack, grid->rows);
+    fly_pack_int(pack, grid->cols);
+    fly_pack_str(pack, "chip_px");
+    fly_pack_int(pack, grid->side_px);
+    fly_pack_str(pack, "pitch_px");
+    fly_pack_int(pack, grid->pitch_px);
+}
+
 static void pack_status(struct fly_stage_publish *s, struct fly_pack *pack)
 {
     struct fly_bus *bus = s->config.bus;
@@ -137,7 +181,7 @@ static void pack_status(struct fly_stage_publish *s, struct fly_pack *pack)
     in_session = status.n_streams > 0;
     if (s->stopped && s->info && strcmp(s->info->id, status.session) == 0)
         status.state = FLY_IDLE; /* its stop is out: what is left is to close the file */
-    fly_pack_map(pack, 13);
+    fly_pack_map(pack, 15);
     fly_pack_str(pack, "state");
     fly_pack_str(pack, fly_state_name(status.state));
     fly_pack_str(pack, "session");
@@ -161,6 +205,11 @@ static void pack_status(struct fly_stage_publish *s, struct fly_pack *pack)
     } else {
         fly_pack_nil(pack);
     }
+    fly_pack_str(pack, "scan");
+    if (s->info)
+        pack_scan(s->info, pack);
+    else
+        fly_pack_nil(pack);
     fly_pack_str(pack, "versions");
     fly_pack_map(pack, 2);
     fly_pack_str(pack, "flyback");
@@ -184,8 +233,7 @@ static void pack_status(struct fly_stage_publish *s, struct fly_pack *pack)
         fly_pack_nil(pack);
     fly_pack_str(pack, "config");
     fly_options_pack(pack, s->info ? &s->in_force : s->config.options);
-    fly_pack_str(pack, "owner");
-    fly_pack_nil(pack);
+    fly_helm_desk_status(s, pack);
     fly_pack_str(pack, "embedder");
     fly_pack_str(pack, s->info && s->info->embedder ? fly_embedder_name(s->info->embedder) : s->config.embedder);
     fly_pack_str(pack, "recording");
@@ -263,6 +311,52 @@ static void unknown_op(struct fly_job *job)
         at += (size_t)snprintf(job->message + at, sizeof job->message - at, "%s %s", i ? "," : "", ops[i]);
 }
 
+static void forbid(struct fly_stage_publish *s, struct fly_job *job)
+{
+    fail_job(job, "forbidden", fly_fail_text());
+    fly_bus_refuse_peer(s->config.bus, job->message);
+}
+
+/* Said, not asked: there is no reply. */
+static void take_ack(struct fly_stage_publish *s, struct fly_msg *msg)
+{
+    if (fly_roles_may(msg, "ack", fly_value_root("\x80", 1)) < 0)
+        fly_bus_refuse_peer(s->config.bus, fly_fail_text());
+    else
+        fly_helm_desk_ack(s, msg);
+    fly_msg_close(msg);
+}
+
+/* Its answer, or 0: the op is another's. With no room for one more that waits for the disk, a hold is not kept waiting. */
+static int steer(struct fly_stage_publish *s, struct fly_job *job)
+{
+    int full = s->n_waiting >= FLY_DESK_JOBS;
+
+    if (full && strncmp(job->request.op, "steer.", 6) == 0 && strcmp(job->request.op, "steer.hold") != 0) {
+        fail_job(job, "busy", "too many requests are waiting, try again");
+        return 1;
+    }
+    if (!fly_helm_desk_request(s, job))
+        return 0;
+    if (full && job->ticket) {
+        job->ticket = 0;
+        fail_job(job, "not_recorded", "steering is held, but too many requests wait for the disk: whether it took this "
+                                      "one is not known; say it again");
+    }
+    return 1;
+}
+
+/* Sent once what it changed is on disk. */
+static void send_durable(struct fly_stage_publish *s, struct fly_job *job)
+{
+    if (!job->ticket) {
+        send_reply(s, job);
+        return;
+    }
+    job->wait_until_ns = s->config.clock.mono_ns(s->config.clock.ctx) + DURABLE_WAIT_NS;
+    s->waiting[s->n_waiting++] = job;
+}
+
 static void take_request(struct fly_stage_publish *s, struct fly_msg *msg)
 {
     struct fly_job *job = calloc(1, sizeof *job);
@@ -276,12 +370,22 @@ static void take_request(struct fly_stage_publish *s, struct fly_msg *msg)
         fly_msg_close(msg);
         return;
     }
+    if (fly_control_type_of(&msg->parts[2]) == FLY_CONTROL_ACK) {
+        free(job);
+        take_ack(s, msg);
+        return;
+    }
     job->msg = *msg;
     why = fly_request_decode(&job->request, job->msg.parts + 2, job->msg.n_parts - 2);
     if (why != FLY_REFUSE_NONE) {
         fail_job(job, fly_refusal_name(why), fly_fail_text());
     } else if (!is_op(job->request.op)) {
         unknown_op(job);
+    } else if (fly_roles_may(&job->msg, job->request.op, job->request.args) < 0) {
+        forbid(s, job);
+    } else if (fly_helm_desk_heard(s, &job->msg), steer(s, job)) {
+        send_durable(s, job);
+        return;
     } else if (strcmp(job->request.op, "status") == 0) {
         answer_status(s, job);
     } else if (strcmp(job->request.op, "map.get") == 0 && !fly_look_is_exact(job)) {
@@ -303,6 +407,7 @@ int fly_desk_requests(struct fly_stage_publish *s)
 
     if (atomic_load(&s->config.bus->reading_back))
         return 0;
+    fly_helm_desk_begin(s); /* what a recording says of steering counts before the first request */
     while (n < REQUESTS_A_TURN && fly_endpoint_recv(s->config.control, &msg) == FLY_OK) {
         fly_count(s->config.bus, FLY_COUNT_REQUESTS, 1);
         take_request(s, &msg);

@@ -11,6 +11,7 @@
 #define QUALITY_EVERY_NS  INT64_C(250000000)
 enum { UNKNOWN_REGIONS = 64 }; /* looked through for the largest */
 
+#define DOSE_EVERY_NS     INT64_C(1000000000)
 #define JUMP_TOLD_NS      INT64_C(1000000000)
 
 struct fly_recorder *fly_stage_recorder(const struct fly_stage_engine *stage)
@@ -295,10 +296,24 @@ void fly_stage_tell_quality(struct fly_stage_engine *stage, int final)
     do
         stage->quality_due = fly_engine_quality_step(engine);
     while (final && stage->quality_due);
+    fly_stage_adopt_shifts(stage);
     fly_engine_quality(engine, &quality);
     fly_bus_post_quality(stage->config.bus, stage->info->serial, &quality);
     while (fly_quality_watch_next(&stage->quality, &quality, now, &event))
         fly_bus_event(stage->config.bus, event.level, event.code, event.data, event.data_len, "%s", event.text);
     cost = stage->config.clock.mono_ns(stage->config.clock.ctx) - now;
     stage->quality_ns = now + (20 * cost > QUALITY_EVERY_NS ? 20 * cost : QUALITY_EVERY_NS);
+}
+
+void fly_stage_tell_dose(struct fly_stage_engine *stage, int final)
+{
+    int64_t now = stage->config.clock.mono_ns(stage->config.clock.ctx);
+
+    if (stage->ended || (!final && now < stage->dose_ns) || !fly_dose_differs(&stage->dose, stage->session))
+        return;
+    stage->dose_ns = now + DOSE_EVERY_NS;
+    if (fly_dose_take(&stage->dose, stage->session, stage->as_of) == FLY_OK)
+        fly_bus_post_dose(stage->config.bus, &stage->dose);
+    else
+        fly_bus_event(stage->config.bus, FLY_ERROR, "memory", NULL, 0, "%s", fly_fail_text());
 }

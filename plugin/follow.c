@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "plugin/look.h"
+#include "plugin/steering.h"
 #include "plugin/verify.h"
 
 void fly_journal_free(struct fly_journal *journal)
@@ -40,20 +41,26 @@ static uint64_t number_of(struct fly_value map, const char *key)
     return number;
 }
 
-static int add_control(struct fly_journal *journal, struct fly_value root, const struct fly_part *part,
-                       uint64_t at)
+static int add_control(struct fly_journal *journal, struct fly_value root, const struct fly_record *record)
 {
+    const struct fly_part *part = &record->parts[0];
+    size_t more = record->n_parts > 1 ? record->parts[1].len : 0, at = (part->len + 15) & ~(size_t)15;
     struct fly_journal_item *item = add_item(journal);
 
     if (item)
-        item->bytes = malloc(part->len);
+        item->bytes = malloc(at + more);
     if (!item || !item->bytes)
         return fly_fail(FLY_ENOMEM, "journal: no memory for a request");
     item->kind = FLY_JOURNAL_CONTROL;
-    item->at = at;
+    item->at = record->ticket;
     item->after = number_of(root, "after");
     memcpy(item->bytes, part->bytes, part->len);
     item->len = part->len;
+    if (more) {
+        memcpy(item->bytes + at, record->parts[1].bytes, more);
+        item->more = item->bytes + at;
+        item->more_len = more;
+    }
     return FLY_OK;
 }
 
@@ -125,7 +132,7 @@ int fly_journal_read(struct fly_journal *journal, struct fly_recording *recordin
             return fly_fail(FLY_EWIRE, "record %" PRIu64 ": a journal entry that is no map", record.ticket);
         struct fly_value root = fly_value_root(record.parts[0].bytes, record.parts[0].len);
 
-        rc = record.kind == FLY_REC_CONTROL ? add_control(journal, root, &record.parts[0], record.ticket)
+        rc = record.kind == FLY_REC_CONTROL ? add_control(journal, root, &record)
              : steps                        ? add_mark(journal, root, record.ticket)
                                             : FLY_OK;
         if (rc < 0)
@@ -160,8 +167,19 @@ struct follow {
     char id[FLY_SESSION_MAX + 1];
     int32_t step_chips;
     int opened;
+    int again;                   /* a restart of the plugin is reading back */
     uint64_t epoch_base, epoch_last; /* numbers begin anew with every start of the plugin; here they go on */
 };
+
+/* While a restart reads back it does not decide again: it takes the policy's state as it was kept. */
+static int run_steer(struct follow *f, const struct fly_journal_item *item, const char *name)
+{
+    if (!f->again)
+        return f->calls->steer ? f->calls->steer(f->calls->ctx, f->session, item) : FLY_OK;
+    if (f->calls->steer && strcmp(name, "steer.plan") == 0 && item->more)
+        return fly_steering_recall(f->session, item->more, item->more_len);
+    return FLY_OK;
+}
 
 static int run_item(struct follow *f, const struct fly_journal_item *item)
 {
@@ -172,10 +190,13 @@ static int run_item(struct follow *f, const struct fly_journal_item *item)
 
     switch (item->kind) {
     case FLY_JOURNAL_CONTROL:
+        if (!fly_journal_request(item, name, &args))
+            return FLY_OK;
+        if (strncmp(name, "steer.", 6) == 0)
+            return run_steer(f, item, name);
         fly_pack_init(&result, f->scratch, FLY_RESULT_CAP);
         /* It was answered with the same error the first time, if it fails now. */
-        if (fly_journal_request(item, name, &args) && fly_session_control_known(name) &&
-            fly_session_control(f->session, name, args, &result, &code) < 0)
+        if (fly_session_control_known(name) && fly_session_control(f->session, name, args, &result, &code) < 0)
             return FLY_OK;
         return FLY_OK;
     case FLY_JOURNAL_STEPS:
@@ -264,6 +285,7 @@ static int start_again(struct follow *f, uint64_t until)
     while (f->next < f->journal.n_items && f->journal.items[f->next].at <= until)
         f->next++;
     f->opened = 0;
+    f->again = 1;
     f->epoch_base = f->epoch_last;
     while (rc == FLY_OK && (rc = fly_recording_next(again, &record)) == FLY_OK && record.ticket < until)
         if (record.kind == FLY_REC_INGEST) {
@@ -274,6 +296,7 @@ static int start_again(struct follow *f, uint64_t until)
         }
     if (rc == FLY_OK && f->opened)
         rc = run_requests(f, &next, UINT64_MAX, until);
+    f->again = 0;
     fly_recording_close(&again);
     return rc;
 }

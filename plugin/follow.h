@@ -11,6 +11,8 @@
 #include "plugin/options.h"
 #include "plugin/session.h"
 
+struct fly_journal_item;
+
 struct fly_follow_calls {
     /* Open the session for this start; when it was open before, close that first. step_chips: as recorded, 0
      * when not. */
@@ -19,6 +21,9 @@ struct fly_follow_calls {
     /* An epoch of the journal was cut. NULL: the journal's steps and epochs are passed over, requests
      * are not. */
     int (*epoch)(void *ctx, struct fly_session *session, uint64_t epoch);
+    /* A request of the journal that is steering's (its op begins with "steer."), in its place between the epochs; args
+     * and more are lent. NULL: passed over. Not called while a restart reads back what was before it. */
+    int (*steer)(void *ctx, struct fly_session *session, const struct fly_journal_item *item);
     void *ctx;
 };
 
@@ -43,6 +48,8 @@ struct fly_journal_item {
     uint64_t number;     /* steps, or the epoch */
     unsigned char *bytes; /* CONTROL: the packed {after, op, args}, malloc */
     size_t len;
+    const unsigned char *more; /* CONTROL: the second part, behind it in the same memory; NULL: none */
+    size_t more_len;
 };
 struct fly_journal {
     struct fly_journal_item *items; /* in order */

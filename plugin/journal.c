@@ -61,6 +61,12 @@ int fly_journal_keep_mark(struct fly_recorder *recorder, int64_t unix_ns, struct
 int fly_journal_keep_request(struct fly_recorder *recorder, int64_t unix_ns, const char *op, const void *args,
                         size_t args_len, uint64_t after, uint64_t *ticket)
 {
+    return fly_journal_keep_more(recorder, unix_ns, op, args, args_len, NULL, 0, after, ticket);
+}
+
+int fly_journal_keep_more(struct fly_recorder *recorder, int64_t unix_ns, const char *op, const void *args,
+                          size_t args_len, const void *more, size_t more_len, uint64_t after, uint64_t *ticket)
+{
     unsigned char head[256], *whole;
     struct fly_pack pack;
     int rc;
@@ -78,8 +84,8 @@ int fly_journal_keep_request(struct fly_recorder *recorder, int64_t unix_ns, con
         return fly_fail(FLY_ENOMEM, "no memory for the journal's copy");
     memcpy(whole, head, pack.len);
     memcpy(whole + pack.len, args, args_len);
-    rc = fly_recorder_append(recorder, FLY_REC_CONTROL, unix_ns, &(struct fly_part){whole, pack.len + args_len}, 1,
-                             ticket);
+    rc = fly_recorder_append(recorder, FLY_REC_CONTROL, unix_ns,
+                             (struct fly_part[]){{whole, pack.len + args_len}, {more, more_len}}, more_len ? 2 : 1, ticket);
     free(whole);
     return rc;
 }

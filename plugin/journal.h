@@ -37,6 +37,11 @@ FLY_MUST_USE int fly_journal_keep_mark(struct fly_recorder *recorder, int64_t un
 FLY_MUST_USE int fly_journal_keep_request(struct fly_recorder *recorder, int64_t unix_ns, const char *op,
                                      const void *args, size_t args_len, uint64_t after, uint64_t *ticket);
 
+/* The same with a second part, bytes as they are: what no map of numbers and words holds. more_len 0: without. */
+FLY_MUST_USE int fly_journal_keep_more(struct fly_recorder *recorder, int64_t unix_ns, const char *op, const void *args,
+                                       size_t args_len, const void *more, size_t more_len, uint64_t after,
+                                       uint64_t *ticket);
+
 /* A whole support set, as the requests that would have made it: the file that it came from may change. */
 FLY_MUST_USE int fly_journal_keep_support(struct fly_recorder *recorder, int64_t unix_ns,
                                      const struct fly_support *support, int32_t cols, uint64_t after);

@@ -15,6 +15,15 @@ static int import(int argc, char **argv)
     return fly_cmd_import(argc, argv, fly_proposal_tell);
 }
 
+/* Playing the instrument is the other side's; making decisions again is the plugin's. */
+static int replay(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], "--decisions") == 0)
+            return fly_cmd_decisions(argc, argv);
+    return fly_cmd_replay(argc, argv);
+}
+
 static int version(int argc, char **argv)
 {
     (void)argc;
@@ -31,13 +40,15 @@ static const struct {
     {"demo", fly_cmd_demo, "a simulated microscope against the plugin, with a live view and final maps"},
     {"run", fly_cmd_run, "the plugin: takes the instrument's stream, records it, publishes maps"},
     {"sim", fly_cmd_sim, "a simulated microscope on the other side of the wire"},
-    {"replay", fly_cmd_replay, "send a recording again, byte for byte"},
+    {"replay", replay, "send a recording again, byte for byte; or make its decisions again"},
     {"import", import, "make a recording of HyperSpy, Velox, Gatan, image or array files"},
     {"watch-folder", fly_cmd_watch_folder, "saved microscope files become sessions and maps at once"},
     {"analyze", fly_cmd_analyze, "the same engine on files, without sockets"},
     {"export", fly_cmd_export, "a recording's results as HyperSpy, NumPy, CSV, SVG, PNG and a report"},
     {"session", fly_cmd_session, "list and verify recordings"},
     {"watch", fly_cmd_watch, "the live map in a terminal"},
+    {"keygen", fly_cmd_keygen, "a pair of keys, for a server that other machines reach and for its clients"},
+    {"guard", fly_cmd_guard, "the supervisor of steering: lets commands through that keep to its limits"},
     {"check", fly_cmd_check, "validate a configuration, support set or recording"},
     {"bench", fly_cmd_bench, "measure, one JSON line per case"},
     {"version", version, "print the version"},

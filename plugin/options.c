@@ -289,6 +289,20 @@ static int check_instrument(const struct fly_options *options)
     return check_detectors(options);
 }
 
+/* Whoever answers at guard.plugin says what is booked and what is sent on. */
+static int check_guard(const struct fly_options *options)
+{
+    if (options->guard.plugin[0] && !is_local(options->guard.plugin) && !options->guard.plugin_key[0])
+        return fly_fail(FLY_ERANGE, "%s: guard.plugin: \"%.80s\" is another machine, which needs its key: guard.plugin_key, "
+                        "with security.keys and security.allow (make them with flyback keygen); allowed without: this "
+                        "machine (tcp://127.0.0.1:PORT, ipc://PATH)",
+                        fly_options_origin(options, "guard.plugin"), options->guard.plugin);
+    if (options->guard.plugin_key[0] && !options->security.keys[0])
+        return fly_fail(FLY_ERANGE, "%s: guard.plugin_key: it goes with security.keys, the guard's own pair, which is empty "
+                        "(flyback keygen)", fly_options_origin(options, "guard.plugin_key"));
+    return FLY_OK;
+}
+
 int fly_options_check(const struct fly_options *options)
 {
     static const char *const sockets[] = {"sockets.ingest", "sockets.publish", "sockets.control"};
@@ -301,15 +315,24 @@ int fly_options_check(const struct fly_options *options)
         size_t len = strlen(addresses[i]);
         int any_port = len > 2 && (strcmp(addresses[i] + len - 2, ":*") == 0 || strcmp(addresses[i] + len - 2, ":0") == 0);
 
-        /* Whoever reaches the sockets may do everything; there are no keys to tell people apart. */
-        if (!is_local(addresses[i]))
-            return fly_fail(FLY_ERANGE, "%s: %s: \"%.80s\" is open to other machines; allowed: this machine "
-                            "(tcp://127.0.0.1:PORT, ipc://PATH), reached from others through a tunnel",
+        /* Without keys whoever reaches the sockets may do everything. */
+        if (!is_local(addresses[i]) && !options->security.keys[0])
+            return fly_fail(FLY_ERANGE, "%s: %s: \"%.80s\" is open to other machines, which needs keys: security.keys and "
+                            "security.allow (make them with flyback keygen); allowed without: this machine "
+                            "(tcp://127.0.0.1:PORT, ipc://PATH)",
                             fly_options_origin(options, sockets[i]), sockets[i], addresses[i]);
         if (strcmp(addresses[i], other) == 0 && !any_port)
             return fly_fail(FLY_ERANGE, "%s: %s: \"%.80s\" is that of %s as well (%s)",
                             fly_options_origin(options, sockets[i]), sockets[i], addresses[i],
                             sockets[(i + 1) % 3], fly_options_origin(options, sockets[(i + 1) % 3]));
+    }
+
+    if (!options->security.keys[0] != !options->security.allow[0]) {
+        const char *given = options->security.keys[0] ? "security.keys" : "security.allow";
+
+        return fly_fail(FLY_ERANGE, "%s: %s: it goes with %s, which is empty: keys tell who somebody is, the allow-list what "
+                        "they may do (flyback keygen)", fly_options_origin(options, given), given,
+                        options->security.keys[0] ? "security.allow" : "security.keys");
     }
 
     struct fly_listen listen;
@@ -345,7 +368,7 @@ int fly_options_check(const struct fly_options *options)
                         "greater",
                         fly_options_origin(options, "region.d_range_nm"), options->region.d_range_nm[0],
                         options->region.d_range_nm[1]);
-    if (check_instrument(options) < 0 || fly_graph_options_check(options) < 0)
+    if (check_guard(options) < 0 || check_instrument(options) < 0 || fly_graph_options_check(options) < 0)
         return FLY_ERANGE;
     return fly_quantify_options_check(options);
 }

@@ -26,7 +26,7 @@
 enum {
     FLY_OPTION_TEXT_CAP   = 1024,       /* bytes of a string value, NUL included */
     FLY_OPTION_ORIGIN_CAP = 128,
-    FLY_OPTIONS_MAX       = 96,         /* rows there is room for */
+    FLY_OPTIONS_MAX       = 160,        /* rows there is room for */
     FLY_OPTIONS_FILE_MAX  = 256 * 1024, /* bytes of a configuration file */
 };
 
@@ -134,11 +134,28 @@ struct fly_options {
         char ingest[FLY_OPTION_TEXT_CAP], publish[FLY_OPTION_TEXT_CAP], control[FLY_OPTION_TEXT_CAP];
     } sockets;
     struct {
+        char keys[FLY_OPTION_TEXT_CAP], allow[FLY_OPTION_TEXT_CAP];
+    } security;
+    struct {
+        char listen[FLY_OPTION_TEXT_CAP], plugin[FLY_OPTION_TEXT_CAP], plugin_key[FLY_OPTION_TEXT_CAP];
+        char limits[FLY_OPTION_TEXT_CAP], journal[FLY_OPTION_TEXT_CAP];
+    } guard;
+    struct {
+        int32_t adopt;
+    } drift;
+    struct {
         char listen[FLY_OPTION_TEXT_CAP];
     } page;
     struct {
         double keyframe_s;
     } publish;
+    struct {
+        int32_t mode;   /* enum fly_steer_mode of plugin/decision.h: off, advise */
+        int32_t policy; /* enum fly_steer_policy of engine/steer/policy.h */
+        int32_t signal; /* auto, then enum fly_signal */
+        int32_t tiles, cycle_ms, seed;
+        double dose_cap, dose_cap_e_per_A2, budget, explore, target_error, ask_s, rest_ms, settle_us, slew_px_per_us;
+    } steer;
     struct {
         int32_t level;  /* enum fly_log_level of plugin/log.h */
         int32_t format; /* enum fly_log_format */

@@ -20,6 +20,9 @@ static const char *const thresholds[] = {"mode", "mean", "median", NULL};
 static const char *const graph_modes[] = {"p100", "m2", NULL};
 static const char *const graph_weights[] = {"auto", NULL};
 static const char *const graph_edges[] = {"weight", "binary", NULL};
+static const char *const steer_modes[] = {"off", "advise", NULL};
+static const char *const steer_policies[] = {"adaptive", "margin", "interlaced", "raster", "random", "frozen", NULL};
+static const char *const steer_signals[] = {"auto", "both", "haadf", "eds", NULL};
 static const char *const log_levels[] = {"error", "warning", "info", "debug", NULL};
 static const char *const log_formats[] = {"text", "json", NULL};
 
@@ -217,10 +220,14 @@ static const struct fly_option table[] = {
      .unit = "frames", .initial = "4",
      .help = "Frames whose pixels are kept at once, until all their chips are complete."},
     {"engine.frames_max", FLY_OPTION_INT, AT(engine.frames_max), .min = 1, .max = 1048576,
-     .unit = "frames", .initial = "16384", .help = "Frame numbers that a session may use."},
+     .unit = "frames", .initial = "65536", .help = "Frame numbers that a session may use, those of commands among them."},
     {"engine.photons_held_millions", FLY_OPTION_INT, AT(engine.photons_held_millions), .min = 1,
      .max = 1024, .unit = "million photons", .initial = "4",
      .help = "Photons of chips that are not complete yet, over all detector segments."},
+
+    {"drift.adopt", FLY_OPTION_BOOL, AT(drift.adopt), .unit = "", .initial = "false",
+     .help = "Whether a frame is shifted by what its drift against the first one was measured to be (to whole pixels), "
+             "where that is told with certainty, and steering's targets with it. Without it, frame.shift does so."},
 
     {"sockets.ingest", FLY_OPTION_STRING, AT(sockets.ingest), .unit = "",
      .initial = "tcp://127.0.0.1:5570", .flags = FLY_OPTION_ADDRESS,
@@ -232,6 +239,29 @@ static const struct fly_option table[] = {
      .initial = "tcp://127.0.0.1:5572", .flags = FLY_OPTION_ADDRESS,
      .help = "Where requests are answered (ROUTER)."},
 
+    {"security.keys", FLY_OPTION_STRING, AT(security.keys), .unit = "", .initial = "",
+     .help = "Folder with this server's pair of keys (flyback keygen --role server). With it all three sockets take "
+             "clients of security.allow alone, on this machine too, and may listen to others (tcp://0.0.0.0:5570). "
+             "Empty: no keys, and this machine alone."},
+    {"security.allow", FLY_OPTION_STRING, AT(security.allow), .unit = "", .initial = "",
+     .help = "The allow-list: a line a client, public key, role and name, as flyback keygen prints them. A change counts "
+             "within a second, without a restart."},
+
+    {"guard.listen", FLY_OPTION_STRING, AT(guard.listen), .unit = "", .initial = "tcp://127.0.0.1:5573",
+     .flags = FLY_OPTION_ADDRESS, .help = "Of flyback guard: where the acquisition attaches (ROUTER)."},
+    {"guard.plugin", FLY_OPTION_STRING, AT(guard.plugin), .unit = "", .initial = "",
+     .help = "The plugin's control address, as the guard reaches it. Empty: sockets.control."},
+    {"guard.plugin_key", FLY_OPTION_STRING, AT(guard.plugin_key), .unit = "", .initial = "",
+     .help = "The plugin's public key, or the file with it, where the plugin has keys. The guard's own pair is "
+             "security.keys, with the role guard in the plugin's list; who may come to guard.listen is security.allow."},
+    {"guard.limits", FLY_OPTION_STRING, AT(guard.limits), .unit = "", .initial = "",
+     .help = "File with the limits of steering (configs/guard-limits.yaml shows one). The guard needs it, reads it once, "
+             "and nothing else changes a limit."},
+    {"guard.journal", FLY_OPTION_STRING, AT(guard.journal), .unit = "", .initial = "guard-journal.jsonl",
+     .flags = FLY_OPTION_NONEMPTY,
+     .help = "What the guard let through and refused, one JSON object a line, only ever appended; read back when the guard "
+             "starts, so that doses and used ids survive."},
+
     {"page.listen", FLY_OPTION_STRING, AT(page.listen), .unit = "", .initial = "127.0.0.1:5580",
      .flags = FLY_OPTION_LISTEN,
      .help = "Where a browser on this machine finds the live page; port 0 is any free one. Empty: no page."},
@@ -239,6 +269,44 @@ static const struct fly_option table[] = {
     {"publish.keyframe_s", FLY_OPTION_FLOAT, AT(publish.keyframe_s), .min = 0.05, .max = 2,
      .unit = "s", .initial = "2", .flags = FLY_OPTION_LIVE,
      .help = "Longest time between two whole maps while maps change; parts are sent in between."},
+
+    {"steer.mode", FLY_OPTION_ENUM, AT(steer.mode), .unit = "", .initial = "advise", .words = steer_modes,
+     .flags = FLY_OPTION_LIVE,
+     .help = "advise: suggest what to measure next. off: neither that, nor any command.",
+     .refusal = "ask and auto are a matter of whoever attaches (steer.attach)"},
+    {"steer.policy", FLY_OPTION_ENUM, AT(steer.policy), .unit = "", .initial = "adaptive", .words = steer_policies,
+     .flags = FLY_OPTION_LIVE,
+     .help = "How places are chosen: adaptive by what a microsecond of beam there gains; the others to compare with "
+             "(frozen: none ever)."},
+    {"steer.signal", FLY_OPTION_ENUM, AT(steer.signal), .unit = "", .initial = "auto", .words = steer_signals,
+     .help = "What a place is measured for: auto takes short frames for haadf alone where those decide."},
+    {"steer.tiles", FLY_OPTION_INT, AT(steer.tiles), .min = 1, .max = 256, .unit = "chips", .initial = "64",
+     .help = "Chips of a suggestion at most."},
+    {"steer.dose_cap", FLY_OPTION_FLOAT, AT(steer.dose_cap), .min = 1, .max = 1e6, .unit = "survey dwells",
+     .initial = "8", .help = "Dose that no pixel of a chip may pass, the survey's own included."},
+    {"steer.dose_cap_e_per_A2", FLY_OPTION_FLOAT, AT(steer.dose_cap_e_per_A2), .min = 0, .max = 1e12, .unit = "e-/A^2",
+     .initial = "0",
+     .help = "The same in electrons, for sessions that know beam current and pixel size; the lower of both holds. "
+             "0: none."},
+    {"steer.budget", FLY_OPTION_FLOAT, AT(steer.budget), .min = 0, .max = 1e6, .unit = "survey dwells", .initial = "0",
+     .flags = FLY_OPTION_LIVE, .help = "Mean dose of the map at which suggestions end. 0: none."},
+    {"steer.explore", FLY_OPTION_FLOAT, AT(steer.explore), .min = 0, .max = 1, .unit = "", .initial = "0.1",
+     .flags = FLY_OPTION_LIVE,
+     .help = "Share of a suggestion that goes to the least-dosed chips, whatever the map says."},
+    {"steer.target_error", FLY_OPTION_FLOAT, AT(steer.target_error), .min = 0, .max = 1, .unit = "", .initial = "0.02",
+     .flags = FLY_OPTION_LIVE, .help = "Expected error of the map at which suggestions end."},
+    {"steer.cycle_ms", FLY_OPTION_INT, AT(steer.cycle_ms), .min = 20, .max = 60000, .unit = "ms", .initial = "500",
+     .help = "Least time between two suggestions, and between two commands."},
+    {"steer.ask_s", FLY_OPTION_FLOAT, AT(steer.ask_s), .min = 0.1, .max = 3600, .unit = "s", .initial = "10",
+     .help = "In the mode ask, how long a suggestion waits for a person."},
+    {"steer.rest_ms", FLY_OPTION_FLOAT, AT(steer.rest_ms), .min = 0, .max = 1e9, .unit = "ms", .initial = "0",
+     .help = "How long a chip rests before it is exposed again."},
+    {"steer.settle_us", FLY_OPTION_FLOAT, AT(steer.settle_us), .min = 0, .max = 1e6, .unit = "us", .initial = "100",
+     .help = "Time that the scan needs before each box, when places are weighed."},
+    {"steer.slew_px_per_us", FLY_OPTION_FLOAT, AT(steer.slew_px_per_us), .min = 0, .max = 1e9, .unit = "px/us",
+     .initial = "20", .help = "How fast the beam goes from box to box, when places are weighed. 0: at once."},
+    {"steer.seed", FLY_OPTION_INT, AT(steer.seed), .min = 0, .max = 2147483647, .unit = "", .initial = "1",
+     .help = "Of what is drawn by chance in suggestions."},
 
     {"log.level", FLY_OPTION_ENUM, AT(log.level), .unit = "", .initial = "info",
      .words = log_levels, .flags = FLY_OPTION_LIVE, .help = "The least grave of what is logged."},

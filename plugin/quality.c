@@ -228,7 +228,7 @@ static void write_drift(struct letter *letter, struct fly_event *event, const st
         last->dy_px, last->dx_px, last->sigma_dy_px, last->sigma_dx_px);
     if (applied[0] != 0.0 || applied[1] != 0.0)
         say(letter, ", of which a shift of (%+.0f, %+.0f) is made good", applied[0], applied[1]);
-    say(letter, ": %.0f %% of a chip, so that chips mix with their neighbours; frame.shift makes it good",
+    say(letter, ": %.0f %% of a chip, so that chips mix with their neighbours; frame.shift or drift.adopt makes it good",
         100.0 * hypot(left[0], left[1]) / q->chip_px);
     if (last->ambiguous)
         say(letter, "; the lattice looks the same a cell farther, at (%+.1f, %+.1f)", last->rival_dy_px, last->rival_dx_px);
@@ -328,6 +328,7 @@ static void tell_drift(struct fly_pub_quality *out, const struct fly_quality_dri
     out->drift.applied_dx_px = any ? drift->applied_px[1] : NAN;
     out->drift.largest_px = drift->frames.measured ? drift->largest_px : NAN;
     out->drift.largest_frame = drift->frames.measured ? drift->largest_frame : -1;
+    out->drift.adopted = drift->adopted;
 }
 
 void fly_quality_told(struct fly_pub_quality *out, const struct fly_quality *quality)

@@ -65,6 +65,13 @@ static int follow_open(void *ctx, const char *id, const struct fly_start *start,
     return rc;
 }
 
+static int follow_steer(void *ctx, struct fly_session *session, const struct fly_journal_item *item)
+{
+    struct fly_recorded *recorded = ctx;
+
+    return recorded->steer(recorded->ctx, session, item);
+}
+
 static int follow_epoch(void *ctx, struct fly_session *session, uint64_t epoch)
 {
     struct fly_recorded *recorded = ctx;
@@ -90,7 +97,7 @@ void fly_recorded_think(struct fly_recorded *recorded)
 int fly_recorded_run(struct fly_recorded *recorded, const char *support)
 {
     struct fly_follow_calls calls = {.open = follow_open, .epoch = recorded->epoch ? follow_epoch : NULL,
-                                     .ctx = recorded};
+                                     .steer = recorded->steer ? follow_steer : NULL, .ctx = recorded};
     double began = now_s();
     int rc = fly_pool_open(&recorded->pool, recorded->options.engine.threads);
 

@@ -22,6 +22,7 @@ struct fly_recorded {
     void (*progress)(void *ctx, int32_t waiting, int32_t left);
     /* As in fly_follow_calls; NULL: interim maps are passed over. */
     int (*epoch)(void *ctx, struct fly_session *session, uint64_t epoch);
+    int (*steer)(void *ctx, struct fly_session *session, const struct fly_journal_item *item); /* with epoch, or NULL */
     void *ctx;
     double read_s, steps_s, epoch_s; /* filled: what reading, stepping and the last epoch took */
 };

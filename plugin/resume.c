@@ -266,7 +266,8 @@ static int take_journal(struct fly_resume *r, struct fly_resumed *out)
 {
     struct fly_journal_item *item = &r->journal.items[r->next_item++];
 
-    *out = (struct fly_resumed){.what = FLY_RESUMED_CONTROL, .copy = item->bytes, .bytes = item->len};
+    *out = (struct fly_resumed){.what = FLY_RESUMED_CONTROL, .copy = item->bytes, .bytes = item->len,
+                                .more = item->more, .more_len = item->more_len};
     item->bytes = NULL;
     return FLY_OK;
 }

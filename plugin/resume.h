@@ -28,6 +28,8 @@ struct fly_resumed {
     struct fly_ingest ingest; /* DATA: views into copy */
     unsigned char *copy;      /* DATA, CONTROL: malloc, the taker's */
     size_t bytes;
+    const unsigned char *more; /* CONTROL: the second part, in copy; NULL: none */
+    size_t more_len;
     uint64_t ticket;
 };
 

@@ -264,7 +264,8 @@ int fly_session_open(struct fly_session **out, struct fly_session_info *info,
                              .region = {.pixel_nm = {plan->pixel_nm[0], plan->pixel_nm[1]},
                                         .d_nm = {o->region.d_range_nm[0], o->region.d_range_nm[1]}},
                              .frames_held = o->engine.frames_held,
-                             .frames_max = frames > 0 ? frames : o->engine.frames_max,
+                             /* Commands have frames of their own beyond those planned. */
+                             .frames_max = frames > o->engine.frames_max ? frames : o->engine.frames_max,
                              .quantify = quantified ? &quantify.config : NULL,
                              .graph = plan->communities ? &graph : NULL,
                              .tree = plan->ward ? &(struct fly_tree_config){o->tree.k, (enum fly_eds_feature)o->eds.feature_ward,
@@ -367,6 +368,9 @@ void fly_session_apply(struct fly_session *session, const struct fly_ingest *msg
         apply_lines(session, msg, stamp, effect);
     else if (msg->type == FLY_INGEST_EDS && plan->segment_of[msg->stream_idx] >= 0)
         apply_eds(session, msg, stamp, effect);
+    else if (msg->type == FLY_INGEST_LINES || msg->type == FLY_INGEST_EDS)
+        fly_engine_exposed(session->engine, msg->frame, (struct fly_rect){msg->y0, msg->x0, msg->h, msg->w},
+                           msg->dwell_ns, stamp);
 }
 
 void fly_session_finish(struct fly_session *session)

@@ -103,6 +103,7 @@ void fly_session_apply(struct fly_session *session, const struct fly_ingest *msg
 FLY_MUST_USE int fly_session_control(struct fly_session *session, const char *op, struct fly_value args,
                                      struct fly_pack *result, const char **code);
 int fly_session_control_known(const char *op); /* 1: an op of the list above */
+#define FLY_SHIFT_BY_DRIFT "drift" /* `by` of a frame.shift that the engine stage adopted itself */
 
 /* The arguments of such a request as they are recorded, and then handed to fly_session_control: those that name a
  * cluster with its chips as they are now (recall.h), others as they came. bytes: FLY_HEADER_MAX of them, lent as long

@@ -1,12 +1,14 @@
 /* The requests that change a session: read whole and checked before anything is touched. */
 #include "plugin/session.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "plugin/graph_choice.h"
 #include "plugin/look.h"
 #include "plugin/options_pack.h"
+#include "plugin/steering.h"
 #include "plugin/support_file.h"
 #include "stream/request.h"
 
@@ -139,6 +141,16 @@ static int class_remove(struct change *change)
         change, fly_support_drop(fly_engine_support(fly_session_engine(change->session)), name), -1);
 }
 
+/* In force at the next decision (steering.h). */
+static int check_steering(struct change *change, const struct fly_options *asked)
+{
+    const struct fly_steer_limits none = {NAN, NAN, NAN};
+    struct fly_steer_config config =
+        fly_steering_config(asked, &fly_session_facts(change->session)->start, &none, NAN);
+
+    return fly_steer_config_check(&config);
+}
+
 static int params_set(struct change *change)
 {
     struct fly_engine *engine = fly_session_engine(change->session);
@@ -154,6 +166,8 @@ static int params_set(struct change *change)
     if (rc == FLY_OK && !quantified && asked->eds.feature_fewshot == FLY_EDS_COMPOSITION)
         rc = fly_fail(FLY_ERANGE, "eds.feature.fewshot: composition, but this session's spectra are not "
                                   "quantified: spectrum is possible");
+    if (rc == FLY_OK)
+        rc = check_steering(change, asked);
     if (rc == FLY_OK && fly_session_facts(change->session)->plan.communities) {
         fly_graph_choose(&graph, asked, quantified);
         rc = fly_engine_set_graph(engine, &graph);
@@ -272,6 +286,17 @@ struct fly_value fly_session_control_args(struct fly_session *session, const cha
     return fly_value_root(bytes, pack.len);
 }
 
+/* Not whoever measured it elsewhere, but the engine stage, which adopts what the engine has measured. */
+static int is_adopted(struct fly_value args)
+{
+    struct fly_value value;
+    const char *by;
+    size_t len;
+
+    return fly_value_get(args, "by", &value) && fly_value_str(value, &by, &len) && len == strlen(FLY_SHIFT_BY_DRIFT) &&
+           memcmp(by, FLY_SHIFT_BY_DRIFT, len) == 0;
+}
+
 /* frame.shift {frame, dy_px, dx_px}: a frame's drift against the reference, as whoever measured it says. */
 static int frame_shift(struct change *change)
 {
@@ -288,6 +313,8 @@ static int frame_shift(struct change *change)
     rc = fly_engine_shift(fly_session_engine(change->session), frame, (int32_t)dy, (int32_t)dx);
     if (rc < 0)
         return rc;
+    if (is_adopted(change->args))
+        fly_engine_adopted(fly_session_engine(change->session), frame);
     fly_pack_map(change->result, 3);
     fly_pack_str(change->result, "frame");
     fly_pack_int(change->result, frame);

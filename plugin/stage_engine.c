@@ -63,6 +63,8 @@ static void close_session(struct fly_stage_engine *stage)
     fly_session_close(&stage->session);
     fly_session_info_drop(&stage->info);
     fly_map_set_fini(&stage->maps);
+    fly_dose_fini(&stage->dose);
+    fly_stage_steer_close(stage);
 }
 
 void fly_stage_engine_close(struct fly_stage_engine **stage)
@@ -124,7 +126,10 @@ void fly_stage_engine_wake(struct fly_stage_engine *stage)
 void fly_stage_engine_wait(struct fly_stage_engine *stage, int32_t timeout_ms)
 {
     struct pollfd fd = {.fd = stage->wake_fd, .events = POLLIN};
+    int64_t due = fly_stage_steer_due(stage), now = stage->config.clock.mono_ns(stage->config.clock.ctx);
 
+    if (due != INT64_MAX && due - now < (int64_t)timeout_ms * 1000000)
+        timeout_ms = due <= now ? 0 : (int32_t)((due - now) / 1000000 + 1);
     /* seq_cst, then one more look: see fly_ring_push. */
     atomic_store_explicit(&stage->sleeps, 1, memory_order_seq_cst);
     if (fly_ring_len(&stage->inputs) == 0 && fly_ring_len(&stage->jobs) == 0 &&
@@ -160,6 +165,11 @@ static void open_session(struct fly_stage_engine *stage, struct fly_input *input
     stage->quality = (struct fly_quality_watch){0};
     stage->quality_due = 0; /* not before data: a producer may take a warning for the refusal of its start */
     stage->quality_ns = 0;
+    stage->dose_ns = 0;
+    memset(stage->begun, 0, sizeof stage->begun);
+    stage->n_shifts_owed = 0;
+    memset(stage->shift_told, 0, sizeof stage->shift_told);
+    memset(stage->refusal_ns, 0, sizeof stage->refusal_ns);
     stage->shown = 0;
     stage->last_ticket = input->ticket;
     memset(stage->as_of, 0, sizeof stage->as_of);
@@ -173,6 +183,8 @@ static void open_session(struct fly_stage_engine *stage, struct fly_input *input
         fly_session_close(&stage->session);
         return;
     }
+    fly_stage_steer_open(stage);
+    fly_engine_set_adoption(fly_session_engine(stage->session), stage->info->options.drift.adopt);
     post_options(stage);
     if (fly_session_quantify_note(stage->session)[0])
         fly_bus_event(stage->config.bus, FLY_INFO, "quantification", NULL, 0, "%s",
@@ -194,7 +206,9 @@ static void take_data(struct fly_stage_engine *stage, struct fly_input *input)
 
     if (!stage->session)
         return;
+    fly_stage_adopt_ahead(stage, input->ingest.frame);
     fly_session_apply(stage->session, &input->ingest, input->arrival_ns, &effect);
+    fly_stage_steer_data(stage, &input->ingest);
     stage->quality_due = 1;
     fly_count(bus, FLY_COUNT_PIXELS, (uint64_t)effect.pixels);
     fly_count(bus, FLY_COUNT_PHOTONS, (uint64_t)effect.photons);
@@ -229,6 +243,8 @@ static void replay_control(struct fly_stage_engine *stage, struct fly_input *inp
         len < sizeof name && fly_value_get(root, "args", &args)) {
         memcpy(name, text, len);
         fly_pack_init(&result, scratch, FLY_RESULT_CAP);
+        if (strncmp(name, "steer.", 6) == 0)
+            fly_stage_steer_recall(stage, name, args, &input->msg.parts[1]);
         if (fly_session_control_known(name) &&
             fly_session_control(stage->session, name, args, &result, &code) == FLY_OK) {
             stage->urgent = 1;
@@ -240,6 +256,7 @@ static void replay_control(struct fly_stage_engine *stage, struct fly_input *inp
 
 static void take_stop(struct fly_stage_engine *stage, struct fly_input *input)
 {
+    fly_stage_adopt_shifts(stage);
     stage->end = input->end;
     stage->draining = 1;
     if (!stage->session)
@@ -374,6 +391,9 @@ static void take_job(struct fly_stage_engine *stage, struct fly_job *job)
     } else if (fly_overview_known(op) && stage->session) {
         fly_overview(stage->session, job);
         reply(stage, job);
+    } else if (strcmp(op, "dose.get") == 0 && stage->session) {
+        fly_dose_get(stage->session, job, stage->as_of);
+        reply(stage, job);
     } else {
         fly_look(stage->session, job, stage->as_of, stage->draining, fly_stage_unix_ns(stage));
         reply(stage, job);
@@ -458,6 +478,7 @@ static void end_session(struct fly_stage_engine *stage)
         for (int m = 0; m < FLY_MAPS; m++)
             fly_stage_tell_clusters(stage, m);
         fly_stage_tell_quality(stage, 1);
+        fly_stage_tell_dose(stage, 1);
         stage->end.complete = fly_look_complete(stage->session);
     }
     stage->ended = 1;
@@ -519,6 +540,8 @@ int fly_stage_engine_step(struct fly_stage_engine *stage)
     }
     if (atomic_load(&stage->info->resuming))
         return did;
+    /* A decision need not wait for thinking that makes no other maps. */
+    did |= !has_news(stage) && fly_stage_steer(stage);
     /* After the end, too: a request may have changed what chips are made of. */
     stepped = fly_session_step(stage->session) == FLY_OK;
     if (stepped) {
@@ -529,8 +552,10 @@ int fly_stage_engine_step(struct fly_stage_engine *stage)
     fly_stage_tell_range(stage);
     if (stage->urgent || is_due(stage))
         fly_stage_cut_epoch(stage, stage->ended);
+    did |= fly_stage_steer(stage); /* from these maps, and before what takes longer */
     fly_stage_tell_next_clusters(stage);
     fly_stage_tell_quality(stage, 0);
+    fly_stage_tell_dose(stage, 0);
     if (!stepped)
         fly_stage_tell_waiting(stage);
     if (!stepped && stage->n_exact) {

@@ -373,7 +373,7 @@ static int take_recorded(struct fly_stage_ingest *stage)
         if (r.what == FLY_RESUMED_DATA)
             input->as_of = fly_sequence_as_of(&session->sequences[r.ingest.stream_idx]);
         else
-            input->msg = (struct fly_msg){.parts = {{r.copy, r.bytes}}, .n_parts = 1};
+            input->msg = (struct fly_msg){.parts = {{r.copy, r.bytes}, {r.more, r.more_len}}, .n_parts = r.more ? 2 : 1};
         give(stage, input, r.bytes);
         return 1;
     }

@@ -9,6 +9,7 @@
 
 #include "engine/base/agreement.h"
 #include "plugin/desk.h"
+#include "plugin/helm_desk.h"
 #include "plugin/latency.h"
 #include "plugin/maps.h"
 #include "plugin/publish_state.h"
@@ -19,7 +20,8 @@
 
 enum { SUBSCRIPTIONS_A_TURN = 64 };
 
-static const char *const topics[FLY_TOPICS] = {"start", "map", "clusters", "metrics", "event", "heartbeat", "stop"};
+static const char *const topics[FLY_TOPICS] = {"start", "map", "clusters", "metrics", "event", "heartbeat", "stop",
+                                                "dose", "suggest"};
 
 static int64_t mono_ns(const struct fly_stage_publish *s)
 {
@@ -35,7 +37,8 @@ int fly_stage_publish_open(struct fly_stage_publish **out, const struct fly_stag
     s->config = *config;
     s->header = malloc(FLY_HEADER_MAX);
     s->fresh_clusters = malloc(sizeof *s->fresh_clusters);
-    if (!s->header || !s->fresh_clusters) {
+    if (!s->header || !s->fresh_clusters || fly_helm_desk_open(s) < 0) {
+        fly_helm_desk_close(s);
         free(s->header);
         free(s->fresh_clusters);
         free(s);
@@ -69,13 +72,15 @@ void fly_stage_publish_close(struct fly_stage_publish **stage)
     free(s->header);
     free(s->fresh_clusters);
     drop_clusters(s);
+    fly_dose_fini(&s->dose);
+    fly_helm_desk_close(s);
     free(s);
     *stage = NULL;
 }
 
 /* ---- sending ----------------------------------------------------------------------------------- */
 
-static struct fly_pub_id next_id(struct fly_stage_publish *s, enum fly_topic topic)
+struct fly_pub_id fly_publish_id(struct fly_stage_publish *s, enum fly_topic topic)
 {
     return (struct fly_pub_id){.session = s->info ? s->info->id : "",
                                .seq = ++s->seq[topic],
@@ -89,8 +94,7 @@ static void send(struct fly_stage_publish *s, const struct fly_pub_message *mess
 }
 
 /* Keep the newest of its kind for late joiners. Maps are kept as the set they came from. */
-static void send_and_keep(struct fly_stage_publish *s, enum fly_topic topic,
-                          const struct fly_pub_message *message)
+void fly_publish_kept(struct fly_stage_publish *s, enum fly_topic topic, const struct fly_pub_message *message)
 {
     struct fly_cached *cached = &s->cache[topic];
     const struct fly_part *header = &message->parts[1];
@@ -106,7 +110,7 @@ static void send_and_keep(struct fly_stage_publish *s, enum fly_topic topic,
         memcpy(cached->bytes, header->bytes, header->len);
 }
 
-static struct fly_pack *pack_of(struct fly_stage_publish *s)
+struct fly_pack *fly_publish_pack(struct fly_stage_publish *s)
 {
     fly_pack_init(&s->pack, s->header, FLY_HEADER_MAX);
     return &s->pack;
@@ -149,15 +153,17 @@ static int take_opened(struct fly_stage_publish *s)
     memset(s->map_seq, 0, sizeof s->map_seq);
     memset(s->agreed_epoch, 0, sizeof s->agreed_epoch);
     memset(&s->latency, 0, sizeof s->latency);
-    s->cache[FLY_TOPIC_STOP].len = s->cache[FLY_TOPIC_METRICS].len = s->cache[FLY_TOPIC_EVENT].len = 0;
+    s->cache[FLY_TOPIC_STOP].len = s->cache[FLY_TOPIC_METRICS].len = s->cache[FLY_TOPIC_EVENT].len =
+        s->cache[FLY_TOPIC_SUGGEST].len = 0;
     drop_clusters(s);
+    s->dose.serial = 0;
     fly_map_set_fini(&s->shown);
     fly_map_out_fini(&s->out);
     int32_t chips = fly_grid_chips(&info->plan.grid);
 
     if (fly_map_set_init(&s->shown, chips, fly_maps_count(info)) < 0 || fly_map_out_init(&s->out, chips) < 0)
         fly_bus_event(bus, FLY_ERROR, "memory", NULL, 0, "%s", fly_fail_text());
-    struct fly_pub_id id = next_id(s, FLY_TOPIC_START);
+    struct fly_pub_id id = fly_publish_id(s, FLY_TOPIC_START);
     struct fly_pub_start start = {.grid_shape = {info->plan.grid.rows, info->plan.grid.cols},
                                   .chip_px = info->plan.grid.side_px,
                                   .pitch_px = info->plan.grid.pitch_px,
@@ -171,9 +177,9 @@ static int take_opened(struct fly_stage_publish *s)
                                   .pixel_time_us = info->options.instrument.pixel_time_us,
                                   .flyback_time_us = info->options.instrument.flyback_time_us};
 
-    if (fly_pub_start(&message, pack_of(s), &id, &(struct fly_part){info->header, info->header_len}, &start) ==
+    if (fly_pub_start(&message, fly_publish_pack(s), &id, &(struct fly_part){info->header, info->header_len}, &start) ==
         FLY_OK)
-        send_and_keep(s, FLY_TOPIC_START, &message);
+        fly_publish_kept(s, FLY_TOPIC_START, &message);
     s->stopped = 0;
     return 1;
 }
@@ -193,6 +199,7 @@ static void streams_of_counts(struct fly_pub_streams *out, const struct fly_sess
 
 static int take_maps(struct fly_stage_publish *s);
 static int take_clusters(struct fly_stage_publish *s);
+static int take_dose(struct fly_stage_publish *s);
 static int take_events(struct fly_stage_publish *s);
 static void metrics(struct fly_stage_publish *s, int64_t now);
 
@@ -214,10 +221,12 @@ static int take_end(struct fly_stage_publish *s)
      * looked. */
     take_maps(s);
     take_clusters(s);
+    take_dose(s);
+    fly_helm_desk_end(s);
     take_events(s);
     if (s->out.cap)
         metrics(s, mono_ns(s)); /* of the final maps */
-    struct fly_pub_id id = next_id(s, FLY_TOPIC_STOP);
+    struct fly_pub_id id = fly_publish_id(s, FLY_TOPIC_STOP);
     struct fly_pub_stop stop = {.exit_status = end.exit_status,
                                 .reason = end.reason,
                                 .complete = end.complete,
@@ -229,8 +238,8 @@ static int take_end(struct fly_stage_publish *s)
     fly_publish_counters(s, &counters);
     stop.counters = counters.counters;
     streams_of_counts(&stop.count, s->info, end.count);
-    if (fly_pub_stop(&message, pack_of(s), &id, &stop) == FLY_OK)
-        send_and_keep(s, FLY_TOPIC_STOP, &message);
+    if (fly_pub_stop(&message, fly_publish_pack(s), &id, &stop) == FLY_OK)
+        fly_publish_kept(s, FLY_TOPIC_STOP, &message);
     s->stopped = 1;
     pthread_mutex_lock(&bus->lock);
     bus->status.complete = end.complete;
@@ -244,13 +253,13 @@ static int take_end(struct fly_stage_publish *s)
 
 static void publish_map(struct fly_stage_publish *s, int m, const int32_t *box)
 {
-    struct fly_pub_id id = next_id(s, FLY_TOPIC_MAP);
+    struct fly_pub_id id = fly_publish_id(s, FLY_TOPIC_MAP);
     struct fly_pub_message message;
 
     fly_map_out_fill(&s->out, s->info, &s->fresh, m, box);
     s->out.map.base = box ? FLY_PUB_DELTA : FLY_PUB_KEYFRAME;
     s->out.map.base_seq = box ? s->map_seq[m] : 0;
-    if (fly_pub_map(&message, pack_of(s), &id, &s->out.map) < 0) {
+    if (fly_pub_map(&message, fly_publish_pack(s), &id, &s->out.map) < 0) {
         fly_bus_event(s->config.bus, FLY_ERROR, "map", NULL, 0, "%s", fly_fail_text());
         return;
     }
@@ -315,7 +324,7 @@ static void publish_clusters(struct fly_stage_publish *s, const struct fly_clust
 {
     struct fly_pub_message message;
 
-    if (fly_clusters_message(&message, pack_of(s), id, clusters, s->info) == FLY_OK)
+    if (fly_clusters_message(&message, fly_publish_pack(s), id, clusters, s->info) == FLY_OK)
         send(s, &message);
     else
         fly_bus_event(s->config.bus, FLY_ERROR, "clusters", NULL, 0, "%s", fly_fail_text());
@@ -328,7 +337,7 @@ static int take_clusters(struct fly_stage_publish *s)
     while (s->info && fly_bus_take_clusters(s->config.bus, s->info->serial, s->fresh_clusters)) {
         take_maps(s); /* theirs was posted before them, maybe since this turn looked */
         int m = s->fresh_clusters->map;
-        struct fly_pub_id id = next_id(s, FLY_TOPIC_CLUSTERS);
+        struct fly_pub_id id = fly_publish_id(s, FLY_TOPIC_CLUSTERS);
 
         publish_clusters(s, s->fresh_clusters, &id);
         if (!s->clusters[m])
@@ -339,6 +348,28 @@ static int take_clusters(struct fly_stage_publish *s)
         did = 1;
     }
     return did;
+}
+
+/* ---- dose -------------------------------------------------------------------------------------- */
+
+static void publish_dose(struct fly_stage_publish *s)
+{
+    struct fly_pub_id id = {s->info->id, s->dose_seq, s->config.clock.unix_ns(s->config.clock.ctx)};
+    struct fly_pub_message message;
+
+    if (fly_dose_message(&message, fly_publish_pack(s), &id, &s->dose, s->info) == FLY_OK)
+        send(s, &message);
+    else
+        fly_bus_event(s->config.bus, FLY_ERROR, "dose", NULL, 0, "%s", fly_fail_text());
+}
+
+static int take_dose(struct fly_stage_publish *s)
+{
+    if (!s->info || !fly_bus_take_dose(s->config.bus, s->info->serial, &s->dose))
+        return 0;
+    s->dose_seq = ++s->seq[FLY_TOPIC_DOSE];
+    publish_dose(s);
+    return 1;
 }
 
 /* ---- late joiners ------------------------------------------------------------------------------ */
@@ -357,6 +388,11 @@ static void repeat_topic(struct fly_stage_publish *s, enum fly_topic topic)
             }
         return;
     }
+    if (topic == FLY_TOPIC_DOSE) {
+        if (s->info && s->dose.serial == s->info->serial)
+            publish_dose(s);
+        return;
+    }
     if (topic != FLY_TOPIC_MAP) {
         struct fly_part parts[2] = {{topics[topic], strlen(topics[topic])},
                                     {s->cache[topic].bytes, s->cache[topic].len}};
@@ -369,7 +405,7 @@ static void repeat_topic(struct fly_stage_publish *s, enum fly_topic topic)
         if (!s->info || !s->map_seq[m])
             continue;
         fly_publish_keyframe(s, m, &id);
-        if (fly_pub_map(&message, pack_of(s), &id, &s->out.map) == FLY_OK)
+        if (fly_pub_map(&message, fly_publish_pack(s), &id, &s->out.map) == FLY_OK)
             send(s, &message);
     }
 }
@@ -418,7 +454,7 @@ static uint64_t rss_bytes(void)
 static void heartbeat(struct fly_stage_publish *s, int64_t now)
 {
     struct fly_bus *bus = s->config.bus;
-    struct fly_pub_id id = next_id(s, FLY_TOPIC_HEARTBEAT);
+    struct fly_pub_id id = fly_publish_id(s, FLY_TOPIC_HEARTBEAT);
     struct fly_pub_heartbeat beat = {0};
     struct fly_counters_out counters;
     struct fly_pub_message message;
@@ -437,8 +473,8 @@ static void heartbeat(struct fly_stage_publish *s, int64_t now)
     beat.recording = status.recording[0] ? status.recording : "off";
     fly_publish_counters(s, &counters);
     beat.counters = counters.counters;
-    if (fly_pub_heartbeat(&message, pack_of(s), &id, &beat) == FLY_OK)
-        send_and_keep(s, FLY_TOPIC_HEARTBEAT, &message);
+    if (fly_pub_heartbeat(&message, fly_publish_pack(s), &id, &beat) == FLY_OK)
+        fly_publish_kept(s, FLY_TOPIC_HEARTBEAT, &message);
     s->heartbeat_ns = now;
     memcpy(s->durable_told, status.durable_seq, sizeof s->durable_told);
     s->state_told = status.state;
@@ -477,7 +513,7 @@ static const char *leader(const double ami[3])
 
 static void metrics(struct fly_stage_publish *s, int64_t now)
 {
-    struct fly_pub_id id = next_id(s, FLY_TOPIC_METRICS);
+    struct fly_pub_id id = fly_publish_id(s, FLY_TOPIC_METRICS);
     struct fly_pub_metrics out = {.p50_ms = fly_latency_ms(&s->latency, 50),
                                   .p99_ms = fly_latency_ms(&s->latency, 99),
                                   .max_ms = fly_latency_ms(&s->latency, 100)};
@@ -526,8 +562,8 @@ static void metrics(struct fly_stage_publish *s, int64_t now)
     out.reliability = s->shown.reliability;
     fly_publish_counters(s, &counters);
     out.counters = counters.counters;
-    if (fly_pub_metrics(&message, pack_of(s), &id, &out) == FLY_OK)
-        send_and_keep(s, FLY_TOPIC_METRICS, &message);
+    if (fly_pub_metrics(&message, fly_publish_pack(s), &id, &out) == FLY_OK)
+        fly_publish_kept(s, FLY_TOPIC_METRICS, &message);
     s->metrics_ns = now;
 }
 
@@ -538,12 +574,12 @@ static int take_events(struct fly_stage_publish *s)
     int did = 0;
 
     while (fly_bus_take_event(s->config.bus, &event)) {
-        struct fly_pub_id id = next_id(s, FLY_TOPIC_EVENT);
+        struct fly_pub_id id = fly_publish_id(s, FLY_TOPIC_EVENT);
         struct fly_pub_event out = {levels[event.level], event.code, event.text, {event.data, event.data_len}};
         struct fly_pub_message message;
 
-        if (fly_pub_event(&message, pack_of(s), &id, &out) == FLY_OK)
-            send_and_keep(s, FLY_TOPIC_EVENT, &message);
+        if (fly_pub_event(&message, fly_publish_pack(s), &id, &out) == FLY_OK)
+            fly_publish_kept(s, FLY_TOPIC_EVENT, &message);
         if (s->config.log_event)
             s->config.log_event(&event);
         did = 1;
@@ -596,12 +632,13 @@ int fly_stage_publish_step(struct fly_stage_publish *stage)
 
     /* Before the requests: what a reply said is in force stands in the next status. */
     take_options(s);
-    did = fly_desk_requests(s);
     /* A new session is only taken once the old one's end is out; its maps come before its end. */
-    if (!s->info || s->stopped || s->info->serial == 0)
-        did |= take_opened(s);
+    did = (!s->info || s->stopped || s->info->serial == 0) && take_opened(s);
+    did |= fly_desk_requests(s);
     did |= take_maps(s);
+    did |= fly_helm_desk_turn(s);
     did |= take_clusters(s);
+    did |= take_dose(s);
     did |= take_end(s);
     did |= take_events(s);
     did |= fly_desk_replies(s);
@@ -618,10 +655,12 @@ void fly_stage_publish_wait(struct fly_stage_publish *stage, int32_t timeout_ms)
     struct fly_bus *bus = s->config.bus;
     int quiet;
 
+    timeout_ms = fly_helm_desk_wait(s, timeout_ms);
     /* seq_cst, then one more look at what others may have left: see fly_ring_push. */
     atomic_store_explicit(&bus->publish_sleeps, 1, memory_order_seq_cst);
     pthread_mutex_lock(&bus->lock);
-    quiet = !bus->mail_full && !bus->event_len && !bus->end.serial && !bus->opened;
+    quiet = !bus->mail_full && !bus->dose.serial && !bus->event_len && !bus->end.serial && !bus->opened &&
+            !bus->decision.serial && !bus->answers[0].cmd_id[0] && !bus->answers[1].cmd_id[0];
     for (int m = 0; m < FLY_MAPS; m++)
         quiet = quiet && !(bus->clusters[m] && bus->clusters[m]->serial);
     pthread_mutex_unlock(&bus->lock);

@@ -424,6 +424,26 @@ static void list_numbers(struct items *items, const struct fly_view *view)
         add_item(items, "gaps %" PRId64, view->gaps);
 }
 
+static void list_steering(struct items *items, const struct fly_view *view)
+{
+    const struct fly_view_steer *steer = &view->steer;
+    const struct fly_view_dose *dose = &view->dose;
+
+    items->count = 0;
+    if (steer->there) {
+        add_item(items, "steering %s, %s%s", steer->mode, steer->policy, steer->held ? ", HELD" : "");
+        if (isfinite(steer->expected_error))
+            add_item(items, "expected error %.1f %%", 100 * steer->expected_error);
+        if (steer->pending > 0)
+            add_item(items, "%" PRId64 " command%s", steer->pending, steer->pending == 1 ? "" : "s");
+        if (steer->stop[0])
+            add_item(items, "nothing more to measure: %s", steer->stop);
+    }
+    if (dose->there && isfinite(dose->mean) && isfinite(dose->max))
+        add_item(items, "dose %.4g in the mean, %.4g at most, %s", dose->mean, dose->max,
+                 dose->calibrated ? "e-/A^2" : "us");
+}
+
 static void title_of(char *out, size_t cap, const struct fly_view *view)
 {
     snprintf(out, cap, "Flyback   %s%s%s   %s/%s%s", view->state[0] ? view->state : "waiting",
@@ -435,9 +455,9 @@ void fly_terminal_draw(struct fly_text *out, const struct fly_view *view,
                        const struct fly_terminal *terminal)
 {
     struct pen pen = {.out = out, .terminal = terminal};
-    struct items *classes = malloc(2 * sizeof *classes), *numbers = classes + 1;
+    struct items *classes = malloc(3 * sizeof *classes), *numbers = classes + 1, *steering = classes + 2;
     char title[256];
-    int32_t class_lines, number_lines, event_lines = view->event[0] != '\0', map_lines;
+    int32_t class_lines, number_lines, steering_lines, event_lines = view->event[0] != '\0', map_lines;
 
     FLY_ASSERT(terminal->cols >= 20 && terminal->rows >= 6);
     if (!classes) {
@@ -446,11 +466,13 @@ void fly_terminal_draw(struct fly_text *out, const struct fly_view *view,
     }
     list_classes(classes, view);
     list_numbers(numbers, view);
+    list_steering(steering, view);
     class_lines = flow(NULL, view, classes, terminal->cols, 2);
     number_lines = flow(NULL, view, numbers, terminal->cols, 2);
-    map_lines = terminal->rows - 1 - class_lines - number_lines - event_lines;
+    steering_lines = flow(NULL, view, steering, terminal->cols, 1);
+    map_lines = terminal->rows - 1 - class_lines - number_lines - steering_lines - event_lines;
     if (map_lines < 1) { /* a very low window: the map first */
-        event_lines = 0;
+        event_lines = steering_lines = 0;
         number_lines = 1;
         map_lines = terminal->rows - 1 - class_lines - number_lines;
     }
@@ -468,6 +490,7 @@ void fly_terminal_draw(struct fly_text *out, const struct fly_view *view,
         draw_blocks(&pen, view, map_lines);
     flow(&pen, view, classes, terminal->cols, class_lines);
     flow(&pen, view, numbers, terminal->cols, number_lines);
+    flow(&pen, view, steering, terminal->cols, steering_lines);
     if (event_lines) {
         put(&pen, view->event);
         end_line(&pen);
@@ -475,6 +498,14 @@ void fly_terminal_draw(struct fly_text *out, const struct fly_view *view,
     if (terminal->redraw)
         fly_text_add(out, "\033[J");
     free(classes);
+}
+
+static void put_items(struct pen *pen, const struct items *items)
+{
+    for (int i = 0; i < items->count; i++) {
+        put(pen, "   ");
+        put(pen, items->item[i].text);
+    }
 }
 
 void fly_terminal_line(struct fly_text *out, const struct fly_view *view)
@@ -491,15 +522,11 @@ void fly_terminal_line(struct fly_text *out, const struct fly_view *view)
     title_of(title, sizeof title, view);
     put(&pen, title);
     list_numbers(items, view);
-    for (int i = 0; i < items->count; i++) {
-        put(&pen, "   ");
-        put(&pen, items->item[i].text);
-    }
+    put_items(&pen, items);
+    list_steering(items, view);
+    put_items(&pen, items);
     list_classes(items, view);
-    for (int i = 0; i < items->count; i++) {
-        put(&pen, "   ");
-        put(&pen, items->item[i].text);
-    }
+    put_items(&pen, items);
     fly_text_add(out, "\n");
     free(items);
 }

@@ -34,6 +34,22 @@ struct fly_view_class {
     char name[FLY_VIEW_NAME_MAX + 1];
 };
 
+/* What steers, as the plugin's status tells it. */
+struct fly_view_steer {
+    int there;             /* 0: nothing is told of it, or it is off and not held */
+    char mode[16], policy[32];
+    int held;
+    int64_t pending;       /* commands under way, or about to be */
+    double expected_error; /* of the map, 0 .. 1 */
+    char stop[32];         /* why nothing more is worth measuring; "": it goes on */
+};
+
+/* Dose of the specimen so far, of the chips in the mean and of the most exposed pixel. */
+struct fly_view_dose {
+    int there, calibrated; /* calibrated: e-/A^2, else us of dwell */
+    double mean, max;
+};
+
 /* What there is to see. NaN and -1 stand for numbers not known. */
 struct fly_view {
     char session[FLY_VIEW_NAME_MAX + 1]; /* "": none */
@@ -53,6 +69,8 @@ struct fly_view {
     int64_t backlog_chips;
     int64_t gaps;                        /* numbers missing at ingest so far */
     int64_t undurable;                   /* messages not on disk yet; 0: all are */
+    struct fly_view_steer steer;
+    struct fly_view_dose dose;
     char event[FLY_VIEW_EVENT_MAX + 1];  /* the newest, with its level; "": none */
 };
 

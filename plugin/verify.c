@@ -101,9 +101,27 @@ static void take_used(struct reading *r, const struct fly_record *record)
         count(r->v, (int32_t)stream, seq);
 }
 
+/* What steering writes down is no request, but its decisions are worth a number. */
+static void count_control(struct reading *r, const struct fly_record *record)
+{
+    struct fly_value root, op;
+    const char *text;
+    size_t len = 0;
+    int steer = 0;
+
+    if (record->n_parts < 1 || fly_wire_scan(record->parts[0].bytes, record->parts[0].len) != FLY_REFUSE_NONE)
+        return;
+    root = fly_value_root(record->parts[0].bytes, record->parts[0].len);
+    if (fly_value_get(root, "op", &op) && fly_value_str(op, &text, &len) && len > 6)
+        steer = memcmp(text, "steer.", 6) == 0;
+    r->v->requests += !steer;
+    r->v->decisions += steer && len == strlen("steer.plan") && memcmp(text, "steer.plan", len) == 0;
+}
+
 static void take_record(struct reading *r, const struct fly_record *record)
 {
-    r->v->requests += record->kind == FLY_REC_CONTROL;
+    if (record->kind == FLY_REC_CONTROL)
+        count_control(r, record);
     r->v->gaps += record->kind == FLY_REC_GAP;
     if (record->kind == FLY_REC_INGEST)
         take_message(r, record);

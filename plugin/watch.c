@@ -66,6 +66,7 @@ static void follow(struct fly_watch *watch, const char *session)
         return;
     snprintf(view->session, sizeof view->session, "%s", session);
     forget_numbers(view);
+    view->dose.there = 0;
     view->final = 0;
     view->n_classes = 0;
     view->map_rows = view->map_cols = 0;
@@ -299,6 +300,50 @@ static void take_reliability(struct fly_view *view, struct fly_value header)
                             fly_value_get(mine, "eds", &eds) && fly_value_f64(eds, &view->reliability[1]);
 }
 
+/* map[key] as a text of less than cap bytes; "" where it is none. */
+static void text_at(char *out, size_t cap, struct fly_value map, const char *key)
+{
+    struct fly_value value;
+    const char *text;
+    size_t len;
+
+    out[0] = '\0';
+    if (fly_value_get(map, key, &value) && fly_value_str(value, &text, &len))
+        snprintf(out, cap, "%.*s", (int)(len < cap ? len : cap - 1), text);
+}
+
+void fly_watch_take_status(struct fly_watch *watch, struct fly_value result)
+{
+    struct fly_view_steer steer = {.expected_error = NAN};
+    struct fly_value map, value;
+
+    if (fly_value_get(result, "steer", &map) && fly_value_kind(map) == FLY_KIND_MAP) {
+        text_at(steer.mode, sizeof steer.mode, map, "mode");
+        text_at(steer.policy, sizeof steer.policy, map, "policy");
+        text_at(steer.stop, sizeof steer.stop, map, "stop");
+        if (!fly_value_get(map, "held", &value) || !fly_value_bool(value, &steer.held))
+            steer.held = 0;
+        if (!fly_value_get(map, "pending", &value) || !fly_value_int(value, &steer.pending))
+            steer.pending = 0;
+        if (!fly_value_get(map, "expected_error", &value) || !fly_value_f64(value, &steer.expected_error))
+            steer.expected_error = NAN;
+        steer.there = steer.mode[0] != '\0' && (strcmp(steer.mode, "off") != 0 || steer.held);
+    }
+    watch->view.steer = steer;
+    watch->changed = 1;
+}
+
+static void take_dose(struct fly_watch *watch, const struct fly_published *msg)
+{
+    struct fly_dose_read read;
+
+    if (strcmp(watch->view.session, msg->session) != 0 ||
+        fly_dose_decode(&read, msg->header, msg->payloads, msg->n_payloads) < 0)
+        return;
+    watch->view.dose = (struct fly_view_dose){1, read.calibrated, read.mean, read.max};
+    watch->changed = 1;
+}
+
 static void take_event(struct fly_view *view, struct fly_value header)
 {
     const char *keys[] = {"level", "code", "text"}, *text;
@@ -363,6 +408,8 @@ int fly_watch_take(struct fly_watch *watch, const struct fly_part *parts, int32_
     } else if (strcmp(msg.type, "event") == 0) {
         take_event(&watch->view, msg.header);
         watch->changed = 1;
+    } else if (strcmp(msg.type, "dose") == 0) {
+        take_dose(watch, &msg);
     } else if (strcmp(msg.type, "stop") == 0) {
         take_stop(watch, &msg);
     }

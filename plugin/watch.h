@@ -40,4 +40,7 @@ FLY_MUST_USE int fly_watch_take(struct fly_watch *watch, const struct fly_part *
 FLY_MUST_USE int fly_watch_take_map(struct fly_watch *watch, struct fly_value header,
                                     const struct fly_part *payloads, int32_t n_payloads);
 
+/* The answer to status: what steers. What it does not tell is not there. */
+void fly_watch_take_status(struct fly_watch *watch, struct fly_value result);
+
 #endif

@@ -13,6 +13,7 @@
 #define FLY_PLUGIN_EXPORT_H
 
 #include "plugin/clusters.h"
+#include "plugin/dose.h"
 #include "plugin/json.h"
 #include "plugin/recorded.h"
 
@@ -50,6 +51,7 @@ struct fly_export {
     float *percent, *sigma;               /* (n, R, C) at.%, NaN where there is none */
     const uint32_t *spectra;              /* (K, E), lent by the engine; NULL: no EDS */
     int32_t channels;
+    struct fly_dose dose;                 /* as_of is left out */
     struct fly_export_map map[FLY_MAPS];
     double ami[FLY_METHODS][3], ari[FLY_METHODS][3]; /* haadf-eds, haadf-ensemble, eds-ensemble; NaN: none */
 };
@@ -70,6 +72,9 @@ struct fly_export_axis {
 };
 struct fly_export_axis fly_export_pixels(const struct fly_export *export, int axis);
 struct fly_export_axis fly_export_chips(const struct fly_export *export, int axis);
+
+/* What the dose is called where its unit has no other place: "dose_e_per_A2", "dose_us". */
+const char *fly_export_dose_name(const struct fly_export *export);
 
 /* The summed spectrum of the chips that a map gives this label, (E). */
 void fly_export_sum(const struct fly_export *export, const int32_t *labels, int32_t label, uint64_t *sum);

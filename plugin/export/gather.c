@@ -176,6 +176,13 @@ static int gather_agreement(struct fly_export *x)
     return FLY_OK;
 }
 
+static int gather_dose(struct fly_export *x)
+{
+    static const uint64_t nothing[FLY_STREAMS_MAX];
+
+    return fly_dose_take(&x->dose, x->recorded->session, nothing);
+}
+
 int fly_export_gather(struct fly_export *out, const struct fly_recorded *recorded)
 {
     int rc;
@@ -190,6 +197,8 @@ int fly_export_gather(struct fly_export *out, const struct fly_recorded *recorde
         rc = gather_image(out);
     if (rc == FLY_OK)
         rc = gather_percents(out);
+    if (rc == FLY_OK)
+        rc = gather_dose(out);
     for (int m = 0; rc == FLY_OK && m < FLY_MAPS; m++)
         rc = gather_map(out, m);
     if (rc == FLY_OK)
@@ -204,7 +213,13 @@ void fly_export_free(struct fly_export *export)
     free(export->image);
     free(export->percent);
     free(export->sigma);
+    fly_dose_fini(&export->dose);
     *export = (struct fly_export){0};
+}
+
+const char *fly_export_dose_name(const struct fly_export *export)
+{
+    return export->dose.told.calibrated ? "dose_e_per_A2" : "dose_us";
 }
 
 int fly_export_main_map(const struct fly_export *export)

@@ -327,6 +327,7 @@ static int write_all(struct hspy *h)
         snprintf(name, sizeof name, "sigma_%s", x->elements[i]);
         write_picture(h, name, H5T_NATIVE_FLOAT, x->sigma + (size_t)i * (size_t)x->chips, 1, NULL);
     }
+    write_picture(h, fly_export_dose_name(x), H5T_NATIVE_FLOAT, x->dose.mean, 1, NULL);
     if (x->spectra)
         write_signal(h, &(struct signal){"chip_spectra", "EDS_TEM", H5T_NATIVE_UINT32, x->spectra, 3,
                                          {place(x, 0, 1, 1), place(x, 1, 1, 1), energy(x)}, 1}, NULL);

@@ -127,6 +127,8 @@ static int write_arrays(const struct fly_export *x, const char *dir, struct fly_
         if (rc == FLY_OK)
             rc = write_array(dir, "atomic_percent_sigma", FLY_NPY_F32, 3, shape, x->sigma, json, percents);
     }
+    if (rc == FLY_OK)
+        rc = write_array(dir, fly_export_dose_name(x), FLY_NPY_F32, 2, grid, x->dose.mean, json, chips);
     if (rc == FLY_OK && x->spectra)
         rc = write_array(dir, "chip_spectra", FLY_NPY_U32, 3, grid, x->spectra, json, spectra);
     return rc;

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const topics[FLY_PAGE_TOPICS] = {"start", "heartbeat", "metrics", "stop"};
+static const char *const topics[FLY_PAGE_TOPICS] = {"start", "heartbeat", "metrics", "stop", "suggest"};
 
 const char *fly_page_topic_name(enum fly_page_topic topic)
 {
@@ -16,6 +16,7 @@ int fly_page_cache_init(struct fly_page_cache *cache, uint64_t first_revision)
 {
     memset(cache, 0, sizeof *cache);
     cache->revision_base = first_revision;
+    cache->course.every = 1;
     fly_picture_init(&cache->picture, first_revision);
     cache->agreement = calloc(FLY_PAGE_AGREEMENTS, sizeof *cache->agreement);
     return cache->agreement ? FLY_OK : fly_fail(FLY_ENOMEM, "the page has no memory for what it shows");
@@ -77,6 +78,8 @@ void fly_page_cache_fini(struct fly_page_cache *cache)
     }
     for (int i = 0; i < FLY_PAGE_EVENTS; i++)
         let_go(&cache->event[i]);
+    let_go(&cache->dose.head);
+    free(cache->dose.chips);
     let_go(&cache->support);
     fly_blob_drop(&cache->elements);
     fly_blob_drop(&cache->image);
@@ -123,6 +126,11 @@ static void begin_session(struct fly_page_cache *cache, const char *session)
     }
     forget(&cache->topic[FLY_PAGE_METRICS]);
     forget(&cache->topic[FLY_PAGE_STOP]);
+    forget(&cache->topic[FLY_PAGE_SUGGEST]);
+    forget(&cache->dose.head);
+    cache->course.n = 0;
+    cache->course.came = 0;
+    cache->course.every = 1;
     forget(&cache->support);
     fly_blob_drop(&cache->elements);
     fly_blob_drop(&cache->image);
@@ -321,6 +329,50 @@ static void take_agreement(struct fly_page_cache *cache, const struct fly_publis
     cache->agreements++;
 }
 
+/* ---- dose, the course of steering ------------------------------------------------------------------ */
+
+static void take_dose(struct fly_page_cache *cache, const struct fly_published *msg)
+{
+    struct fly_page_dose *dose = &cache->dose;
+    struct fly_dose_read read;
+    size_t bytes;
+
+    if (msg->seq == dose->head.seq || fly_dose_decode(&read, msg->header, msg->payloads, msg->n_payloads) < 0)
+        return;
+    bytes = (size_t)read.full_shape[0] * (size_t)read.full_shape[1] * sizeof *dose->chips;
+    if (!dose->chips || dose->rows != read.full_shape[0] || dose->cols != read.full_shape[1]) {
+        free(dose->chips);
+        dose->chips = malloc(bytes);
+        forget(&dose->head);
+    }
+    if (!dose->chips || !keep(&dose->head, msg->header, msg->seq))
+        return;
+    memcpy(dose->chips, read.chips, bytes);
+    dose->rows = read.full_shape[0];
+    dose->cols = read.full_shape[1];
+    cache->changes++;
+}
+
+static void take_course(struct fly_page_course *course, const struct fly_published *msg)
+{
+    struct fly_value value;
+
+    if (course->came++ % course->every != 0)
+        return;
+    if (course->n == FLY_PAGE_COURSE) {
+        course->n /= 2;
+        course->every *= 2;
+        for (int32_t i = 0; i < course->n; i++) {
+            course->t_ns[i] = course->t_ns[2 * i];
+            course->error[i] = course->error[2 * i];
+        }
+    }
+    course->t_ns[course->n] = msg->t_ns;
+    if (!fly_value_get(msg->header, "expected_error", &value) || !fly_value_f64(value, &course->error[course->n]))
+        course->error[course->n] = NAN;
+    course->n++;
+}
+
 /* ---- messages in --------------------------------------------------------------------------------- */
 
 static void take_topic(struct fly_page_cache *cache, enum fly_page_topic topic, const struct fly_published *msg)
@@ -335,6 +387,8 @@ static void take_topic(struct fly_page_cache *cache, enum fly_page_topic topic, 
     cache->changes++;
     if (topic == FLY_PAGE_METRICS)
         take_agreement(cache, msg);
+    else if (topic == FLY_PAGE_SUGGEST)
+        take_course(&cache->course, msg);
 }
 
 void fly_page_cache_take(struct fly_page_cache *cache, const struct fly_part *parts, int32_t n_parts)
@@ -371,6 +425,10 @@ void fly_page_cache_take(struct fly_page_cache *cache, const struct fly_part *pa
         take_topic(cache, FLY_PAGE_METRICS, &msg);
     } else if (strcmp(msg.type, "stop") == 0) {
         take_topic(cache, FLY_PAGE_STOP, &msg);
+    } else if (strcmp(msg.type, "suggest") == 0) {
+        take_topic(cache, FLY_PAGE_SUGGEST, &msg);
+    } else if (strcmp(msg.type, "dose") == 0) {
+        take_dose(cache, &msg);
     }
 }
 

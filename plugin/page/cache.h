@@ -20,6 +20,7 @@
 enum {
     FLY_PAGE_EVENTS = 200,
     FLY_PAGE_AGREEMENTS = 600, /* ten minutes of a metrics message a second */
+    FLY_PAGE_COURSE = 600,     /* points of a plot that is not wider in px; even */
     FLY_PAGE_MAPS = FLY_PUB_METHODS_MAX * FLY_PUB_MODALITIES_MAX,
     FLY_PAGE_KEY = 72,         /* "method/modality" */
 };
@@ -33,7 +34,8 @@ struct fly_page_kept {
     struct fly_blob *made;  /* on demand */
 };
 
-enum fly_page_topic { FLY_PAGE_START, FLY_PAGE_HEARTBEAT, FLY_PAGE_METRICS, FLY_PAGE_STOP, FLY_PAGE_TOPICS };
+enum fly_page_topic { FLY_PAGE_START, FLY_PAGE_HEARTBEAT, FLY_PAGE_METRICS, FLY_PAGE_STOP, FLY_PAGE_SUGGEST,
+                      FLY_PAGE_TOPICS };
 const char *fly_page_topic_name(enum fly_page_topic topic);
 
 struct fly_page_map {
@@ -43,6 +45,20 @@ struct fly_page_map {
     float *confidence;
     uint32_t *age;
     int lacks;                 /* a delta came whose base we lack */
+};
+
+struct fly_page_dose {
+    struct fly_page_kept head;
+    int32_t rows, cols;
+    float *chips; /* (R, C) */
+};
+
+/* Expected error of the map, as suggestions told it: of the whole session, every `every`th once they are too many. */
+struct fly_page_course {
+    int64_t t_ns[FLY_PAGE_COURSE];
+    double error[FLY_PAGE_COURSE];
+    int32_t n;
+    uint64_t came, every;
 };
 
 struct fly_page_agreement {
@@ -60,6 +76,8 @@ struct fly_page_cache {
     struct fly_page_agreement *agreement;        /* (FLY_PAGE_AGREEMENTS), n at n % of them */
     char method[FLY_PUB_METHODS_MAX][32];        /* whose agreements those are; "": no more */
     uint64_t agreements;
+    struct fly_page_dose dose;
+    struct fly_page_course course;
     struct fly_picture picture;
     struct fly_blob *image;                      /* as last given out, for those who ask the same */
     uint64_t image_since, image_newest;
@@ -99,6 +117,8 @@ struct fly_blob *fly_page_cache_elements(struct fly_page_cache *cache, uint64_t 
 struct fly_blob *fly_page_cache_events(struct fly_page_cache *cache, uint64_t since);
 struct fly_blob *fly_page_cache_agreement(struct fly_page_cache *cache);
 struct fly_blob *fly_page_cache_support(struct fly_page_cache *cache);
+struct fly_blob *fly_page_cache_dose(struct fly_page_cache *cache);
+struct fly_blob *fly_page_cache_course(struct fly_page_cache *cache);
 
 /* header[key] of the newest message of a topic: 1 when it is there. */
 int fly_page_cache_get(const struct fly_page_cache *cache, enum fly_page_topic topic, const char *key,

@@ -86,6 +86,28 @@ struct fly_blob *fly_page_cache_map(struct fly_page_cache *cache, const char *ke
     return NULL;
 }
 
+/* ---- dose ---------------------------------------------------------------------------------------- */
+
+struct fly_blob *fly_page_cache_dose(struct fly_page_cache *cache)
+{
+    struct fly_page_dose *dose = &cache->dose;
+    struct fly_text text;
+    struct fly_json json;
+
+    if (!dose->head.seq)
+        return NULL;
+    if (!dose->head.made) {
+        fly_text_init(&text);
+        fly_json_init(&json, &text, 1);
+        fly_json_object(&json);
+        fly_json_entries(&json, fly_value_root(dose->head.packed, dose->head.len), (const char *const[]){NULL});
+        dose->head.made =
+            fly_bundle_make(&json, &(struct fly_bundle_part){dose->chips, "<f4", 2, {dose->rows, dose->cols}}, 1);
+        fly_text_fini(&text);
+    }
+    return fly_blob_hold(dose->head.made);
+}
+
 /* ---- the image, elements ------------------------------------------------------------------------- */
 
 static void copy_entry(struct fly_json *json, const struct fly_page_cache *cache, const char *key)
@@ -252,6 +274,32 @@ struct fly_blob *fly_page_cache_agreement(struct fly_page_cache *cache)
     return blob;
 }
 
+struct fly_blob *fly_page_cache_course(struct fly_page_cache *cache)
+{
+    const struct fly_page_course *course = &cache->course;
+    struct fly_blob *blob;
+    struct fly_text text;
+    struct fly_json json;
+
+    fly_text_init(&text);
+    fly_json_init(&json, &text, 1);
+    fly_json_object(&json);
+    fly_json_key(&json, "t_ns");
+    fly_json_row(&json);
+    for (int32_t i = 0; i < course->n; i++)
+        fly_json_int(&json, course->t_ns[i]);
+    fly_json_end(&json);
+    fly_json_key(&json, "expected_error");
+    fly_json_row(&json);
+    for (int32_t i = 0; i < course->n; i++)
+        fly_json_f64(&json, course->error[i]); /* NaN becomes null */
+    fly_json_end(&json);
+    fly_json_end(&json);
+    blob = fly_blob_of_text(&text);
+    fly_text_fini(&text);
+    return blob;
+}
+
 /* ---- news ---------------------------------------------------------------------------------------- */
 
 struct fly_blob *fly_page_cache_news(const struct fly_page_cache *cache)
@@ -295,6 +343,10 @@ struct fly_blob *fly_page_cache_news(const struct fly_page_cache *cache)
     fly_json_uint(&json, cache->events);
     fly_json_key(&json, "agreement");
     fly_json_uint(&json, cache->agreements);
+    fly_json_key(&json, "dose");
+    fly_json_uint(&json, cache->dose.head.seq);
+    fly_json_key(&json, "course");
+    fly_json_uint(&json, cache->course.came);
     fly_json_end(&json);
     blob = fly_blob_of_text(&text);
     fly_text_fini(&text);

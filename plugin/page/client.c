@@ -442,7 +442,8 @@ static void make_news(struct client *c, int64_t now)
         c->told = page->cache.changes;
         wake_viewers(c);
     }
-    c->news_ns = now; /* without memory for it, the same a while later */
+    /* In step: what a turn comes late by is not added up. Without memory for it, the same a while later. */
+    c->news_ns = now - c->news_ns < 2 * FLY_PAGE_NEWS_NS ? c->news_ns + FLY_PAGE_NEWS_NS : now;
     fly_blob_drop(&json);
     fly_text_fini(&text);
 }

@@ -362,7 +362,8 @@ static void guess_shape(struct fly_bundle_part *part, const char *op, struct fly
         part->shape[0] = fly_value_count(elements);
         part->shape[1] = box[0];
         part->shape[2] = box[1];
-    } else if (strcmp(op, "crystallinity.get") == 0 && numbers(result, "grid_shape", box, 2) == 2) {
+    } else if ((strcmp(op, "crystallinity.get") == 0 && numbers(result, "grid_shape", box, 2) == 2) ||
+               (strcmp(op, "dose.get") == 0 && numbers(result, "full_shape", box, 2) == 2)) {
         part->dtype = "<f4";
         part->n_dims = 2;
         part->shape[0] = box[0];

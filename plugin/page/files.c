@@ -24,9 +24,9 @@
 
 EMBED("html", WHOLE("page.html"));
 EMBED("css", WHOLE("page.css"));
-/* One script, its parts in the order in which they stand on each other. */
+/* One script, its parts in the order in which they stand on each other; the first makes all of it strict. */
 EMBED("js", PART("base") PART("link") PART("model") PART("actions") PART("picture") PART("stage") PART("plots")
-                PART("spectrum") PART("panes") PART("legend") PART("panels") PART("export") PART("page"));
+                PART("spectrum") PART("panes") PART("legend") PART("panels") PART("steer") PART("export") PART("page"));
 
 extern const unsigned char fly_page_html[], fly_page_html_end[];
 extern const unsigned char fly_page_js[], fly_page_js_end[];

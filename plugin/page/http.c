@@ -97,13 +97,16 @@ static int get_report(struct fly_page *page, struct fly_visit *visit)
 
 static int get_list(struct fly_page *page, struct fly_visit *visit, uint64_t since)
 {
-    int events = strcmp(visit->path, "/api/v1/events") == 0;
+    const char *name = visit->path + strlen("/api/v1/");
     struct fly_blob *blob;
 
     pthread_mutex_lock(&page->lock);
-    blob = events ? fly_page_cache_events(&page->cache, since) : fly_page_cache_agreement(&page->cache);
+    blob = strcmp(name, "events") == 0   ? fly_page_cache_events(&page->cache, since)
+           : strcmp(name, "dose") == 0   ? fly_page_cache_dose(&page->cache)
+           : strcmp(name, "course") == 0 ? fly_page_cache_course(&page->cache)
+                                         : fly_page_cache_agreement(&page->cache);
     pthread_mutex_unlock(&page->lock);
-    return fly_page_give_made(page, visit, blob, events ? "event" : "agreement");
+    return fly_page_give_made(page, visit, blob, name);
 }
 
 static int is_topic(const char *name, enum fly_page_topic *topic)
@@ -139,7 +142,8 @@ static enum path_kind kind_of(const char *path)
         enum path_kind kind;
     } fixed[] = {{"/events", PATH_NEWS},           {"/metrics", PATH_REPORT},       {"/healthz", PATH_REPORT},
                  {"/api/v1/image", PATH_LOOK},     {"/api/v1/elements", PATH_LOOK}, {"/api/v1/support", PATH_LOOK},
-                 {"/api/v1/events", PATH_LIST},    {"/api/v1/agreement", PATH_LIST}, {FLY_PAGE_REQUEST, PATH_REQUEST}};
+                 {"/api/v1/events", PATH_LIST},    {"/api/v1/agreement", PATH_LIST}, {"/api/v1/dose", PATH_LIST},
+                 {"/api/v1/course", PATH_LIST},    {FLY_PAGE_REQUEST, PATH_REQUEST}};
     enum fly_page_topic topic;
     const char *pair;
 

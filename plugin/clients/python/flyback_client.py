@@ -17,13 +17,19 @@ On the command line:
     python3 flyback_client.py send --haadf image.npy --events y.npy,x.npy,channel.npy
     python3 flyback_client.py watch
     python3 flyback_client.py request support.add class=STO chips='[[0,0],[0,1]]'
+
+Where Flyback runs with keys, each of the classes takes keys=read_keys("keys/acquisition-pc", "server/public.key"), and
+each of the commands --keys DIR --server-key FILE. What a key may do stands in Flyback's allow-list;
+`flyback_client.py keygen` makes a pair here.
 """
 
 import argparse
 import collections
+import itertools
 import json
 import os
 import re
+import stat
 import sys
 import time
 import uuid
@@ -38,7 +44,7 @@ except ImportError as missing:  # name what to install, rather than end in a tra
         % missing
     )
 
-__all__ = ["Sender", "Viewer", "Control", "Map", "FlybackError", "FlybackTimeout", "RequestError"]
+__all__ = ["Sender", "Viewer", "Control", "Map", "Keys", "read_keys", "make_keys", "FlybackError", "FlybackTimeout", "RequestError"]
 
 SCHEMA = [1, 0]
 INGEST = "tcp://127.0.0.1:5570"
@@ -119,6 +125,163 @@ def wire_array(array, dtype=None):
     return word, np.ascontiguousarray(array, dtype=np.dtype(word))
 
 
+# ---- keys -------------------------------------------------------------------------------------------
+
+# A client's pair and its server's public key, each 40 characters of Z85 as bytes.
+Keys = collections.namedtuple("Keys", "public secret server")
+
+_Z85 = re.compile(r"[0-9A-Za-z.:+=^!/*?&<>()\[\]{}@%$#-]{40}\Z")
+
+
+def _crc32c(data):
+    """CRC-32C (Castagnoli), bit by bit: a key file has two hundred bytes."""
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+def _key_file(path, kind):
+    """{"name", "role", "public"[, "secret"]} of a file that flyback keygen made."""
+    try:
+        with open(path, "rb") as file:
+            if kind == "secret" and os.name == "posix":
+                mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+                if mode & 0o077:
+                    raise FlybackError("%s: its mode %04o lets others in, and a secret that others could read is none: "
+                                       "chmod 600 %s, or better make a new pair" % (path, mode, path))
+            raw = file.read(4096)
+    except OSError as wrong:
+        raise FlybackError("%s: %s" % (path, wrong.strerror))
+    lines = raw.decode("ascii", "replace").split("\n")
+    if not lines[0].startswith("flyback-key "):
+        raise FlybackError("%s: no key of Flyback's (flyback keygen makes them)" % path)
+    if lines[0] == "flyback-key 1 secret" and kind == "public":
+        raise FlybackError("%s: a secret key, which never leaves its folder; public.key beside it is meant" % path)
+    if lines[0] != "flyback-key 1 " + kind:
+        raise FlybackError('%s: "%.40s", a %s key of version 1 is needed' % (path, lines[0], kind))
+    wanted = ["name", "role", "public"] + (["secret"] if kind == "secret" else []) + ["check"]
+    pairs = [line.split(" ", 1) for line in lines[1:-1]]
+    summed = raw[: raw.rfind(b"check ")]
+    if lines[-1] or [p[0] for p in pairs] != wanted or any(len(p) != 2 for p in pairs) or (
+            pairs[-1][1] != "%08x" % _crc32c(summed)):
+        raise FlybackError("%s: cut off or altered: copy it again, or make a new pair with flyback keygen" % path)
+    return dict(pairs)
+
+
+def read_keys(folder, server_key):
+    """Keys of a folder that flyback keygen made, and of a server: its public.key, or the 40 characters themselves.
+
+    None when neither is given. On Windows, where files have no mode, see to it that nobody else may read secret.key.
+    """
+    if not folder and not server_key:
+        return None
+    if not folder or not server_key:
+        raise FlybackError("--keys DIR and --server-key FILE go together: %s is missing"
+                           % ("--server-key" if folder else "--keys"))
+    if not zmq.has("curve"):
+        raise FlybackError("this pyzmq was built without CURVE: keys cannot be used with it")
+    if os.path.exists(server_key):
+        server = _key_file(server_key, "public")["public"]
+    elif _Z85.match(server_key):
+        server = server_key
+    else:
+        raise FlybackError("server key %s: neither a file nor a key of 40 characters; the server's public.key is meant"
+                           % server_key)
+    path = os.path.join(folder, "secret.key")
+    pair = _key_file(path, "secret")
+    secret = pair["secret"].encode()
+    if zmq.curve_public(secret) != pair["public"].encode():
+        raise FlybackError("%s: its two keys are not a pair" % path)
+    return Keys(pair["public"].encode(), secret, server.encode())
+
+
+def make_keys(folder, name, role):
+    """A fresh pair in a folder, as flyback keygen makes it; its line for the allow-list. Nothing is overwritten.
+
+    For a PC without Flyback's program: so its secret never has to travel.
+    """
+    roles = ("viewer", "instrument", "controller", "operator", "guard")
+    words = role.split(",")
+    if any(w not in roles for w in words) or len(set(words)) != len(words) or ("guard" in words and len(words) > 1):
+        raise FlybackError("role %s: allowed are %s; or several but for guard, with commas between" % (role, ", ".join(roles)))
+    if not _SESSION.match(name):
+        raise FlybackError("name %r: 1 to 64 of letters, digits, '.', '_', '-' are needed" % name)
+    if not zmq.has("curve"):
+        raise FlybackError("this pyzmq was built without CURVE: it makes no keys")
+    public, secret = zmq.curve_keypair()
+    while not public[:1].isalnum():  # never taken for a path or an option
+        public, secret = zmq.curve_keypair()
+    public, secret = public.decode(), secret.decode()
+    made = []
+    try:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        for kind, mode in (("secret", 0o600), ("public", 0o644)):
+            text = "flyback-key 1 %s\nname %s\nrole %s\npublic %s\n" % (kind, name, role, public)
+            text += "secret %s\n" % secret if kind == "secret" else ""
+            text += "check %08x\n" % _crc32c(text.encode())
+            path = os.path.join(folder, kind + ".key")
+            file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
+            made.append(path)
+            with os.fdopen(file, "wb") as out:
+                out.write(text.encode())
+    except OSError as wrong:
+        for path in made:
+            os.unlink(path)
+        raise FlybackError("%s: %s: there is a key already, or the folder cannot be written; nothing was overwritten"
+                           % (wrong.filename or folder, wrong.strerror))
+    return "%s %s %s" % (public, role, name)
+
+
+class _Door:
+    """How the handshakes of a connecting socket go: a refused one says nothing by itself."""
+
+    NUMBERS = itertools.count()
+    OK, REFUSED, BROKEN = 0x1000, 0x4000, 0x2000 | 0x0800  # ZMQ_EVENT_HANDSHAKE_*
+
+    def __init__(self, context, socket, keys):
+        self._keys = keys
+        self._last = 0
+        if keys:
+            socket.curve_publickey, socket.curve_secretkey, socket.curve_serverkey = keys
+        address = "inproc://flyback-door-%d-%d" % (id(context), next(self.NUMBERS))
+        socket.monitor(address, self.OK | self.REFUSED | self.BROKEN)
+        self._watched = socket
+        self._pair = context.socket(zmq.PAIR)
+        self._pair.setsockopt(zmq.LINGER, 0)
+        self._pair.setsockopt(zmq.RCVHWM, 0)  # a full one would hold ZeroMQ's own thread
+        self._pair.connect(address)
+
+    def close(self):
+        self._watched.disable_monitor()
+        self._pair.close()
+
+    def look(self):
+        while self._pair.poll(0):
+            self._last = int.from_bytes(self._pair.recv_multipart()[0][:2], sys.byteorder)
+
+    def is_refused(self):
+        self.look()
+        return self._last == self.REFUSED
+
+    def check(self, where):
+        """FlybackError when Flyback will not have this key: nothing will ever come or go."""
+        if self.is_refused():
+            raise FlybackError("%s refuses this key: it is not in Flyback's allow-list, or its role may not come there "
+                               "(Flyback's log names both)" % where)
+
+    def words(self):
+        """What a timeout may be due to, for the end of its sentence."""
+        self.look()
+        if not self._last & self.BROKEN:
+            return "is Flyback running there?"
+        if self._keys:
+            return "it breaks off when keys are shown: it runs without keys, or its public key is not that of --server-key"
+        return "it breaks off the greeting: it wants keys (keys=, or --keys DIR --server-key FILE), or is no Flyback"
+
+
 # ---- control ----------------------------------------------------------------------------------------
 
 
@@ -183,18 +346,22 @@ class Map:
 
 
 class Control:
-    """Requests and their replies. `address` is Flyback's control socket."""
+    """Requests and their replies. `address` is Flyback's control socket, keys what read_keys() gave."""
 
-    def __init__(self, address=CONTROL, timeout_s=10.0, context=None):
+    def __init__(self, address=CONTROL, timeout_s=10.0, context=None, keys=None):
         self.address = address
         self.timeout_s = timeout_s
         self._ids = 0
         # A DEALER, not a REQ: after an answer that never came it can simply ask again.
-        self._socket = (context or zmq.Context.instance()).socket(zmq.DEALER)
+        context = context or zmq.Context.instance()
+        self._socket = context.socket(zmq.DEALER)
         self._socket.setsockopt(zmq.LINGER, 0)
+        self._door = _Door(context, self._socket, keys)
         self._socket.connect(address)
 
     def close(self):
+        if not self._socket.closed:
+            self._door.close()
         self._socket.close()
 
     def __enter__(self):
@@ -224,10 +391,13 @@ class Control:
         )
         while True:
             left_ms = int(1000 * (end - time.monotonic()))
-            if left_ms <= 0 or not self._socket.poll(left_ms):
+            if left_ms <= 0:
                 raise FlybackTimeout(
-                    "no reply to %s from %s within %g s: is Flyback running there?" % (op, self.address, wait_s)
+                    "no reply to %s from %s within %g s: %s" % (op, self.address, wait_s, self._door.words())
                 )
+            if not self._socket.poll(min(left_ms, 200)):
+                self._door.check(self.address)
+                continue
             parts = self._socket.recv_multipart()
             reply = unpack_header(parts[1]) if len(parts) > 1 and parts[0] == b"" else {}
             if reply.get("type") != "reply":
@@ -287,6 +457,12 @@ class Control:
         result["spectrum"] = np.frombuffer(payloads[0], dtype="<u4") if payloads else None
         return result
 
+    def dose_get(self):
+        """Dose so far: (result, mean dose of the chips, dose of their largest pixels), in result["unit"]."""
+        result, payloads = self.request_parts("dose.get")
+        shape = result["full_shape"]
+        return (result,) + tuple(np.frombuffer(p, "<f4").reshape(shape) for p in payloads)
+
     def crystallinity_get(self):
         """How crystalline the image is around each chip, (R, C) float32, 0 .. 1; NaN where it is not measured."""
         result, payloads = self.request_parts("crystallinity.get")
@@ -317,11 +493,14 @@ class Sender:
 
     window_bytes  what may be kept unacknowledged; beyond it a call waits, at most timeout_s
     auto_resend   False leaves restarts to the caller (resend())
+    keys          what read_keys() gave, of the role `instrument`. With that role alone nothing that Flyback publishes is
+                  heard, and so no events; durable_seq is asked for instead. `instrument,viewer` hears
     on_event      called with the header of each event that Flyback publishes
     """
 
     STALL_S = 5.0  # unacknowledged for so long while Flyback lives: sent again
     HEARTBEAT_S = 1.0
+    ASK_S = 0.25  # between two questions of one who hears nothing
 
     def __init__(
         self,
@@ -334,6 +513,7 @@ class Sender:
         auto_resend=True,
         on_event=None,
         context=None,
+        keys=None,
     ):
         self.session = session or str(uuid.uuid4())
         if not _SESSION.match(self.session):
@@ -359,20 +539,26 @@ class Sender:
         self._beat_at = self._moved_at = time.monotonic()
         self._resume_seen = None
         self._context = context or zmq.Context.instance()
-        self.control = Control(control, timeout_s=min(timeout_s, 10.0), context=self._context)
+        self.control = Control(control, timeout_s=min(timeout_s, 10.0), context=self._context, keys=keys)
+        self._asked_at = 0.0
         self._sub = self._context.socket(zmq.SUB)
         self._sub.setsockopt(zmq.LINGER, 0)
+        self._sub_door = _Door(self._context, self._sub, keys)
         for topic in (b"start", b"event", b"heartbeat", b"stop"):
             self._sub.setsockopt(zmq.SUBSCRIBE, topic)
         self._sub.connect(publish)
         self._push = self._context.socket(zmq.PUSH)
         self._push.setsockopt(zmq.SNDHWM, 1000)
         self._push.setsockopt(zmq.LINGER, 0)
+        self._push_door = _Door(self._context, self._push, keys)
         self._push.connect(ingest)
         self._ingest = ingest
 
     def close(self):
         """Let go. What Flyback has not acknowledged is lost: stop() waits for it."""
+        if not self._push.closed:
+            self._push_door.close()
+            self._sub_door.close()
         self._push.close()
         self._sub.close()
         self.control.close()
@@ -432,6 +618,7 @@ class Sender:
             for event in said:
                 if event.get("level") != "info":
                     raise FlybackError("start refused, %s: %s" % (event.get("code"), event.get("text")))
+            self._push_door.check(self._ingest)
             if time.monotonic() > end:
                 raise FlybackTimeout(
                     "session %s was not opened within %g s (Flyback has %r): is %s its ingest address?"
@@ -536,11 +723,24 @@ class Sender:
         wait_ms = int(1000 * timeout_s)
         while self._listen(wait_ms):
             wait_ms = 0
+        if now - self._asked_at >= self.ASK_S:
+            self._asked_at = now
+            if self._sub_door.is_refused():
+                self._ask_instead()
         stalled = self._kept_bytes and now - self._moved_at > self.STALL_S
         if self.auto_resend and stalled and not self.drained:
             self.resend()
 
     # -- below
+
+    def _ask_instead(self):
+        """What a heartbeat and the stop would say, for a role that does not hear them."""
+        self._push_door.check(self._ingest)
+        status = self.control.status()
+        if status.get("session") != self.session:
+            return
+        self._acknowledge(status.get("durable_seq") or {})
+        self.drained = self._stopped and status.get("state") == "idle"
 
     def _rectangle(self, shape, y0_px, x0_px, frame, dwell_us, cmd_id, t_ns):
         if self._shape is None:
@@ -605,8 +805,10 @@ class Sender:
                 return
             except zmq.Again:
                 # Back-pressure, or nobody there. What Flyback says is heard meanwhile.
+                self._push_door.check(self._ingest)
                 if time.monotonic() > end:
-                    raise FlybackTimeout("%s took no message for %g s" % (self._ingest, self.timeout_s))
+                    raise FlybackTimeout("%s took no message for %g s: %s"
+                                         % (self._ingest, self.timeout_s, self._push_door.words()))
                 self._push.poll(20, zmq.POLLOUT)
                 self._listen(0)
 
@@ -678,24 +880,30 @@ class Viewer:
     stop      the newest `stop`, or None
     metrics   the newest `metrics`; heartbeat: the newest heartbeat
     clusters  {(method, modality): header}, the newest `clusters` of each
+    dose      the newest `dose`, or None, and dose_map, the mean dose of the chips in its unit
     events    the last 1000 events
     misses    how often a delta came whose base we lacked, and the map was asked for
+
+    keys      what read_keys() gave, of the role `viewer` or more
     """
 
-    TOPICS = ("start", "map", "event", "metrics", "clusters", "heartbeat", "stop")
+    TOPICS = ("start", "map", "event", "metrics", "clusters", "dose", "heartbeat", "stop")
 
-    def __init__(self, publish=PUBLISH, control=CONTROL, topics=TOPICS, context=None):
+    def __init__(self, publish=PUBLISH, control=CONTROL, topics=TOPICS, context=None, keys=None):
         context = context or zmq.Context.instance()
+        self._publish = publish
         self.maps = {}
         self.clusters = {}
         self.start = self.stop = self.metrics = self.heartbeat = None
+        self.dose = self.dose_map = None
         self.events = collections.deque(maxlen=1000)
         self.misses = 0
         self.deltas = 0
         self.keyframes = 0
-        self.control = Control(control, timeout_s=5.0, context=context) if control else None
+        self.control = Control(control, timeout_s=5.0, context=context, keys=keys) if control else None
         self._sub = context.socket(zmq.SUB)
         self._sub.setsockopt(zmq.LINGER, 0)
+        self._door = _Door(context, self._sub, keys)
         self._sub.connect(publish)
         # start first: it tells a new session from a repeat of the old one. In the order given: what is
         # newest of each comes in the order in which it is asked for, and maps belong before their stop
@@ -703,6 +911,8 @@ class Viewer:
             self._sub.setsockopt(zmq.SUBSCRIBE, topic.encode())
 
     def close(self):
+        if not self._sub.closed:
+            self._door.close()
         self._sub.close()
         if self.control:
             self.control.close()
@@ -735,14 +945,18 @@ class Viewer:
                     # a new session, or the old one in a new process that counts from 1 again
                     self.maps.clear()
                     self.clusters.clear()
-                    self.stop = None
+                    self.stop = self.dose = self.dose_map = None
             elif kind in ("stop", "metrics", "heartbeat"):
                 setattr(self, kind, header)
+            elif kind == "dose":
+                self.dose, self.dose_map = header, np.frombuffer(parts[2], "<f4").reshape(header["full_shape"])
             elif kind == "clusters":
                 self.clusters[header["method"], header["modality"]] = header
             elif kind == "event":
                 self.events.append(header)
             heard.append((kind, header))
+        if not heard:
+            self._door.check(self._publish)
         return heard
 
     def wait(self, done, timeout_s=10.0):
@@ -751,7 +965,8 @@ class Viewer:
         while not done():
             left_s = end - time.monotonic()
             if left_s <= 0:
-                raise FlybackTimeout("what was waited for was not published within %g s" % timeout_s)
+                silent = ": " + self._door.words() if self.heartbeat is None else ""
+                raise FlybackTimeout("what was waited for was not published within %g s%s" % (timeout_s, silent))
             self.poll(min(0.1, left_s))
 
     def _take_map(self, header, payloads):
@@ -890,7 +1105,8 @@ def _cmd_send(args):
 
     height = scan.shape[0]
     frames = 1 if scan.image is None else scan.image.shape[0]
-    with Sender(args.ingest, args.control, args.publish, session=args.session, on_event=told) as sender:
+    with Sender(args.ingest, args.control, args.publish, session=args.session, on_event=told,
+                keys=read_keys(args.keys, args.server_key)) as sender:
         eds = []
         if scan.cube is not None or scan.events is not None:
             axis = {"ev_per_channel": args.ev_per_channel, "ev_offset": args.ev_offset}
@@ -929,7 +1145,7 @@ def _cmd_watch(args):
     if args.save:
         os.makedirs(args.save, exist_ok=True)
     end = time.monotonic() + args.seconds if args.seconds else None
-    with Viewer(args.publish, args.control) as viewer:
+    with Viewer(args.publish, args.control, keys=read_keys(args.keys, args.server_key)) as viewer:
         while end is None or time.monotonic() < end:
             for kind, header in viewer.poll(0.2):
                 if kind == "map":
@@ -968,7 +1184,7 @@ def _cmd_request(args):
             values[key] = json.loads(text)
         except ValueError:
             values[key] = text
-    with Control(args.control) as control:
+    with Control(args.control, keys=read_keys(args.keys, args.server_key)) as control:
         result, payloads = control.request_parts(args.op, values)
         if args.op == "map.get":
             found = Map(result, payloads)
@@ -979,17 +1195,26 @@ def _cmd_request(args):
         print(json.dumps(result, indent=1, default=str))
 
 
+def _cmd_keygen(args):
+    folder = args.out or os.path.join("keys", args.name)
+    print(make_keys(folder, args.name, args.role))
+    print("%s stays here; the line on stdout belongs into Flyback's allow-list" % os.path.join(folder, "secret.key"),
+          file=sys.stderr)
+
+
 def _parser():
     parser = argparse.ArgumentParser(
         prog="flyback_client.py",
         description="Talk to a running Flyback: send a scan as an instrument would, watch its maps, make requests.",
     )
-    commands = parser.add_subparsers(dest="command", metavar="send | watch | request")
+    commands = parser.add_subparsers(dest="command", metavar="send | watch | request | keygen")
     commands.required = True
     where = argparse.ArgumentParser(add_help=False)
     where.add_argument("--ingest", default=INGEST, metavar="ADDRESS", help="default %(default)s")
     where.add_argument("--publish", default=PUBLISH, metavar="ADDRESS", help="default %(default)s")
     where.add_argument("--control", default=CONTROL, metavar="ADDRESS", help="default %(default)s")
+    where.add_argument("--keys", metavar="DIR", help="your pair (flyback keygen), where Flyback runs with keys")
+    where.add_argument("--server-key", metavar="FILE", help="Flyback's public.key, or the 40 characters themselves")
 
     send = commands.add_parser("send", parents=[where], help="send .npy files as an instrument would")
     send.add_argument("--haadf", metavar="FILE", help="image (H, W), or (frames, H, W)")
@@ -1026,6 +1251,13 @@ def _parser():
     request.add_argument("op", help="status, support.add, class.rename, params.set, map.get, chip.get, ...")
     request.add_argument("pairs", nargs="*", metavar="key=value")
     request.set_defaults(run=_cmd_request)
+
+    keygen = commands.add_parser("keygen", help="a pair of keys for this PC, and its line for Flyback's allow-list")
+    keygen.add_argument("--name", required=True, help="whose it is; stands in Flyback's log")
+    keygen.add_argument("--role", default="instrument",
+                        help="viewer, instrument, controller, operator, guard, or several with commas; default %(default)s")
+    keygen.add_argument("--out", metavar="DIR", help="default: keys/NAME")
+    keygen.set_defaults(run=_cmd_keygen)
     return parser
 
 

@@ -582,7 +582,7 @@ def send(o):
 
     try:
         with client.Sender(o.ingest, o.control, o.publish, session=o.session, timeout_s=o.timeout_s,
-                           on_event=told) as sender:
+                           on_event=told, keys=o.keys) as sender:
             sender.control.wait_ready(o.timeout_s)  # before the beam is asked for anything
             scan = adapter.scan()
             adapter.shape = scan.shape
@@ -652,11 +652,14 @@ def _parser():
     add("--ingest", "default %(default)s", default=client.INGEST, metavar="ADDRESS")
     add("--publish", "default %(default)s", default=client.PUBLISH, metavar="ADDRESS")
     add("--control", "default %(default)s", default=client.CONTROL, metavar="ADDRESS")
+    add("--keys", "your pair (flyback keygen), where Flyback runs with keys", metavar="DIR")
+    add("--server-key", "Flyback's public.key, or the 40 characters themselves", metavar="FILE")
     return parser
 
 
 def _options(argv):
     o = _parser().parse_args(argv)
+    o.keys = client.read_keys(o.keys, o.server_key)
     o.profile = read_profile(o.profile) if o.profile else {}
     if o.frames < 1 or o.size < 1:
         raise FlybackError("--frames and --size: at least 1")

@@ -1,4 +1,3 @@
-'use strict';
 /* What a person changes. Each change is a list of requests with the list that takes it back, so that undo and
  * redo are the same thing twice; the page shows it at once and the plugin's reply confirms it. */
 
@@ -69,6 +68,7 @@ function undo() {
       future.push(change);
       return say(`Undone: ${change.words}`);
     } catch (error) {
+      past.push(change);
       return sayRefusal(error);
     }
   });

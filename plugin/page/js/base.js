@@ -1,15 +1,25 @@
 'use strict';
 /* What every part of the page stands on: elements, numbers as people read them, colours, bundles. */
 
+const root = document.documentElement;
 const $ = (id) => document.getElementById(id);
+const rectOf = (element) => element.getBoundingClientRect();
+const describe = (element, words) => element.setAttribute('aria-label', words);
+/* The button of a group that stands for a value. */
+const choiceOf = (id, value) => $(id).querySelector(`[data-value=${value}]`);
+const on = (target, kind, act, how) => target.addEventListener(kind, act, how);
 
-/* An element of the page. Attributes by name; `on...` are listeners, `text` is its text. */
+/* {id of a button: what it does} */
+function onClicks(acts) {
+  for (const [id, act] of Object.entries(acts)) on($(id), 'click', act);
+}
+
+/* An element of the page. Attributes by name; `text` is its text. */
 function make(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
 
   for (const [key, value] of Object.entries(attributes)) {
     if (key === 'text') made.textContent = value;
-    else if (key.startsWith('on')) made.addEventListener(key.slice(2), value);
     else if (value === true) made.setAttribute(key, '');
     else if (value !== false && value !== null && value !== undefined) made.setAttribute(key, value);
   }
@@ -21,6 +31,8 @@ function make(tag, attributes = {}, ...children) {
 function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
+
+const tell = (id, text) => setText($(id), text);
 
 function clamp(value, lo, hi) {
   return Math.min(hi, Math.max(lo, value));
@@ -111,13 +123,17 @@ const HEAT = (() => {
 const CURVES = ['#0090d8', '#e69f00', '#009e73', '#cc79a7', '#d55e00', '#56b4e9', '#9a8c2c', '#8b7bff'];
 
 /* A colour of the theme, as page.css has it. */
-function themeColour(name) {
-  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+function tint(name) {
+  return getComputedStyle(root).getPropertyValue(`--${name}`).trim();
 }
 
 /* Lines and letters on canvases are as many times larger as the theme's letters are than 14 px. */
 function themeUnit() {
-  return parseFloat(getComputedStyle(document.documentElement).fontSize) / 14;
+  return parseFloat(getComputedStyle(root).fontSize) / 14;
+}
+
+function letters(pen, px, weight = 400) {
+  pen.font = `${weight} ${px}px system-ui, sans-serif`;
 }
 
 /* ---- bundles: a JSON header and arrays ---- */
@@ -144,8 +160,10 @@ function unbundle(buffer) {
 
 function saveFile(name, blob) {
   const url = URL.createObjectURL(blob);
-  const link = make('a', {href: url, download: name});
+  const link = make('a', {href: url, download: name, hidden: true});
 
+  document.body.append(link); /* older Firefox clicks nothing that is not in the document */
   link.click();
-  setTimeout(() => URL.revokeObjectURL(url), 10000);
+  link.remove();
+  setTimeout(() => URL.revokeObjectURL(url), 60000); /* a browser that asks where to may read it only then */
 }

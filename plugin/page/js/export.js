@@ -1,4 +1,3 @@
-'use strict';
 /* The picture as a file: what is seen, with scale bar and legend, and where it comes from written into it. */
 
 const CRC = Uint32Array.from({length: 256}, (_, n) => {
@@ -41,7 +40,7 @@ function legendLines() {
 
 function exportTitle() {
   const what = {map: `${METHOD_WORDS[state.method]}, ${MODALITY_WORDS[state.modality]}`,
-    element: `${state.element}, at.%`, lattice: 'Crystallinity', age: 'Age of the labels', none: 'HAADF'};
+    element: `${state.element}, at.%`, lattice: 'Crystallinity', dose: 'Dose', age: 'Age of the labels', none: 'HAADF'};
 
   return [what[state.layer], sessionWords()];
 }
@@ -78,9 +77,9 @@ function exportCanvas() {
   pen.fillRect(0, 0, canvas.width, canvas.height);
   pen.drawImage(picture, 0, head);
   pen.fillStyle = '#111';
-  pen.font = `600 ${20 * unit}px system-ui, sans-serif`;
+  letters(pen, 20 * unit, 600);
   pen.fillText(exportTitle()[0], 10 * unit, 25 * unit);
-  pen.font = `${14 * unit}px system-ui, sans-serif`;
+  letters(pen, 14 * unit);
   pen.fillText(exportTitle()[1], 10 * unit, 47 * unit);
   drawExportLegend(pen, lines, [width + 16 * unit, head, side - 26 * unit, height], unit);
   return {canvas, bar, scale};
@@ -101,9 +100,9 @@ function drawExportLegend(pen, lines, [x, top, width, height], unit) {
     pen.lineWidth = unit;
     pen.strokeRect(x, y, 18 * unit, 18 * unit);
     pen.fillStyle = '#111';
-    pen.font = `600 ${15 * unit}px system-ui, sans-serif`;
+    letters(pen, 15 * unit, 600);
     pen.fillText(name, x + 26 * unit, y + 14.5 * unit, width - 26 * unit);
-    pen.font = `${13 * unit}px system-ui, sans-serif`;
+    letters(pen, 13 * unit);
     pen.fillStyle = '#444';
     for (const line of more.flatMap((text) => broken(pen, text, width - 26 * unit)))
       pen.fillText(line, x + 26 * unit, (y += 17 * unit) + 14.5 * unit, width - 26 * unit);
@@ -118,9 +117,8 @@ async function exportPicture() {
   const about = `Flyback ${state.start.flyback_version}, session ${session}, profile ${state.start.profile}, `
     + `${exportTitle()[0]}; ${nm ? `${nm} nm` : 'unknown size'} a scan pixel, ${scale} picture pixels a scan pixel, `
     + `scale bar ${bar.words} = ${bar.length_px} picture pixels`;
-  const layer = {map: `${state.method}_${state.modality}`, element: state.element, lattice: 'crystallinity', age: 'age',
-    none: 'haadf'};
+  const layer = {map: `${state.method}_${state.modality}`, element: state.element, lattice: 'crystallinity', none: 'haadf'};
 
-  saveFile(`${session}_${layer[state.layer]}.png`, await withText(blob, 'Description', about));
+  saveFile(`${session}_${layer[state.layer] || state.layer}.png`, await withText(blob, 'Description', about));
   return say('Saved as a PNG.');
 }

@@ -1,4 +1,3 @@
-'use strict';
 /* The classes that clicks add to, and the legend of the map. Rows are kept and only their texts change, so that a
  * click that began on a row ends on it while maps come ten times a second. */
 
@@ -10,7 +9,7 @@ function drawBrushes() {
   if (bar.querySelector('input')) return; /* a name is being typed */
   const made = names.map((name, i) => {
     const known = supportNamed(name), chosen = state.brush === name;
-    const button = make('button', {type: 'button', class: 'brush', 'aria-pressed': chosen,
+    const button = make('button', {class: 'brush', 'aria-pressed': chosen,
       title: `Clicks add to ${name} (${i + 1}); double-click to rename`},
       make('span', {class: 'swatch', 'aria-hidden': 'true'}),
       make('span', {text: name}), make('small', {class: 'numbers', text: known ? known.chips.length : 0}));
@@ -21,14 +20,16 @@ function drawBrushes() {
   });
 
   if (!names.length) made.push(make('span', {class: 'note', text: 'Name a class, then click chips of it'}));
-  made.push(make('button', {type: 'button', id: 'new-class', title: 'Name a new class (n)', text: '+ class'}));
+  made.push(make('button', {id: 'new-class', title: 'Name a new class (n)', text: '+ class'}));
   if (state.brush && supportNamed(state.brush))
-    made.push(make('button', {type: 'button', id: 'remove-class', text: `remove ${state.brush}`,
+    made.push(make('button', {id: 'remove-class', text: `remove ${state.brush}`,
       title: `Remove class ${state.brush} with its support`}));
   const text = (nodes) => nodes.map((node) => node.outerHTML).join('');
 
   if (text(made) !== text([...bar.children])) bar.replaceChildren(...made);
 }
+
+const keepIn = (event) => event.stopPropagation();
 
 /* A name typed in place of an element. */
 function askName(place, name, done) {
@@ -42,14 +43,14 @@ function askName(place, name, done) {
     changed('brush', 'legend');
   };
 
-  input.addEventListener('keydown', (event) => {
+  on(input, 'keydown', (event) => {
     event.stopPropagation();
     if (event.key === 'Enter') end(true);
     if (event.key === 'Escape') end(false);
   });
-  input.addEventListener('blur', () => end(true));
-  input.addEventListener('dblclick', (event) => event.stopPropagation());
-  input.addEventListener('click', (event) => event.stopPropagation());
+  on(input, 'blur', () => end(true));
+  on(input, 'dblclick', keepIn);
+  on(input, 'click', keepIn);
   place.replaceWith(input);
   input.focus();
   input.select();
@@ -64,7 +65,7 @@ function askNewClass() {
 function setUpBrushes() {
   const bar = $('brushes');
 
-  bar.addEventListener('click', (event) => {
+  on(bar, 'click', (event) => {
     const button = event.target.closest('button');
 
     if (!button) return;
@@ -72,7 +73,7 @@ function setUpBrushes() {
     else if (button.id === 'remove-class') removeClass(state.brush);
     else if (event.detail < 2) chooseBrush(button.dataset.name);
   });
-  bar.addEventListener('dblclick', (event) => {
+  on(bar, 'dblclick', (event) => {
     const button = event.target.closest('.brush');
 
     if (!button) return;
@@ -81,8 +82,7 @@ function setUpBrushes() {
     state.brush = name;
     askName(bar.querySelector(`[data-name="${CSS.escape(name)}"]`), name, (to) => renameClass(name, to));
   });
-  $('undo').addEventListener('click', undo);
-  $('redo').addEventListener('click', redo);
+  onClicks({undo, redo});
   onChange(['support', 'brush'], drawBrushes);
   onChange(['history'], () => {
     $('undo').disabled = !past.length;
@@ -115,7 +115,7 @@ function legendEntries() {
 
 function makeRow(label) {
   const part = {
-    swatch: make('button', {type: 'button', class: 'swatch', title: 'Show or hide'}),
+    swatch: make('button', {class: 'swatch', title: 'Show or hide'}),
     name: make('span', {class: 'name'}),
     chips: make('span', {class: 'numbers chips'}),
     d: make('span', {class: 'numbers d'}),
@@ -128,28 +128,28 @@ function makeRow(label) {
     part.swatch, part.name, part.chips, part.role, part.d, part.more);
   part.row.dataset.label = label;
   part.role.hidden = label < 0;
-  part.swatch.addEventListener('click', (event) => {
+  on(part.swatch, 'click', (event) => {
     const key = `${mapKey()}/${label}`;
 
     event.stopPropagation();
     if (!state.hidden.delete(key)) state.hidden.add(key);
     changed('hidden');
   });
-  part.role.addEventListener('click', (event) => event.stopPropagation());
-  part.role.addEventListener('change', () => giveRole(label, part.role.value, part.given));
+  on(part.role, 'click', keepIn);
+  on(part.role, 'change', () => giveRole(label, part.role.value, part.given));
   const look = () => {
     if (label >= 0) lookAt({kind: 'cluster', method: state.method, modality: state.modality, id: label});
   };
 
-  part.row.addEventListener('click', look);
-  part.row.addEventListener('keydown', (event) => {
+  on(part.row, 'click', look);
+  on(part.row, 'keydown', (event) => {
     if (event.target !== part.row || (event.key !== 'Enter' && event.key !== 'F2')) return;
     event.preventDefault();
     event.stopPropagation();
     if (event.key === 'F2') rename(part, label);
     else look();
   });
-  part.name.addEventListener('dblclick', () => rename(part, label));
+  on(part.name, 'dblclick', () => rename(part, label));
   return part;
 }
 
@@ -174,7 +174,7 @@ function drawRow(part, entry, total) {
   part.swatch.style.background = off ? 'transparent' : entry.colour;
   part.swatch.style.borderColor = entry.colour;
   part.swatch.setAttribute('aria-pressed', !off);
-  part.swatch.setAttribute('aria-label', `Show ${entry.name}`);
+  describe(part.swatch, `Show ${entry.name}`);
   part.row.classList.toggle('off', off);
   part.row.classList.toggle('chosen', isTarget(entry.label));
   setText(part.chips, `${entry.chips} · ${percent(total ? entry.chips / total : 0)}`);
@@ -212,8 +212,8 @@ function drawLegend() {
   const measured = map ? map.labels.length - (countsOf(map).get(NOT_MEASURED) || 0) : 0;
 
   for (const entry of entries) drawRow(rowsOf.get(entry.label), entry, measured);
-  setText($('legend-title'), `${WHAT_THEY_ARE[state.method]}, ${MODALITY_WORDS[state.modality]}`);
-  setText($('legend-note'), legendNote(map, entries, measured));
+  tell('legend-title', `${WHAT_THEY_ARE[state.method]}, ${MODALITY_WORDS[state.modality]}`);
+  tell('legend-note', legendNote(map, entries, measured));
 }
 
 function legendNote(map, entries, measured) {

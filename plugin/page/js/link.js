@@ -1,4 +1,3 @@
-'use strict';
 /* The way to the plugin: what is new comes as an event and is then fetched; requests are posted. */
 
 /* What the plugin said no with, in its own words. */
@@ -101,9 +100,9 @@ function listen({opened, news, lost}) {
 
   function open() {
     source = new EventSource('/events');
-    source.addEventListener('open', opened);
-    source.addEventListener('news', (event) => news(JSON.parse(event.data)));
-    source.addEventListener('error', () => {
+    on(source, 'open', opened);
+    on(source, 'news', (event) => news(JSON.parse(event.data)));
+    on(source, 'error', () => {
       lost();
       /* The browser comes back by itself, but for an answer that was no stream. */
       if (source.readyState === EventSource.CLOSED) setTimeout(open, 1000);

@@ -1,4 +1,3 @@
-'use strict';
 /* What the page knows, and what a person has chosen. Parts of the page say what they depend on and are redrawn
  * with the next frame of the screen when it changed. */
 
@@ -29,10 +28,13 @@ const state = {
   support: [], /* [{id, name, color, chips: [[r, c], ...]}] */
   waiting: new Set(), /* chips (r,c) whose change is not confirmed */
   agreement: null,
+  steer: null, owner: null, /* of the plugin's status */
+  suggest: null, dose: null, course: null,
   events: [],
 
   method: 'fewshot', modality: 'ensemble', layer: 'map', element: null,
-  opacity: {map: 0.55, element: 0.95, lattice: 0.95, age: 0.9}, byConfidence: false, outlines: true,
+  opacity: {map: 0.55, element: 0.95, lattice: 0.95, dose: 0.85, age: 0.9},
+  byConfidence: false, outlines: true, proposals: true,
   hidden: new Set(), /* method/modality/label: not drawn */
   tool: 'point',
   named: [], /* classes that have a name here, and no chips yet */
@@ -51,7 +53,16 @@ function onChange(names, draw) {
   watchers.push([names, draw]);
 }
 
+/* A press ends on what it began on: while it lasts, half a second at most, nothing moves under the pointer. */
+let stillUntil = 0;
+
+on(document, 'pointerdown', ({target}) => {
+  if (target.closest('button, li')) stillUntil = performance.now() + 500;
+}, true);
+for (const end of ['pointerup', 'pointercancel']) on(document, end, () => { stillUntil = 0; }, true);
+
 function redraw() {
+  if (performance.now() < stillUntil) return void requestAnimationFrame(redraw);
   const seen = changes;
 
   changes = new Set();

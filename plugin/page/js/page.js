@@ -1,4 +1,3 @@
-'use strict';
 /* The live page: what comes in, what a person presses, and the beginning. */
 
 /* ---- what comes in ---- */
@@ -22,6 +21,13 @@ const feeds = {
     changed('events');
   }),
   agreement: new Feed(() => '/api/v1/agreement', ({head}) => { state.agreement = head; changed('agreement'); }),
+  suggest: new Feed(() => '/api/v1/suggest', ({head}) => {
+    state.suggest = head;
+    if (head.mode === 'ask') askStatus();
+    changed('suggest');
+  }),
+  course: new Feed(() => '/api/v1/course', ({head}) => { state.course = head; changed('course'); }),
+  dose: new Feed(() => '/api/v1/dose', ({head, arrays}) => { state.dose = {...head, chips: arrays[0]}; changed('dose'); }),
 };
 const mapFeeds = {}, clusterFeeds = {};
 
@@ -43,12 +49,14 @@ function askForNews() {
   const {news} = state, key = mapKey();
 
   if (!news || document.hidden) return;
-  for (const name of ['start', 'heartbeat', 'metrics', 'stop', 'support', 'event', 'image'])
+  for (const name of ['start', 'heartbeat', 'metrics', 'stop', 'support', 'event', 'image', 'suggest'])
     feeds[name].ask(news[name]);
   mapFeeds[key].ask(news.map[key]);
   clusterFeeds[key].ask(news.clusters[key]);
   if (hasEds()) feeds.elements.ask(news.elements);
   if (isShown('agreement')) feeds.agreement.ask(news.agreement);
+  if (isShown('steer')) feeds.course.ask(news.course);
+  if (state.layer === 'dose') feeds.dose.ask(news.dose);
 }
 
 function takeNews(news) {
@@ -72,8 +80,8 @@ function askAllAgain() {
 function forgetSession() {
   askAllAgain();
   Object.assign(state, {start: null, stop: null, metrics: null, maps: {}, clusters: {}, image: null, elements: null,
-    agreement: null, support: [], lattice: null, counted: null, cursor: null, hover: null, target: null, drawn: null,
-    rate: null});
+    agreement: null, suggest: null, dose: null, course: null, support: [], lattice: null, counted: null, cursor: null,
+    hover: null, target: null, drawn: null, rate: null});
   Object.assign(spectrum, {main: null, hover: null, zoom: null});
   curve.made = curve.modality = curve.refused = null;
   past.length = future.length = 0;
@@ -122,8 +130,8 @@ async function askStatus() {
     const {result} = await request('status');
 
     takeConfig(result.config);
-    state.sockets = result.sockets;
-    changed('sockets');
+    Object.assign(state, {sockets: result.sockets, owner: result.owner, steer: result.steer});
+    changed('sockets', 'steer');
   } catch (error) {
     if (error.code !== 'away' && error.code !== 'resuming') sayRefusal(error);
   }
@@ -145,12 +153,15 @@ async function askLattice() {
 
 /* What a person looks at is asked for again while its data come. */
 function keepFresh() {
+  if (!document.hidden && state.link === 'live' && state.steer) askStatus();
   if (document.hidden || state.link !== 'live' || !state.heartbeat || state.heartbeat.state === 'idle') return;
   askSpectrum();
   if (state.layer === 'lattice') askLattice();
 }
 
 /* ---- header and layers ---- */
+
+const CHECKS = [['by-confidence', 'byConfidence'], ['outlines', 'outlines'], ['proposals', 'proposals']];
 
 function showPressed(group, value) {
   for (const button of $(group).querySelectorAll('button'))
@@ -160,7 +171,7 @@ function showPressed(group, value) {
 function drawHeader() {
   const s = state.start, eds = hasEds(), image = hasImage();
 
-  setText($('session'), s ? sessionWords() : '');
+  tell('session', s ? sessionWords() : '');
   $('session').title = s ? `${sessionWords()}: ${s.scan_shape_px[1]} × ${s.scan_shape_px[0]} px, `
     + `chips of ${s.chip_px} px, ${s.embedder}, ${s.profile}` : '';
   document.title = s ? `${s.session} – Flyback` : 'Flyback';
@@ -170,13 +181,12 @@ function drawHeader() {
   showPressed('tools', state.tool);
   for (const button of $('modality').children)
     button.disabled = Boolean(s) && !{haadf: image, eds, ensemble: image && eds}[button.dataset.value];
-  $('layer').querySelector('[data-value=element]').disabled = Boolean(s) && !eds;
-  $('layer').querySelector('[data-value=lattice]').disabled = Boolean(s) && !image;
+  choiceOf('layer', 'element').disabled = Boolean(s) && !eds;
+  choiceOf('layer', 'lattice').disabled = Boolean(s) && !image;
   $('picture').dataset.tool = state.tool === 'point' && state.brush ? 'add' : state.tool;
   $('opacity').value = 100 * (state.opacity[state.layer] || 0);
   $('opacity').disabled = state.layer === 'none';
-  $('by-confidence').checked = state.byConfidence;
-  $('outlines').checked = state.outlines;
+  for (const [id, key] of CHECKS) $(id).checked = state[key];
   drawElementChoice();
 }
 
@@ -203,12 +213,12 @@ function drawEmpty() {
       make('p', {}, 'To try it without one: ', make('code', {text: 'flyback sim'}), ' in a second terminal.'));
   }
   $('lost').hidden = state.link !== 'lost';
-  setText($('lost'), 'The plugin is not reached: it was stopped or is starting again. What is shown is what came last. '
+  tell('lost', 'The plugin is not reached: it was stopped or is starting again. What is shown is what came last. '
     + 'Trying again …');
 }
 
 function choose(key, value) {
-  if (key === 'modality' && $('modality').querySelector(`[data-value=${value}]`).disabled) return;
+  if (key === 'modality' && choiceOf('modality', value).disabled) return;
   if (value === 'element' && !hasEds()) return say('This session has no X-ray spectra, so no element maps.', 'error');
   state[key] = value;
   if (value === 'lattice') askLattice();
@@ -221,7 +231,7 @@ function nextOf(list, value, by = 1) {
 }
 
 function nextModality() {
-  const able = MODALITIES.filter((one) => !$('modality').querySelector(`[data-value=${one}]`).disabled);
+  const able = MODALITIES.filter((one) => !choiceOf('modality', one).disabled);
 
   choose('modality', nextOf(able, state.modality));
 }
@@ -241,8 +251,8 @@ function setOpacity(value) {
 const THEMES = {dark: 'Dark', light: 'Light', projector: 'Projector'};
 
 function setTheme(theme) {
-  document.documentElement.dataset.theme = theme;
-  setText($('theme'), THEMES[theme]);
+  root.dataset.theme = theme;
+  describe($('theme'), `Theme: ${THEMES[theme]}`);
   try {
     localStorage.setItem('theme', theme);
   } catch { /* a browser that keeps nothing still shows it */ }
@@ -260,10 +270,11 @@ const KEYS = {
   c: () => $('by-confidence').click(), o: () => $('outlines').click(),
   '[': () => setOpacity(state.opacity[state.layer] - 0.1), ']': () => setOpacity(state.opacity[state.layer] + 0.1),
   v: () => choose('tool', 'point'), b: () => choose('tool', 'box'), l: () => choose('tool', 'lasso'),
-  p: () => choose('tool', 'line'), h: () => choose('tool', 'pan'),
+  p: () => choose('tool', 'line'), g: () => choose('tool', 'pan'),
+  h: hold, H: hold,
   '+': () => zoomMiddle(1.5), '=': () => zoomMiddle(1.5), '-': () => zoomMiddle(1 / 1.5), 0: showAll,
   n: askNewClass, x: exportPicture,
-  t: () => setTheme(nextOf(Object.keys(THEMES), document.documentElement.dataset.theme)),
+  t: () => setTheme(nextOf(Object.keys(THEMES), root.dataset.theme)),
   '?': () => $('help').showModal(),
   ArrowUp: () => moveCursor(-1, 0), ArrowDown: () => moveCursor(1, 0),
   ArrowLeft: () => moveCursor(0, -1), ArrowRight: () => moveCursor(0, 1),
@@ -276,7 +287,9 @@ const KEYS = {
 };
 
 function onKey(event) {
-  const typing = event.target.closest('input:not([type=checkbox], [type=range]), select, textarea, dialog');
+  /* Hold works wherever it is no letter of a name. */
+  const typing = event.target.closest(/^h$/i.test(event.key) ? '[type=text]'
+    : 'input:not([type=checkbox], [type=range]), select, dialog');
   const pressing = event.key === 'Enter' && event.target.closest('button, summary, a');
 
   const sliding = event.target.id === 'opacity' && event.key.startsWith('Arrow');
@@ -298,21 +311,17 @@ function onKey(event) {
 /* ---- the beginning ---- */
 
 function setUpHeader() {
-  for (const key of ['method', 'modality', 'layer'])
-    $(key).addEventListener('click', ({target}) => { if (target.dataset.value) choose(key, target.dataset.value); });
-  $('tools').addEventListener('click', (event) => {
-    const button = event.target.closest('button');
+  for (const [id, key] of [['method', 'method'], ['modality', 'modality'], ['layer', 'layer'], ['tools', 'tool']])
+    on($(id), 'click', ({target}) => {
+      const button = target.closest('button');
 
-    if (button) choose('tool', button.dataset.value);
-  });
-  $('element').addEventListener('change', ({target}) => { state.element = target.value; choose('layer', 'element'); });
-  $('opacity').addEventListener('input', (event) => setOpacity(event.target.value / 100));
-  for (const [id, key] of [['by-confidence', 'byConfidence'], ['outlines', 'outlines']])
-    $(id).addEventListener('change', ({target}) => { state[key] = target.checked; changed('look'); });
-  $('theme').addEventListener('click', KEYS.t);
-  $('save-png').addEventListener('click', exportPicture);
-  $('help-open').addEventListener('click', KEYS['?']);
-  $('help-close').addEventListener('click', () => $('help').close());
+      if (button) choose(key, button.dataset.value);
+    });
+  on($('element'), 'change', ({target}) => { state.element = target.value; choose('layer', 'element'); });
+  on($('opacity'), 'input', (event) => setOpacity(event.target.value / 100));
+  for (const [id, key] of CHECKS)
+    on($(id), 'change', ({target}) => { state[key] = target.checked; changed('look'); });
+  onClicks({theme: KEYS.t, 'save-png': exportPicture, 'help-open': KEYS['?'], 'help-close': () => $('help').close()});
   onChange(['start', 'layer', 'elements', 'tool', 'brush', 'look'], drawHeader);
   onChange(['start', 'link', 'sockets'], drawEmpty);
 }
@@ -331,8 +340,9 @@ function begin() {
   setUpSpectrum();
   setUpPanes();
   setUpPanels();
-  document.addEventListener('keydown', onKey);
-  document.addEventListener('visibilitychange', askForNews);
+  setUpSteer();
+  on(document, 'keydown', onKey);
+  on(document, 'visibilitychange', askForNews);
   setInterval(keepFresh, 1000);
   listen({
     opened: () => { askAllAgain(); askStatus(); },

@@ -1,4 +1,3 @@
-'use strict';
 /* Data quality, settings, events and the state bar. */
 
 /* ---- data quality ---- */
@@ -77,7 +76,7 @@ function drawQuality() {
   if (!rows.length) rows.push(make('li', {class: 'note', text: 'nothing measured yet'}));
   if (text() !== $('quality-list').innerHTML) $('quality-list').replaceChildren(...rows);
   $('light').className = `light ${list.length ? ['fine', 'fine', 'care', 'bad'][worst] : ''}`;
-  setText($('light-word'), list.length ? `Data ${LIGHT_WORDS[worst]}` : 'No data');
+  tell('light-word', list.length ? `Data ${LIGHT_WORDS[worst]}` : 'No data');
 }
 
 /* ---- settings ---- */
@@ -105,8 +104,8 @@ function drawControls() {
     }
   }
   $('set-auto').checked = config['graph.weights'] === 'auto';
-  setText($('weights-now'), weightsNow());
-  setText($('profile-name'), config.profile);
+  tell('weights-now', weightsNow());
+  tell('profile-name', config.profile);
 }
 
 /* What mode, mean or median came to. */
@@ -131,29 +130,31 @@ function weightsNow() {
 
 function setUpControls() {
   for (const place of document.querySelectorAll('#controls [data-key]')) {
-    place.addEventListener('change', () => {
+    on(place, 'change', () => {
       const numbers = fieldsOf(place).map((field) => Number(field.value));
 
       if (place.id === 'set-threshold') {
         if (place.value !== 'number') setParameter('graph.threshold', place.value);
         else $('set-threshold-number').focus();
+      } else if (place.matches('select')) {
+        setParameter(place.dataset.key, place.value);
       } else if (fieldsOf(place).every((field) => field.value !== '')) {
         setParameter(place.dataset.key, place.matches('input') ? numbers[0] : numbers);
       }
       changed('config');
     });
   }
-  $('set-threshold-number').addEventListener('change', (event) => {
+  on($('set-threshold-number'), 'change', (event) => {
     if (event.target.value !== '') setParameter('graph.threshold', Number(event.target.value));
   });
-  $('set-auto').addEventListener('change', (event) => {
+  on($('set-auto'), 'change', (event) => {
     event.stopPropagation();
     setParameter('graph.weights', event.target.checked ? 'auto' : [0.5, 0.5]);
   });
-  $('controls').addEventListener('submit', (event) => event.preventDefault());
-  $('support-save').addEventListener('click', saveSupport);
-  $('support-load').addEventListener('click', () => $('support-choose').click());
-  $('support-choose').addEventListener('change', (event) => {
+  on($('controls'), 'submit', (event) => event.preventDefault());
+  onClicks({'support-save': saveSupport, 'support-load': () => $('support-choose').click(),
+    light: () => $('quality-list').scrollIntoView({block: 'center'})});
+  on($('support-choose'), 'change', (event) => {
     if (event.target.files.length) loadSupport(event.target.files[0]);
     event.target.value = '';
   });
@@ -171,7 +172,7 @@ function drawEvents() {
   const grave = newest.filter((one) => one.level !== 'info').length;
 
   $('events-list').replaceChildren(...rows);
-  setText($('events-count'), newest.length ? `${newest.length}${grave ? `, ${many(grave, 'warning')}` : ''}` : '');
+  tell('events-count', newest.length ? `${newest.length}${grave ? `, ${many(grave, 'warning')}` : ''}` : '');
 }
 
 /* ---- the state bar ---- */
@@ -228,7 +229,6 @@ function hintWords() {
 
 function setUpPanels() {
   setUpControls();
-  $('light').addEventListener('click', () => $('quality-list').scrollIntoView({block: 'center'}));
   onChange(['metrics', 'heartbeat', 'start', 'link'], drawQuality);
   onChange(['events'], drawEvents);
   onChange(['heartbeat', 'metrics', 'link', 'stop', 'brush', 'tool', 'start', 'config'], drawState);

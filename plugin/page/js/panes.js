@@ -1,4 +1,3 @@
-'use strict';
 /* The plots beside the spectrum: agreement of the modalities, a profile along a line, and what other thresholds
  * of the graphs would give. */
 
@@ -21,7 +20,7 @@ function drawTabs() {
     $(`pane-${tab.dataset.pane}`).classList.toggle('shown', chosen);
   }
   if (shown === 'curve' && !curve.made && !curve.asking) askCurve();
-  if (shown === 'agreement') feeds.agreement.ask(state.news && state.news.agreement);
+  askForNews();
   changed('spectrum', 'profile', 'agreement', 'curve');
 }
 
@@ -65,7 +64,7 @@ function drawCourse() {
   withinBox(plot, () => PAIRS.forEach(([pair], i) => drawCurve(plot.pen,
     (ami[pair] || []).map((value, k) => [plot.X(t[k]), value === null ? NaN : plot.Y(value)]), CURVES[i], 2)));
   drawKeys(plot, PAIRS.map(([, words], i) => [words, CURVES[i]]));
-  return canvas.setAttribute('aria-label', `AMI over ${t[t.length - 1].toFixed(0)} s`);
+  return describe(canvas, `AMI over ${t[t.length - 1].toFixed(0)} s`);
 }
 
 /* ---- profile along a line ---- */
@@ -146,7 +145,7 @@ function drawProfile() {
   withinBox(plot, () => {
     if (hasImage()) {
       plot.pen.globalAlpha = 0.55;
-      drawCurve(plot.pen, made.intensity.map(([at, v]) => [plot.X(at * nm), plot.R(v)]), themeColour('--dim'), 1);
+      drawCurve(plot.pen, made.intensity.map(([at, v]) => [plot.X(at * nm), plot.R(v)]), tint('dim'), 1);
       plot.pen.globalAlpha = 1;
     }
     made.elements.forEach(({points}, i) => {
@@ -155,9 +154,9 @@ function drawProfile() {
       drawCurve(plot.pen, points.map(([at, value]) => [plot.X(at * nm), plot.Y(value)]), CURVES[i], 2);
     });
   });
-  drawKeys(plot, [...made.elements.map(({name}, i) => [name, CURVES[i]]), ['HAADF', themeColour('--dim')]]);
+  drawKeys(plot, [...made.elements.map(({name}, i) => [name, CURVES[i]]), ['HAADF', tint('dim')]]);
   state.profile = made;
-  return canvas.setAttribute('aria-label',
+  return describe(canvas,
     `Profile over ${length.toFixed(1)} ${unit}: ${made.elements.map((one) => one.name).join(', ')}`);
 }
 
@@ -187,7 +186,7 @@ function drawThresholds() {
   const canvas = $('curve'), {made} = curve;
 
   curve.plot = null;
-  setText($('curve-title'), `Threshold curve, ${MODALITY_WORDS[state.modality]}`);
+  tell('curve-title', `Threshold curve, ${MODALITY_WORDS[state.modality]}`);
   if (curve.asking) return plotWords(canvas, 'Searching communities at 51 thresholds …');
   if (state.start && curve.modality !== state.modality) return void askCurve();
   if (!made) return plotWords(canvas, curve.refused || 'No session yet');
@@ -200,22 +199,22 @@ function drawThresholds() {
   const keys = [['modularity', 'modularity'], ['AMI, now', 'ami_now'], ['AMI, few-shot', 'ami_fewshot']];
 
   withinBox(plot, () => {
-    drawCurve(plot.pen, line(made.communities, plot.R), themeColour('--dim'), 1.5, [4, 3]);
+    drawCurve(plot.pen, line(made.communities, plot.R), tint('dim'), 1.5, [4, 3]);
     keys.forEach(([, key], i) => drawCurve(plot.pen, line(made[key], plot.Y), CURVES[i], 2));
     if (typeof now === 'number')
-      drawCurve(plot.pen, [plot.box.y, plot.box.y + plot.box.h].map((y) => [plot.X(now), y]), themeColour('--text'), 1);
+      drawCurve(plot.pen, [plot.box.y, plot.box.y + plot.box.h].map((y) => [plot.X(now), y]), tint('text'), 1);
   });
-  drawKeys(plot, [...keys.map(([words], i) => [words, CURVES[i]]), ['communities', themeColour('--dim')]]);
+  drawKeys(plot, [...keys.map(([words], i) => [words, CURVES[i]]), ['communities', tint('dim')]]);
   curve.plot = plot;
-  return canvas.setAttribute('aria-label', `Threshold curve; the threshold is ${now}`);
+  return describe(canvas, `Threshold curve; the threshold is ${now}`);
 }
 
 function setUpPanes() {
   const tabs = [...document.querySelectorAll('[data-pane]')];
 
   for (const tab of tabs) {
-    tab.addEventListener('click', () => showPane(tab.dataset.pane));
-    tab.addEventListener('keydown', (event) => {
+    on(tab, 'click', () => showPane(tab.dataset.pane));
+    on(tab, 'keydown', (event) => {
       const by = {ArrowLeft: -1, ArrowRight: 1}[event.key], seen = tabs.filter((one) => one.offsetParent);
 
       if (!by) return;
@@ -226,14 +225,13 @@ function setUpPanes() {
       to.focus();
     });
   }
-  $('curve-again').addEventListener('click', askCurve);
-  $('curve').addEventListener('click', (event) => {
+  onClicks({'curve-again': askCurve, curve: (event) => {
     if (!curve.plot) return;
-    const value = curve.plot.valueAt(event.clientX - $('curve').getBoundingClientRect().left);
+    const value = curve.plot.valueAt(event.clientX - rectOf($('curve')).left);
 
     if (value >= 0 && value <= 1.9) setParameter('graph.threshold', Math.round(value * 1000) / 1000);
-  });
-  wide.addEventListener('change', () => changed('pane'));
+  }});
+  on(wide, 'change', () => changed('pane'));
   new ResizeObserver(() => changed('size')).observe($('dock'));
   onChange(['pane'], drawTabs);
   onChange(['metrics', 'agreement', 'layer', 'theme', 'size', 'pane'], drawAgreement);

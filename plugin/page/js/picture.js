@@ -1,4 +1,3 @@
-'use strict';
 /* The picture: the image as measured so far, what lies over it, and how both are drawn, on the page and into a
  * file. Its coordinates are pixels of the scan, x to the right and y down. */
 
@@ -85,7 +84,8 @@ function paintOverlay() {
   overlay.bar = null;
   overlay.cells = null;
   if (!grid || state.layer === 'none') return;
-  const colour = {map: labelColours, element: elementColours, lattice: latticeColours, age: ageColours}[state.layer]();
+  const colour = {map: labelColours, element: elementColours, lattice: latticeColours, dose: doseColours,
+    age: ageColours}[state.layer]();
 
   if (!colour) return;
   const pixels = new ImageData(grid.cols, grid.rows);
@@ -197,9 +197,9 @@ function drawPicture(pen, view, unit, marks) {
   const grid = layout(), image = state.image;
   const X = (x) => (x - view.x) * view.scale, Y = (y) => (y - view.y) * view.scale;
 
-  pen.fillStyle = themeColour('--unmeasured');
+  pen.fillStyle = tint('unmeasured');
   pen.fillRect(X(0), Y(0), grid.width * view.scale, grid.height * view.scale);
-  pen.fillStyle = pen.createPattern(hatch(themeColour('--hatch'), Math.round(8 * unit)), 'repeat');
+  pen.fillStyle = pen.createPattern(hatch(tint('hatch'), Math.round(8 * unit)), 'repeat');
   pen.fillRect(X(0), Y(0), grid.width * view.scale, grid.height * view.scale);
   if (image) {
     pen.imageSmoothingEnabled = view.scale * image.step < 1;
@@ -215,6 +215,7 @@ function drawPicture(pen, view, unit, marks) {
     if (state.outlines && state.layer === 'map') drawOutlines(pen, grid, X, Y, unit);
   }
   if (!marks) return;
+  if (state.proposals) drawProposals(pen, X, Y, view.scale, unit);
   drawSupport(pen, grid, X, Y, view.scale, unit);
   drawDrawn(pen, grid, X, Y, unit);
 }
@@ -273,13 +274,13 @@ function drawSupport(pen, grid, X, Y, scale, unit) {
   }
 }
 
-function strokeTwice(pen, unit, dash = []) {
+function strokeTwice(pen, unit, dash = [], colour = '#fff') {
   pen.lineWidth = 4 * unit;
   pen.strokeStyle = '#000a';
   pen.stroke();
   pen.setLineDash(dash);
   pen.lineWidth = 1.5 * unit;
-  pen.strokeStyle = '#fff';
+  pen.strokeStyle = colour;
   pen.stroke();
   pen.setLineDash([]);
 }
@@ -340,7 +341,7 @@ function drawScaleBar(pen, view, [x0, , x1, y1], unit) {
   const words = nm ? (length >= 1000 ? `${length / 1000} µm` : `${Number(length.toPrecision(1))} nm`) : `${length} px`;
   const x = x0 + 14 * unit, y = y1 - 18 * unit, thick = 5 * unit;
 
-  pen.font = `600 ${15 * unit}px system-ui, sans-serif`;
+  letters(pen, 15 * unit, 600);
   pen.textAlign = 'left';
   pen.textBaseline = 'alphabetic';
   const plate = Math.max(bar, pen.measureText(words).width) + 16 * unit;
@@ -368,14 +369,19 @@ function drawColourBar(pen, [x0, , x1, y1], unit) {
     pen.fillRect(x + Math.floor(i * w / 256), y, Math.ceil(w / 256) + 1, h);
   }
   pen.fillStyle = '#fff';
-  pen.font = `600 ${13 * unit}px system-ui, sans-serif`;
+  letters(pen, 13 * unit, 600);
   pen.textBaseline = 'alphabetic';
   pen.textAlign = 'left';
   pen.fillText(bar.words, x, y - 7 * unit);
-  pen.font = `${12 * unit}px system-ui, sans-serif`;
+  letters(pen, 12 * unit);
   for (const share of [0, 0.5, 1]) {
     pen.textAlign = ['left', 'center', 'right'][2 * share];
     pen.fillText(brief(bar.lo + share * (bar.hi - bar.lo)), x + share * w, y + h + 14 * unit);
+  }
+  if (bar.cap) {
+    pen.textAlign = 'right';
+    pen.fillRect(x + bar.cap / bar.hi * w - unit, y - 4 * unit, 2 * unit, h + 8 * unit);
+    pen.fillText(`cap ${brief(bar.cap)}`, x + bar.cap / bar.hi * w, y - 7 * unit);
   }
   if (!note) return;
   pen.textAlign = 'left';

@@ -1,4 +1,3 @@
-'use strict';
 /* Axes, and curves between them. */
 
 /* Numbers for ticks: a nice step, about `most` of them; a step of whole numbers, of what is counted. */
@@ -17,7 +16,7 @@ function tickWords(value, step) {
 
 /* What its place has left for a canvas, which fills it from where it begins. */
 function plotSize(canvas) {
-  const place = canvas.parentElement.getBoundingClientRect(), own = canvas.getBoundingClientRect();
+  const place = rectOf(canvas.parentElement), own = rectOf(canvas);
 
   return [Math.max(60, Math.floor(place.right - own.left)), Math.max(40, Math.floor(place.bottom - own.top))];
 }
@@ -40,7 +39,7 @@ function openPlot(canvas, {x, y, right}) {
     R: (v) => box.y + (1 - shareOf(right, v)) * box.h,
     valueAt: (px) => x.range[0] + (px - box.x) / box.w * (x.range[1] - x.range[0])};
 
-  pen.font = `${12 * em}px system-ui, sans-serif`;
+  letters(pen, 12 * em);
   pen.lineWidth = 1;
   drawXAxis(plot, x, height);
   drawYAxis(plot, y, plot.Y, false);
@@ -51,15 +50,11 @@ function openPlot(canvas, {x, y, right}) {
 function drawXAxis({pen, box, em, X}, x, height) {
   const {step, ticks} = ticksOf(x.range, box.w / (80 * em));
 
-  pen.strokeStyle = themeColour('--grid');
-  pen.fillStyle = themeColour('--dim');
+  pen.fillStyle = tint('dim');
   pen.textAlign = 'center';
   pen.textBaseline = 'top';
   for (const tick of ticks) {
-    pen.beginPath();
-    pen.moveTo(Math.round(X(tick)) + 0.5, box.y);
-    pen.lineTo(Math.round(X(tick)) + 0.5, box.y + box.h + 3);
-    pen.stroke();
+    drawCurve(pen, [box.y, box.y + box.h + 3].map((y) => [Math.round(X(tick)) + 0.5, y]), tint('grid'), 1);
     pen.fillText(tickWords(tick, step), X(tick), box.y + box.h + 5 * em);
   }
   pen.textBaseline = 'alphabetic';
@@ -69,19 +64,13 @@ function drawXAxis({pen, box, em, X}, x, height) {
 function drawYAxis({pen, box, em}, y, Y, atRight) {
   const ticks = y.log ? decades(y.range) : ticksOf(y.range, box.h / (40 * em), y.whole);
 
-  pen.strokeStyle = themeColour('--grid');
-  pen.fillStyle = themeColour('--dim');
+  pen.fillStyle = tint('dim');
   pen.textAlign = atRight ? 'left' : 'right';
   pen.textBaseline = 'middle';
   for (const tick of ticks.ticks) {
     const at = Math.round(Y(tick)) + 0.5;
 
-    if (!atRight) {
-      pen.beginPath();
-      pen.moveTo(box.x, at);
-      pen.lineTo(box.x + box.w, at);
-      pen.stroke();
-    }
+    if (!atRight) drawCurve(pen, [box.x, box.x + box.w].map((x) => [x, at]), tint('grid'), 1);
     const words = y.log ? brief(tick) : tickWords(tick, ticks.step);
 
     pen.fillText(words, atRight ? box.x + box.w + 6 * em : box.x - 6 * em, at);
@@ -97,8 +86,9 @@ function drawYAxis({pen, box, em}, y, Y, atRight) {
 function decades([lo, hi]) {
   const ticks = [];
 
-  for (let k = Math.ceil(Math.log10(lo)); k <= Math.log10(hi); k++) ticks.push(10 ** k);
-  return {step: 1, ticks};
+  for (let k = Math.floor(Math.log10(lo)); k <= Math.log10(hi); k++)
+    for (const lead of hi < 100 * lo ? [1, 2, 5] : [1]) ticks.push(lead * 10 ** k);
+  return {step: 1, ticks: ticks.filter((tick) => tick >= lo && tick <= hi)};
 }
 
 /* A line through points [[x, y], ...] in pixels; where one is null or not a number the line breaks. */
@@ -134,11 +124,11 @@ function plotWords(canvas, words) {
   const [width, height] = plotSize(canvas);
   const pen = penOf(canvas, width, height), em = themeUnit();
 
-  pen.font = `${14 * em}px system-ui, sans-serif`;
-  pen.fillStyle = themeColour('--dim');
+  letters(pen, 14 * em);
+  pen.fillStyle = tint('dim');
   pen.textAlign = 'center';
   words.split('\n').forEach((line, i) => pen.fillText(line, width / 2, height / 2 + (i - 0.5) * 20 * em));
-  canvas.setAttribute('aria-label', words);
+  describe(canvas, words);
 }
 
 /* Names of curves in a row above the plot, at its right. */
@@ -146,7 +136,7 @@ function drawKeys({pen, box, em}, keys) {
   const wide = keys.reduce((sum, [words]) => sum + 8 * words.length + 14, 0); /* about, at 12 px */
   let x = box.x + box.w;
 
-  pen.font = `600 ${12 * em * Math.min(1, (box.x + box.w) / (wide * em))}px system-ui, sans-serif`;
+  letters(pen, 12 * em * Math.min(1, (box.x + box.w) / (wide * em)), 600);
   pen.textAlign = 'right';
   pen.textBaseline = 'bottom';
   for (const [words, colour] of keys.slice().reverse()) {

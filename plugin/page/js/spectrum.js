@@ -1,4 +1,3 @@
-'use strict';
 /* The spectrum of what a person looks at: a chip, a drawn region, a class or a cluster; and over it, scaled to as
  * many photons, that of the chip under the pointer. */
 
@@ -136,7 +135,7 @@ function drawLines(plot, lines, [lo, hi], heightAt, presence) {
   const {pen, box, em} = plot, taken = [], seen = lines.filter(({kev}) => kev >= lo && kev <= hi);
   const weight = (line) => presence(line) * heightAt(line.kev);
 
-  pen.font = `${12 * em}px system-ui, sans-serif`;
+  letters(pen, 12 * em);
   pen.textAlign = 'center';
   pen.textBaseline = 'bottom';
   for (const line of seen.sort((a, b) => weight(b) - weight(a))) {
@@ -144,10 +143,10 @@ function drawLines(plot, lines, [lo, hi], heightAt, presence) {
     const y = clamp(plot.Y(heightAt(line.kev)) - 6 * em, box.y + 16 * em, box.y + box.h - 4 * em);
     const free = taken.every((t) => x + half < t.x - t.half || x - half > t.x + t.half || Math.abs(y - t.y) > 15 * em);
 
-    drawCurve(pen, [[x, y], [x, y + 5 * em]], themeColour('--dim'), 1);
+    drawCurve(pen, [[x, y], [x, y + 5 * em]], tint('dim'), 1);
     if (!free || line.weight < 1 || !presence(line)) continue;
     taken.push({x, half, y});
-    pen.fillStyle = themeColour('--text');
+    pen.fillStyle = tint('text');
     pen.fillText(words, clamp(x, box.x + half, box.x + box.w - half), y - 1);
   }
 }
@@ -158,7 +157,7 @@ function drawSpectrum() {
 
   $('unzoom').disabled = !spectrum.zoom;
   if (!main || !main.counts || !main.total) {
-    setText($('spectrum-title'), main ? main.words : 'Spectrum');
+    tell('spectrum-title', main ? main.words : 'Spectrum');
     plotWords(canvas, !state.start ? 'No session yet' : !hasEds() ? 'This session has no X-ray spectra'
       : main ? 'No X-rays of it yet' : 'Point at a chip, click one, draw a region,\nor choose a row of the legend');
     return;
@@ -171,7 +170,7 @@ function drawSpectrum() {
   const second = hover && hover.total && hover !== main && hover.words !== main.words ? smoothed(hover) : null;
   const scale = second ? main.total / second.total : 1;
 
-  setText($('spectrum-title'), `${main.words} · ${brief(main.total)} counts`);
+  tell('spectrum-title', `${main.words} · ${brief(main.total)} counts`);
   withinBox(plot, () => {
     const points = spectrumPoints(main, range, plot, 1), {pen, box} = plot;
 
@@ -179,19 +178,19 @@ function drawSpectrum() {
     pen.moveTo(points[0][0], box.y + box.h);
     for (const [x, y] of points) pen.lineTo(x, y);
     pen.lineTo(points[points.length - 1][0], box.y + box.h);
-    pen.fillStyle = themeColour('--fill');
+    pen.fillStyle = tint('fill');
     pen.fill();
-    drawCurve(pen, points, themeColour('--accent'), 1.25);
-    if (second) drawCurve(pen, spectrumPoints(second, range, plot, scale), themeColour('--second'), 1);
+    drawCurve(pen, points, tint('accent'), 1.25);
+    if (second) drawCurve(pen, spectrumPoints(second, range, plot, scale), tint('second'), 1);
     drawLines(plot, main.lines, range,
       (kev) => Math.max(peakNear(main, kev), second ? scale * peakNear(second, kev) : 0),
       (line) => presenceOf(line, second ? [main, second] : [main]));
   });
   if (second)
-    drawKeys(plot, [[`${second.words} × ${Number(scale.toPrecision(3))}, smoothed`, themeColour('--second')]]);
+    drawKeys(plot, [[`${second.words} × ${Number(scale.toPrecision(3))}, smoothed`, tint('second')]]);
   drawZoomBand(plot);
   spectrum.plot = plot;
-  canvas.setAttribute('aria-label', `Spectrum of ${main.words}: ${main.total} counts`);
+  describe(canvas, `Spectrum of ${main.words}: ${main.total} counts`);
 }
 
 /* The most of the channels within 60 eV. */
@@ -207,24 +206,24 @@ let band = null; /* [from, to] px while it is dragged */
 
 function drawZoomBand({pen, box}) {
   if (!band) return;
-  pen.fillStyle = themeColour('--fill');
+  pen.fillStyle = tint('fill');
   pen.fillRect(Math.min(...band), box.y, Math.abs(band[1] - band[0]), box.h);
 }
 
 function setUpSpectrum() {
-  const canvas = $('spectrum'), at = (event) => event.clientX - canvas.getBoundingClientRect().left;
+  const canvas = $('spectrum'), at = (event) => event.clientX - rectOf(canvas).left;
 
-  canvas.addEventListener('pointerdown', (event) => {
+  on(canvas, 'pointerdown', (event) => {
     if (!spectrum.plot) return;
     canvas.setPointerCapture(event.pointerId);
     band = [at(event), at(event)];
   });
-  canvas.addEventListener('pointermove', (event) => {
+  on(canvas, 'pointermove', (event) => {
     if (!band) return;
     band[1] = at(event);
     changed('spectrum');
   });
-  canvas.addEventListener('pointerup', () => {
+  on(canvas, 'pointerup', () => {
     if (band && Math.abs(band[1] - band[0]) > 6)
       spectrum.zoom = band.map(spectrum.plot.valueAt).sort((a, b) => a - b);
     band = null;
@@ -232,9 +231,9 @@ function setUpSpectrum() {
   });
   const whole = () => { spectrum.zoom = null; changed('spectrum'); };
 
-  canvas.addEventListener('dblclick', whole);
-  $('unzoom').addEventListener('click', whole);
-  $('log').addEventListener('change', () => changed('spectrum'));
+  on(canvas, 'dblclick', whole);
+  on($('unzoom'), 'click', whole);
+  on($('log'), 'change', () => changed('spectrum'));
   onChange(['hover'], () => { askHover(); changed('spectrum'); });
   onChange(['spectrum', 'theme', 'size', 'start'], drawSpectrum);
 }

@@ -1,10 +1,9 @@
-'use strict';
 /* The picture on the page: its view, its tools, and the chip under the pointer. */
 
 const view = {scale: 1, x: 0, y: 0, fit: true}; /* CSS pixels a scan pixel; scan pixel at the left top */
 
 function stageSize() {
-  const box = $('canvas-room').getBoundingClientRect();
+  const box = rectOf($('canvas-room'));
 
   return [Math.max(1, Math.floor(box.width)), Math.max(1, Math.floor(box.height))];
 }
@@ -104,7 +103,7 @@ function chipAt(x, y) {
 }
 
 function scanPoint(event) {
-  const box = $('picture').getBoundingClientRect();
+  const box = rectOf($('picture'));
 
   return [(event.clientX - box.left) / view.scale + view.x, (event.clientY - box.top) / view.scale + view.y];
 }
@@ -231,7 +230,7 @@ function lookAtDrawn() {
 /* Only with Ctrl (or two fingers on a touchpad): the wheel alone belongs to the page. */
 function onWheel(event) {
   if (!event.ctrlKey) return;
-  const box = $('picture').getBoundingClientRect();
+  const box = rectOf($('picture'));
 
   event.preventDefault();
   zoomAt(event.clientX - box.left, event.clientY - box.top, Math.exp(-event.deltaY * 0.004));
@@ -268,13 +267,15 @@ function readoutWords() {
   const taught = supportOf(r, c), made = state.elements;
 
   if (taught) words.push(`support of ${taught.name}`);
+  if (state.layer === 'dose' && state.dose) words.push(`dose ${brief(state.dose.chips[k])} ${UNITS[state.dose.unit]}`);
+  words.push(proposalAt(x, y));
   if (made && state.layer === 'element') {
     const i = made.names.indexOf(state.element) * made.rows * made.cols + k;
 
     if (!Number.isNaN(made.percent[i]))
       words.push(`${state.element} ${withError({value: made.percent[i], sigma: made.sigma[i]})} at.%`);
   }
-  return words.join('  ·  ');
+  return words.filter(Boolean).join('  ·  ');
 }
 
 /* ---- set up ---- */
@@ -287,39 +288,24 @@ const TOOL_SIGNS = {
   pan: 'M8 1v14M1 8h14M8 1l-2 2M8 1l2 2M8 15l-2-2M8 15l2-2M1 8l2-2M1 8l2 2M15 8l-2-2M15 8l-2 2',
 };
 
-function drawToolSigns() {
-  const svg = 'http://www.w3.org/2000/svg';
-
-  for (const button of $('tools').children) {
-    const sign = document.createElementNS(svg, 'svg'), path = document.createElementNS(svg, 'path');
-
-    sign.setAttribute('viewBox', '0 0 16 16');
-    sign.setAttribute('aria-hidden', 'true');
-    path.setAttribute('d', TOOL_SIGNS[button.dataset.value]);
-    sign.append(path);
-    button.append(sign);
-  }
-}
-
 function setUpStage() {
   const canvas = $('picture');
 
-  drawToolSigns();
-  canvas.addEventListener('pointerdown', onPress);
-  canvas.addEventListener('pointermove', onMove);
-  canvas.addEventListener('pointerup', onRelease);
-  canvas.addEventListener('pointercancel', () => { press = null; });
-  canvas.addEventListener('pointerleave', () => { state.hover = null; changed('hover'); });
-  canvas.addEventListener('wheel', onWheel, {passive: false});
-  $('zoom-in').addEventListener('click', () => zoomMiddle(1.5));
-  $('zoom-out').addEventListener('click', () => zoomMiddle(1 / 1.5));
-  $('zoom-fit').addEventListener('click', showAll);
+  for (const button of $('tools').children)
+    button.innerHTML = `<svg viewBox="0 0 16 16" aria-hidden="true"><path d="${TOOL_SIGNS[button.dataset.value]}"/></svg>`;
+  on(canvas, 'pointerdown', onPress);
+  on(canvas, 'pointermove', onMove);
+  on(canvas, 'pointerup', onRelease);
+  on(canvas, 'pointercancel', () => { press = null; });
+  on(canvas, 'pointerleave', () => { state.hover = null; changed('hover'); });
+  on(canvas, 'wheel', onWheel, {passive: false});
+  onClicks({'zoom-in': KEYS['+'], 'zoom-out': KEYS['-'], 'zoom-fit': showAll});
   new ResizeObserver(() => changed('view')).observe($('canvas-room'));
-  onChange(['map', 'layer', 'elements', 'hidden', 'start', 'look'], paintOverlay);
+  onChange(['map', 'layer', 'elements', 'hidden', 'start', 'look', 'dose'], paintOverlay);
   onChange(['image', 'map', 'layer', 'elements', 'hidden', 'start', 'support', 'view', 'cursor', 'drawn', 'look',
-    'theme'], drawStage);
-  onChange(['hover', 'cursor', 'map', 'support', 'layer', 'elements'], () => {
-    setText($('readout'), readoutWords());
+    'theme', 'dose', 'suggest'], drawStage);
+  onChange(['hover', 'cursor', 'map', 'support', 'layer', 'elements', 'dose', 'suggest'], () => {
+    tell('readout', readoutWords());
     $('readout').title = readoutWords();
   });
 }
