@@ -37,7 +37,9 @@ int bench_live(FILE *out, const struct bench_options *options);     /* all of it
 int bench_map(FILE *out, const struct bench_options *options);      /* stable ids and stories, an epoch */
 int bench_region(FILE *out, const struct bench_options *options);   /* squares, d-spacings, crystallinity */
 int bench_ward(FILE *out, const struct bench_options *options);     /* Ward's tree, from nothing and after a row */
+int bench_guard(FILE *out, const struct bench_options *options);    /* a steering command past its supervisor */
 int bench_stages(FILE *out, const struct bench_options *options);   /* all after the features of a row but its graphs */
+int bench_steer_plan(FILE *out, const struct bench_options *options); /* what to measure next: a plan */
 int bench_scan(FILE *out, const struct bench_options *options);     /* a whole scan, for compare_igraph.py */
 
 int fly_cmd_bench(int argc, char **argv);

@@ -1,4 +1,4 @@
-/* tests/bench/bench_assembly.c: pixels into chip means and photons into chip spectra, on one core.
+/* tests/bench/bench_assembly.c: pixels into chip means, photons into chip spectra, both into the dose ledger, on one core.
  *
  * Prints one JSON object a line: name, size (bytes of one message's payload), threads, median, unit,
  * reference, ratio. The median is over rounds of one whole frame each; frames follow one another, so
@@ -16,6 +16,7 @@
 #include "engine/base/rng.h"
 #include "engine/chip/assemble.h"
 #include "engine/eds/spectra.h"
+#include "engine/steer/ledger.h"
 
 static FILE *bench_out;
 
@@ -115,6 +116,70 @@ static void bench_lines(void)
     free(pixels);
     free(held);
     free(sums);
+}
+
+/* ---- dose ---------------------------------------------------------------------------------------- */
+
+/* Lines as the image sees them, and again as `also` segments do. */
+static void bench_dose(const char *name, int also)
+{
+    struct fly_ledger_config config = {SCAN, SCAN, SIDE, SIDE, SCAN / SIDE, SCAN / SIDE, FRAMES_HELD, 1 << 20};
+    struct fly_arena arena;
+    struct fly_ledger *ledger;
+    uint64_t *total = need(SCAN * SCAN, sizeof *total);
+    float *us = need(SCAN * SCAN, sizeof *us);
+    double fast[ROUNDS], plain[ROUNDS];
+
+    check(fly_arena_init(&arena, fly_ledger_need(&config), NULL, "bench"));
+    check(fly_ledger_open(&ledger, &config, &arena));
+    for (int r = 0; r < ROUNDS; r++) {
+        double begin = now_s();
+
+        for (int32_t y = 0; y < SCAN; y++)
+            for (int s = 0; s <= also; s++)
+                fly_ledger_book(ledger, r, (struct fly_cover_rect){y, 0, 1, SCAN}, DWELL_NS, 1, y + 1);
+        fast[r] = (now_s() - begin) / SCAN / (1 + also) * 1e6;
+        begin = now_s();
+        for (int32_t y = 0; y < SCAN; y++)
+            for (int32_t x = 0; x < SCAN; x++)
+                total[y * SCAN + x] += DWELL_NS;
+        plain[r] = (now_s() - begin) / SCAN * 1e6;
+    }
+    fly_ledger_pixels(ledger, (struct fly_cover_rect){0, 0, SCAN, SCAN}, us);
+    for (int32_t i = 0; i < SCAN * SCAN; i++)
+        FLY_ASSERT(us[i] == (float)((double)total[i] / 1e3));
+    print(name, SCAN, fast, plain, "us");
+    fly_arena_fini(&arena);
+    free(total);
+    free(us);
+}
+
+static void bench_look(void)
+{
+    struct fly_ledger_config config = {SCAN, SCAN, SIDE, SIDE, SCAN / SIDE, SCAN / SIDE, FRAMES_HELD, 1 << 20};
+    int32_t chips = config.rows * config.cols;
+    struct fly_arena arena;
+    struct fly_ledger *ledger;
+    struct fly_ledger_view view;
+    double fast[ROUNDS], plain[ROUNDS];
+
+    check(fly_arena_init(&arena, fly_ledger_need(&config), NULL, "bench"));
+    check(fly_ledger_open(&ledger, &config, &arena));
+    for (int r = 0; r < ROUNDS; r++) {
+        double begin, sum = 0.0;
+
+        fly_ledger_book(ledger, r, (struct fly_cover_rect){0, 0, SCAN, SCAN}, DWELL_NS, 1, 1);
+        begin = now_s();
+        fly_ledger_look(ledger, &view);
+        fast[r] = (now_s() - begin) * 1e6;
+        begin = now_s();
+        for (int32_t k = 0; k < chips; k++)
+            sum += (double)view.mean_us[k];
+        plain[r] = (now_s() - begin) * 1e6;
+        FLY_ASSERT(sum > 0.0);
+    }
+    print("ledger.look_all_chips_changed", (size_t)chips, fast, plain, "us");
+    fly_arena_fini(&arena);
 }
 
 /* ---- photons ------------------------------------------------------------------------------------- */
@@ -217,6 +282,9 @@ int bench_assembly(FILE *out)
 {
     bench_out = out;
     bench_lines();
+    bench_dose("ledger.book.line_new", 0);
+    bench_dose("ledger.book.line_seen_by_5", 4);
+    bench_look();
     bench_photons("spectra.put.csr_line_64_per_px", FLY_EDS_CSR, 64.0, 1);
     bench_photons("spectra.put.pairs_line_64_per_px", FLY_EDS_PAIRS, 64.0, 1);
     bench_photons("spectra.put.csr_frame_4_per_px", FLY_EDS_CSR, 4.0, SCAN);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "engine/base/err.h"
+#include "tests/bench/bench_steer.h"
 
 static int assembly(FILE *out, const struct bench_options *options)
 {
@@ -70,6 +71,8 @@ static const struct {
     {"map", bench_map, "map.epoch, map.random: stable ids and stories, beside the table of shared chips"},
     {"region", bench_region, "region.spacing, region.square: d-spacings of regions, beside bare transforms"},
     {"ward", bench_ward, "ward.batch, ward.row, ward.growth: hierarchies of 2601 chips"},
+    {"steer_plan", bench_steer_plan, "a plan of what to measure next, 2601 and 65536 chips"},
+    {"guard", bench_guard, "guard.judge, guard.pass, guard.forward: a command of 128 tiles past the supervisor"},
     {"stages", bench_stages, "stages.row, stages.support: trees, few-shot, stable maps and regions, row by row"},
     {"scan", bench_scan, "live.scan: all rows of a scan, quantified (compare_igraph.py reads it)"},
 };
@@ -81,6 +84,7 @@ static void help(void)
            "case on stdout: name, size, threads, median, unit, reference, ratio.\n\n");
     for (int i = 0; i < CASES; i++)
         printf("  %-10s %s\n", cases[i].name, cases[i].what);
+    printf("  %-10s %s\n", "steer", "what steering gains, by itself and with options of its own: flyback bench steer --help");
     printf("\n  --dir DIR    where recordings are written and removed again (a new folder below /tmp)\n"
            "  --quick      graph and the cases after it: fewer rounds and smaller sizes, seconds each\n"
            "  --write DIR  louvain and scan: leave graph, features and labels there as .npy\n"
@@ -143,6 +147,8 @@ int fly_cmd_bench(int argc, char **argv)
     int wanted[CASES] = {0}, rc;
     char dir[200];
 
+    if (argc > 1 && strcmp(argv[1], "steer") == 0)
+        return fly_bench_steer(argc - 1, argv + 1);
     if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
         help();
         return 0;

@@ -12,10 +12,11 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "support"))
 
 import numpy as np  # noqa: E402 (its path is set above, as that of the next)
-from flyback_test import BINARY, wait_until  # noqa: E402
+from flyback_test import BINARY, SLOW, wait_until  # noqa: E402
 
 try:
     from selenium import webdriver
+    from selenium.common.exceptions import ElementClickInterceptedException, StaleElementReferenceException
     from selenium.webdriver.common.action_chains import ActionChains
     from selenium.webdriver.common.by import By
     from selenium.webdriver.common.keys import Keys
@@ -23,6 +24,25 @@ except ImportError:
     webdriver = ActionChains = By = Keys = None
 
 OUT = os.environ.get("FLY_PAGE_OUT", os.path.join(os.path.dirname(BINARY), "tests", "browser", "out"))
+# The element, scrolled to, if for two frames its box has not moved and its middle is not covered; else null.
+AT_REST = """
+const [css, done] = arguments, element = document.querySelector(css), box = () => element.getBoundingClientRect();
+if (!element || element.disabled || !element.getClientRects().length) return done(null);
+element.scrollIntoView({block: 'nearest', inline: 'nearest'});
+const before = JSON.stringify(box());
+requestAnimationFrame(() => requestAnimationFrame(() => {
+  const {x, y, width, height} = box(), top = document.elementFromPoint(x + width / 2, y + height / 2);
+  done(JSON.stringify(box()) === before && element.contains(top) ? element : null);
+}));
+"""
+# Whether the next click is the element's, told as it arrives: it may take the element away.
+WATCH_CLICK = """
+const [element] = arguments;
+window.clicked = 'nothing';
+addEventListener('click', ({target}) => {
+  window.clicked = element.contains(target) || target.outerHTML.slice(0, 200);
+}, {capture: true, once: true});
+"""
 GONE = ("ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED_ENCODING", "ERR_EMPTY_RESPONSE", "ERR_CONNECTION_RESET")
 
 
@@ -120,7 +140,22 @@ class Page:
         ActionChains(self.driver).send_keys(*keys).perform()
 
     def click(self, css):
-        wait_until(lambda: self.driver.find_elements(By.CSS_SELECTOR, css), 5, css)[0].click()
+        """A click as a person makes it: on what has come to rest. AssertionError when something else received it."""
+        element = wait_until(lambda: self._at_rest(css), 5, "%s to be seen, enabled and at rest" % css)
+        try:
+            self.js(WATCH_CLICK, element)
+            element.click()
+        except StaleElementReferenceException:  # made anew just now: nothing was pressed
+            return self.click(css)
+        except ElementClickInterceptedException as wrong:
+            raise AssertionError("the click on %s would go elsewhere: %s" % (css, wrong.msg))
+        got = self.js("return window.clicked")
+        assert got is True, "the click on %s went to %s" % (css, got)
+
+    def _at_rest(self, css):
+        """The element once its box has stood still over two frames of the screen, or None."""
+        self.driver.set_script_timeout(5 * SLOW)
+        return self.driver.execute_async_script(AT_REST, css)
 
     def double_click(self, css):
         self.js("document.querySelector(arguments[0]).dispatchEvent(new MouseEvent('dblclick', {bubbles: true}))", css)

@@ -240,6 +240,56 @@ def a_class_is_removed_and_comes_back():
     page.wait("!pending && %s === 2" % chips_of("left"), "the class again")
 
 
+# While a button is pressed: what became of it, during and after.
+PRESS = """
+const done = arguments[0], frames = (n, then) => (n ? requestAnimationFrame(() => frames(n - 1, then)) : then());
+const pressed = document.querySelector('#brushes .brush');
+const press = (kind) => pressed.dispatchEvent(new PointerEvent(kind, {bubbles: true}));
+
+press('pointerdown');
+state.named.push('one more');
+changed('support');
+frames(3, () => {
+  const during = pressed.isConnected;
+
+  press('pointerup');
+  frames(3, () => {
+    const after = [...document.querySelectorAll('.brush')].some((one) => one.dataset.name === 'one more');
+
+    state.named.pop();
+    changed('support');
+    done([during, after]);
+  });
+});
+"""
+
+
+def a_press_ends_on_what_it_began_on():
+    page = sitting["page"]
+    assert page.driver.execute_async_script(PRESS) == [True, True]
+    # Rows of the legend come and go; what stands above the picture stays where it is.
+    where = "return ['undo', 'support-save', 'support-load', 'theme'].map((id) => $(id).getBoundingClientRect().top)"
+    before = page.js(where)
+    page.js("$('legend-rows').style.marginBottom = '200px'")
+    after = page.js(where)
+    page.js("$('legend-rows').style.marginBottom = ''")
+    assert after == before, (before, after)
+
+
+def a_click_that_goes_elsewhere_is_told_as_such():
+    page = sitting["page"]
+    page.js("window.cover = make('div', {id: 'cover'}); cover.style.cssText = 'position: fixed; inset: 0; z-index: 9';"
+            "on($('undo'), 'pointermove', () => document.body.append(cover), {once: true})")
+    try:
+        page.click("#undo")
+        raise LookupError("the click on #undo is said to have been received")
+    except AssertionError as wrong:
+        assert "cover" in str(wrong), wrong
+        return str(wrong)
+    finally:
+        page.js("cover.remove()")
+
+
 def a_support_set_is_saved_and_loaded():
     page = sitting["page"]
     page.click("#support-save")
@@ -468,6 +518,8 @@ if __name__ == "__main__":
             a_box_has_the_spectrum_of_its_photons,
             a_line_across_the_interface_shows_it,
             a_class_is_removed_and_comes_back,
+            a_press_ends_on_what_it_began_on,
+            a_click_that_goes_elsewhere_is_told_as_such,
             a_support_set_is_saved_and_loaded,
             an_exported_picture_has_a_scale_bar_of_its_length,
             a_click_on_the_threshold_curve_sets_it,

@@ -21,6 +21,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from flyback_test import (  # noqa: E402
     MAPS, SLOW, TESTS, Case, Flyback, NotRun, all_final, fc, flyback, rectangles, run, wait_until)
 
+import flyback_steer as fs  # noqa: E402 (flyback_test.py put its folder in the path)
+
 TINY = Case(os.path.join(TESTS, "golden", "a_tiny"))
 JSON = {"Content-Type": "application/json"}
 UNMEASURED = 65535
@@ -303,6 +305,44 @@ def elements_and_spectra_are_those_of_the_photons():
 
 
 # ---- news -------------------------------------------------------------------------------------------
+
+
+def dose_and_suggestions_are_those_of_the_wire():
+    microscope = fs.Stub()
+    facts = microscope.facts()
+    with served({"chip.size_px": 8, "engine.threads": 1}) as fly, fly.sender() as sender, fly.controller() as control:
+        page = Page(fly)
+        for path in ("suggest", "dose"):
+            page.get("/api/v1/" + path, status=404)
+        assert page.get("/api/v1/course") == {"t_ns": [], "expected_error": []}
+        sender.start(facts.pop("scan_shape_px"), facts.pop("detectors"), facts.pop("eds"), **facts)
+        for y, x, shape, images, photons in microscope.scan(0, 0, *microscope.SHAPE, 20.0, "both"):
+            sender.lines("HAADF", images["HAADF"], y, x, dwell_us=20.0)
+            sender.eds_pairs("EDS", *photons["EDS"], y, x, shape, dwell_us=20.0)
+        wait_until(lambda: control.status()["steer"]["decision_id"], 15, "a suggestion")
+        told, mean, most = control.dose_get()
+
+        def settled():
+            newest = control.status()["steer"]["decision_id"]
+            here = page.get("/api/v1/suggest")
+            return here if here["decision_id"] == newest == control.status()["steer"]["decision_id"] else None
+
+        here = wait_until(settled, 10, "the newest suggestion on the page")
+        assert here["type"] == "suggest" and here["mode"] == "advise" and here["targets"], here
+        assert all(len(one["px"]) == 4 and one["kind"] == "box" for one in here["targets"])
+        wait_until(lambda: page.get("/api/v1/course")["expected_error"][-1] == page.get("/api/v1/suggest")["expected_error"],
+                   5, "the newest point of its course")
+        course = page.get("/api/v1/course")
+        assert len(course["t_ns"]) == len(course["expected_error"]) and course["t_ns"] == sorted(course["t_ns"])
+
+        def whole():
+            head, (chips,) = page.get("/api/v1/dose")
+            return head if np.array_equal(chips, mean) else None
+
+        head = wait_until(whole, 5, "the dose of the whole survey")
+        assert (head["unit"], head["full_shape"]) == (told["unit"], told["full_shape"]) == ("e_per_A2", [12, 12])
+        head, (again, worst) = page.request("dose.get")
+        assert head["unit"] == told["unit"] and np.array_equal(again, mean) and np.array_equal(worst, most)
 
 
 def news_tell_all_versions_ten_times_a_second_at_most():
@@ -641,6 +681,7 @@ run(
     the_image_is_what_was_sent,
     a_large_scan_is_shown_by_means,
     elements_and_spectra_are_those_of_the_photons,
+    dose_and_suggestions_are_those_of_the_wire,
     news_tell_all_versions_ten_times_a_second_at_most,
     a_page_asks_the_engine_only_while_somebody_looks,
     requests_change_the_session_and_can_be_taken_back,

@@ -208,7 +208,7 @@ def headers_say_who_sent_them_and_in_which_place():
             continue
         assert header["seq"] == last.get(key, header["seq"] - 1) + 1, "%s: seq %d after %s" % (key, header["seq"], last.get(key))
         last[key] = header["seq"]
-        assert len(payloads) == (3 if header["type"] == "map" else 0), header["type"]
+        assert len(payloads) == {"map": 3, "dose": 1}.get(header["type"], 0), header["type"]
     kinds = {header["type"] for _, header, _ in seen}
     assert {"start", "map", "clusters", "heartbeat", "metrics", "stop"} <= kinds, kinds
     final = [header for _, header, _ in seen if header["type"] == "map" and header["final"]]

@@ -2,7 +2,7 @@
 
 A page's ```sh blocks are one shell session, in an empty folder, with `flyback` in the PATH and the default ports: in a network
 namespace where the machine grants one, else on the machine's own loopback if those ports are free. `ssh` leads to another
-machine, so a stand-in checks its words.
+machine, so a stand-in checks its words; `tcp://flyback-pc` is this machine.
 """
 
 import glob
@@ -20,17 +20,13 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from flyback_test import BINARY, ROOT, SLOW, NotRun, run  # noqa: E402
 
 DOCS = os.path.join(ROOT, "plugin", "docs")
-PORTS = (5570, 5571, 5572, 5580)
+PORTS = (5570, 5571, 5572, 5573, 5580)
 # Loopback is down in a new namespace: SIOCSIFFLAGS with IFF_UP.
 LO_UP = "import fcntl,socket,struct; fcntl.ioctl(socket.socket(), 0x8914, struct.pack('16sh', b'lo', 1))"
 SSH = """#!/bin/sh
-# -N, then -L port:127.0.0.1:port for each of Flyback's, then user@host
-[ "$1" = -N ] || exit 9
-shift
-for port in 5570 5571 5572 5580; do
-    [ "$1 $2" = "-L $port:127.0.0.1:$port" ] || exit 9
-    shift 2
-done
+# -N, then -L port:127.0.0.1:port for the page, then user@host
+[ "$1 $2 $3" = "-N -L 5580:127.0.0.1:5580" ] || exit 9
+shift 3
 case "$*" in *@*) exit 0 ;; esac
 exit 9
 """
@@ -71,7 +67,7 @@ def world(folder):
     scan = 1000 + 200 * np.sin(x / 1.3) * np.sin(y / 1.3) * (x > 40) + 20 * np.random.default_rng(3).normal(size=x.shape)
     np.save(os.path.join(docs, "scan.npy"), scan.astype("<u2"))
     env = dict(os.environ, PATH=tools + ":" + os.environ["PATH"], DOCS=docs,
-               CLIENTS=os.path.join(ROOT, "plugin", "clients", "python"))
+               CLIENTS=os.path.join(ROOT, "plugin", "clients", "python"), CONFIGS=os.path.join(ROOT, "configs"))
     return work, env
 
 
@@ -80,6 +76,7 @@ def follow(page):
     blocks = commands_of(page)
     assert blocks, "%s has no commands" % page
     script = "set -e\ntrap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\n%s\n" % "\n".join(blocks)
+    script = script.replace("tcp://flyback-pc:", "tcp://127.0.0.1:")
     with tempfile.TemporaryDirectory(prefix="fly_docs.") as folder:
         work, env = world(folder)
         start = own_network() + [sys.executable, "-c",
@@ -93,8 +90,10 @@ def follow(page):
 
 def the_quick_start_leads_to_a_report():
     told, files = follow("quick-start.md")
-    for name in ("first.html", "first.hspy", "first.csv", "first_chips.csv", "first", "recordings"):
+    for name in ("first.html", "first.hspy", "first.csv", "first_chips.csv", "first", "recordings", "keys"):
         assert name in files, (name, files)
+    # from the second PC, with the role that the page gives it, through the door that it opens
+    assert '"session":"second"' in told and "keys/allow.txt: 1 client" in told, told[-2000:]
     assert "finished" in told
 
 
@@ -118,6 +117,13 @@ def a_stuck_plugin_is_looked_at_from_four_sides():
     assert "whole" in told and "flyback_" in told, told[-2000:]
 
 
+def it_proposes_asks_and_drives_within_limits():
+    told, files = follow("steering.md")
+    for words in ("'verdict': 'approve'", "done", "commands done"):
+        assert words in told, (words, told[-3000:])
+    assert "guard-journal.jsonl" in files and "limits.yaml" in files, files
+
+
 def every_page_that_is_linked_is_there():
     pages = [os.path.join(ROOT, "README.md")] + glob.glob(os.path.join(DOCS, "*.md"))
     for page in pages:
@@ -134,5 +140,6 @@ run(
     chip_size_is_advised_and_a_support_set_checked,
     the_numbers_behind_a_region_are_read,
     a_stuck_plugin_is_looked_at_from_four_sides,
+    it_proposes_asks_and_drives_within_limits,
     every_page_that_is_linked_is_there,
 )

@@ -168,7 +168,8 @@ static void check_within(const struct fly_ingest *msg, const struct fly_session_
         return;
     FLY_ASSERT(open->session && msg->y0 >= 0 && msg->x0 >= 0 && msg->h >= 1 && msg->w >= 1);
     FLY_ASSERT(msg->y0 + msg->h <= open->start->height_px && msg->x0 + msg->w <= open->start->width_px);
-    FLY_ASSERT(msg->frame >= 0 && msg->frame < open->start->frames_planned);
+    /* What was commanded comes on top of what was planned. */
+    FLY_ASSERT(msg->frame >= 0 && msg->frame < (msg->cmd_id ? FLY_FRAMES_MAX : open->start->frames_planned));
     FLY_ASSERT(msg->dwell_ns >= 1 && msg->dwell_ns <= FLY_DWELL_MAX_NS);
     if (msg->type == FLY_INGEST_LINES)
         FLY_ASSERT(msg->payload[0].len == pixels * fly_dtype_size(msg->dtype));

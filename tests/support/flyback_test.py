@@ -61,9 +61,10 @@ class Flyback:
 
     settings  {key: value}
     folder    where sockets and recordings lie; an own one, removed at the end, when not given
+    keys      fc.read_keys() of an operator who is in the allow-list, where the settings name keys
     """
 
-    def __init__(self, settings=None, folder=None, crash_at=None, wait=True):
+    def __init__(self, settings=None, folder=None, crash_at=None, wait=True, keys=None):
         self.own = folder is None
         # short: the path of an ipc socket has room for about a hundred letters
         self.folder = folder or tempfile.mkdtemp(prefix="fly.")
@@ -79,6 +80,7 @@ class Flyback:
         }
         self.settings.update(settings or {})
         self.log = os.path.join(self.folder, "log")
+        self.keys = keys
         self.process = None
         self.start(crash_at, wait)
 
@@ -94,7 +96,7 @@ class Flyback:
             self.wait_ready()
 
     def wait_ready(self):
-        with fc.Control(self.control, timeout_s=0.2) as control:
+        with fc.Control(self.control, timeout_s=0.2, keys=self.keys) as control:
 
             def answers():
                 if self.process.poll() is not None:
@@ -115,14 +117,15 @@ class Flyback:
 
     def sender(self, **more):
         more.setdefault("timeout_s", 20.0 * SLOW)
+        more.setdefault("keys", self.keys)
         return fc.Sender(self.ingest, self.control, self.publish, **more)
 
-    def viewer(self, ask=True):
+    def viewer(self, ask=True, keys=None):
         """ask False: a viewer that has no control socket to ask for maps."""
-        return fc.Viewer(self.publish, self.control if ask else None)
+        return fc.Viewer(self.publish, self.control if ask else None, keys=keys or self.keys)
 
-    def controller(self):
-        return fc.Control(self.control, timeout_s=20.0 * SLOW)
+    def controller(self, keys=None):
+        return fc.Control(self.control, timeout_s=20.0 * SLOW, keys=keys or self.keys)
 
     def recording(self, session):
         return os.path.join(self.settings["recording.dir"], session + ".fly")

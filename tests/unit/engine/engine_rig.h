@@ -34,6 +34,7 @@ struct rig_options {
     int32_t segments;   /* 0: 1 */
     int32_t step_chips;
     int32_t min_counts; /* robust; 0: 250 */
+    double ev_per_channel; /* 0: 10 */
     const float *given; /* (K, 2) in place of an embedder's */
     enum fly_eds_feature feature;
     const struct fly_graph_config *graph; /* NULL: no communities */
@@ -64,7 +65,8 @@ static inline struct fly_engine *rig_open(struct fly_embedder *embedder, const s
                                           const struct rig_options *rig)
 {
     struct fly_engine_config config = {.profile = rig->profile, .has_image = 1, .dtype = FLY_U16, .range_rows = 1,
-                                       .segments = rig->segments ? rig->segments : 1, .n_channels = CHANNELS, .ev_per_channel = 10.0,
+                                       .segments = rig->segments ? rig->segments : 1, .n_channels = CHANNELS,
+                                       .ev_per_channel = rig->ev_per_channel > 0.0 ? rig->ev_per_channel : 10.0,
                                        .frames_held = FRAMES, .frames_max = FRAMES, .photons_held = 200000,
                                        .embedder = embedder, .embed_width = rig->given ? 2 : 0,
                                        .step_chips = rig->step_chips, .fewshot_feature = rig->feature,

@@ -127,6 +127,8 @@ static void a_frame_never_leaves_the_terminal(void **state)
         view.labels = labels;
         view.map_rows = rows;
         view.map_cols = cols;
+        if (round % 3)
+            view.steer = (struct fly_view_steer){1, "auto", "adaptive", 1, 2, 0.1, "budget"};
         if (round % 2)
             strcpy(view.event, "warning gap: something went by that is told in a rather long sentence, twice");
         for (int32_t c = 0; c < 30; c++)
@@ -222,6 +224,27 @@ static void agreement_and_the_graph_are_told_where_they_are_known(void **state)
                            "reliability haadf 0.97, eds 0.41   12 not"));
 }
 
+static void steering_and_dose_have_a_line_of_their_own(void **state)
+{
+    struct fly_view view = small_view();
+
+    (void)state;
+    view.steer = (struct fly_view_steer){1, "auto", "adaptive", 0, 1, 0.0432, ""};
+    view.dose = (struct fly_view_dose){1, 1, 55.25, 312};
+    assert_non_null(strstr(draw(&view, (struct fly_terminal){300, 30, FLY_TERMINAL_LETTERS, 0}),
+                           "\nsteering auto, adaptive   expected error 4.3 %   1 command   "
+                           "dose 55.25 in the mean, 312 at most, e-/A^2\n"));
+    view.steer = (struct fly_view_steer){1, "ask", "margin", 1, 0, NAN, "error"};
+    view.dose.calibrated = 0;
+    assert_non_null(strstr(draw(&view, (struct fly_terminal){300, 30, FLY_TERMINAL_LETTERS, 0}),
+                           "\nsteering ask, margin, HELD   nothing more to measure: error   "
+                           "dose 55.25 in the mean, 312 at most, us\n"));
+    view.dose.mean = NAN;
+    view.steer.there = 0;
+    assert_null(strstr(draw(&view, (struct fly_terminal){300, 30, FLY_TERMINAL_LETTERS, 0}), "steering"));
+    assert_null(strstr(draw(&view, (struct fly_terminal){300, 30, FLY_TERMINAL_LETTERS, 0}), "dose"));
+}
+
 static void before_anything_came_there_is_a_title(void **state)
 {
     struct fly_view view = {.method = "fewshot", .modality = "haadf", .lines_s = NAN, .p50_ms = NAN, .p99_ms = NAN,
@@ -271,6 +294,7 @@ int main(void)
         cmocka_unit_test(names_from_outside_cannot_drive_the_terminal),
         cmocka_unit_test(a_line_for_the_log_has_everything_on_one_line),
         cmocka_unit_test(agreement_and_the_graph_are_told_where_they_are_known),
+        cmocka_unit_test(steering_and_dose_have_a_line_of_their_own),
         cmocka_unit_test(before_anything_came_there_is_a_title),
         cmocka_unit_test(what_a_terminal_can_do_follows_its_variables),
     };

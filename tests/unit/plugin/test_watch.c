@@ -264,6 +264,81 @@ static void a_start_shows_the_empty_grid(void **state)
     fly_watch_fini(&watch);
 }
 
+static void take_status(struct fly_watch *watch, int told, const char *mode, int held)
+{
+    fly_pack_init(&pack, bytes, sizeof bytes);
+    fly_pack_map(&pack, told ? 2 : 1);
+    fly_pack_str(&pack, "state");
+    fly_pack_str(&pack, "running");
+    if (told) {
+        fly_pack_str(&pack, "steer");
+        fly_pack_map(&pack, 6);
+        fly_pack_str(&pack, "mode");
+        fly_pack_str(&pack, mode);
+        fly_pack_str(&pack, "policy");
+        fly_pack_str(&pack, "adaptive");
+        fly_pack_str(&pack, "held");
+        fly_pack_bool(&pack, held);
+        fly_pack_str(&pack, "stop");
+        fly_pack_nil(&pack);
+        fly_pack_str(&pack, "pending");
+        fly_pack_int(&pack, 2);
+        fly_pack_str(&pack, "expected_error");
+        fly_pack_f64(&pack, 0.25);
+    }
+    fly_watch_take_status(watch, fly_value_root(bytes, pack.len));
+}
+
+static void steering_is_what_the_last_status_told(void **state)
+{
+    struct fly_watch watch;
+
+    (void)state;
+    fly_watch_init(&watch, "fewshot", "ensemble");
+    take_status(&watch, 1, "ask", 1);
+    assert_true(watch.view.steer.there && watch.view.steer.held && watch.changed);
+    assert_string_equal(watch.view.steer.mode, "ask");
+    assert_string_equal(watch.view.steer.policy, "adaptive");
+    assert_string_equal(watch.view.steer.stop, "");
+    assert_int_equal(watch.view.steer.pending, 2);
+    assert_true(watch.view.steer.expected_error == 0.25);
+    take_status(&watch, 1, "off", 1); /* off, but held: that is worth a word */
+    assert_true(watch.view.steer.there);
+    take_status(&watch, 1, "off", 0);
+    assert_false(watch.view.steer.there);
+    take_status(&watch, 1, "advise", 0);
+    assert_true(watch.view.steer.there);
+    take_status(&watch, 0, NULL, 0); /* a plugin that does not steer */
+    assert_false(watch.view.steer.there);
+    fly_watch_fini(&watch);
+}
+
+static void the_dose_is_that_of_the_session_in_view(void **state)
+{
+    static const float chips[R * C];
+    struct fly_pub_dose dose = {.calibrated = 1, .factor = 2, .full_shape = {R, C}, .max = 40, .mean = 20, .gini = NAN,
+                                .survey = NAN, .cap = NAN, .chips = chips};
+    struct fly_watch watch;
+
+    (void)state;
+    fly_watch_init(&watch, "fewshot", "ensemble");
+    make_map("s1", 4, 0, (int32_t[R * C]){0}, whole, 0);
+    assert_int_equal(take(&watch), FLY_OK);
+    fly_pack_init(&pack, bytes, sizeof bytes);
+    assert_int_equal(fly_pub_dose(&message, &pack, &(struct fly_pub_id){"s1", 1, 5}, &dose), FLY_OK);
+    assert_int_equal(take(&watch), FLY_OK);
+    assert_true(watch.view.dose.there && watch.view.dose.calibrated);
+    assert_true(watch.view.dose.mean == 20 && watch.view.dose.max == 40);
+    make_map("s2", 1, 0, (int32_t[R * C]){0}, whole, 0);
+    assert_int_equal(take(&watch), FLY_OK);
+    assert_false(watch.view.dose.there);
+    fly_pack_init(&pack, bytes, sizeof bytes);
+    assert_int_equal(fly_pub_dose(&message, &pack, &(struct fly_pub_id){"s1", 2, 5}, &dose), FLY_OK);
+    assert_int_equal(take(&watch), FLY_OK);
+    assert_false(watch.view.dose.there);
+    fly_watch_fini(&watch);
+}
+
 static void the_newest_event_is_kept_as_one_text(void **state)
 {
     struct fly_pub_event event = {.level = "warning", .code = "gap", .text = "3 numbers of HAADF"};
@@ -290,6 +365,8 @@ int main(void)
         cmocka_unit_test(it_is_complete_with_the_stop_and_the_final_map_in_either_order),
         cmocka_unit_test(a_new_session_begins_a_new_view),
         cmocka_unit_test(a_start_shows_the_empty_grid),
+        cmocka_unit_test(steering_is_what_the_last_status_told),
+        cmocka_unit_test(the_dose_is_that_of_the_session_in_view),
         cmocka_unit_test(the_newest_event_is_kept_as_one_text),
     };
 

@@ -166,12 +166,70 @@ static void what_the_wire_cannot_take_is_refused_at_once(void **state)
     teardown(&b);
 }
 
+/* Commanded patches against the beam itself, line by line where lines were missed. */
+static void a_patch_is_what_the_beam_saw_there(void **state)
+{
+    static const double off_px[5][2] = {{-1.5, 0.5}, {-0.7, 0.2}, {-0.3, 0.1}, {0, 0}, {0.25, -2}};
+    struct fly_patch patch = {.frame = 9, .y0_px = 11, .x0_px = 20, .h = 5, .w = 30, .dwell_us = 16.0, .cmd_id = "c-7",
+                              .off_px = off_px};
+    struct fly_beam_config optics = fly_beam_config_default();
+    struct fly_acquire_config config = {.session = "s-1", .frames = 1, .dwell_us = 2.0, .haadf = 1, .eds = 1, .commanded = 1,
+                                        .layout = FLY_LAYOUT_CSR, .scan = {.height_px = H, .block_px = 7}};
+    struct fly_start *start = calloc(1, sizeof *start);
+    struct fly_session_view view = {.session = "s-1", .start = start};
+    static uint16_t counts[30], channels[4096];
+    static uint32_t row_ptr[31];
+    struct fly_message image, photons;
+    struct fly_ingest in;
+    struct bench b;
+    uint32_t sum = 0;
+
+    setup(&b, FLY_LAYOUT_CSR, 1, 0.8, 1);
+    fly_acquire_close(&b.acquire);
+    fly_beam_close(&b.beam);
+    optics.eds_counts = 0.8;
+    optics.dwell_max_us = 64.0;
+    assert_int_equal(fly_beam_open(&b.beam, b.specimen, &optics), FLY_OK);
+    assert_int_equal(fly_acquire_open(&b.acquire, b.specimen, b.beam, &config), FLY_OK);
+    begin(&b, start);
+    assert_true(start->frames_planned == 0 && start->scan_path == FLY_SCAN_LIST);
+
+    assert_int_equal(fly_acquire_patch(b.acquire, &patch, 1, 5, &image), FLY_OK);
+    assert_int_equal(fly_ingest_decode(&in, start, image.parts, image.n_parts, &view), FLY_REFUSE_NONE);
+    assert_true(in.frame == 9 && in.y0 == 11 && in.x0 == 20 && in.h == 5 && in.w == 30 && in.dwell_ns == 16000);
+    assert_true(in.cmd_id == fly_ingest_cmd_id("c-7", 3));
+    for (int32_t line = 0; line < 5; line++) {
+        struct fly_shot shot = {9, 11 + line, 20, 1, 30, 16.0};
+
+        fly_beam_image_off(b.beam, &shot, off_px[line], counts);
+        for (int32_t x = 0; x < 30; x++)
+            assert_int_equal(((const uint16_t *)image.parts[1].bytes)[line * 30 + x],
+                             (int)nearbyint(counts[x] * (FLY_ACQUIRE_GAIN * 2.0 / 16.0)));
+    }
+    assert_int_equal(fly_acquire_patch(b.acquire, &patch, 2, 5, &photons), FLY_OK);
+    assert_int_equal(fly_ingest_decode(&in, start, photons.parts, photons.n_parts, &view), FLY_REFUSE_NONE);
+    for (int32_t line = 0; line < 5; line++) {
+        struct fly_shot shot = {9, 11 + line, 20, 1, 30, 16.0};
+        uint32_t n = fly_beam_photons_off(b.beam, &shot, off_px[line], 0, row_ptr);
+
+        fly_beam_channels_off(b.beam, &shot, off_px[line], 0, row_ptr, channels);
+        assert_memory_equal((const uint16_t *)photons.parts[2].bytes + sum, channels, n * sizeof *channels);
+        for (int32_t x = 0; x <= 30; x++)
+            assert_int_equal(((const uint32_t *)photons.parts[1].bytes)[line * 30 + x], sum + row_ptr[x]);
+        sum += n;
+    }
+    assert_int_equal(in.photons, sum);
+    teardown(&b);
+    free(start);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_decoder_takes_every_message),
         cmocka_unit_test(layouts_agree),
         cmocka_unit_test(the_same_settings_give_the_same_bytes),
+        cmocka_unit_test(a_patch_is_what_the_beam_saw_there),
         cmocka_unit_test(what_the_wire_cannot_take_is_refused_at_once),
     };
 

@@ -291,6 +291,45 @@ static void wrong_numbers_are_refused(void **state)
     fly_specimen_close(&s);
 }
 
+/* Bright enough that counts tell the place: within six deviations of the signal that lies there. */
+static void a_beam_that_is_off_sees_what_is_there(void **state)
+{
+    static const double offs[][2] = {{0, 0}, {2, -3}, {-3, 3}, {0.5, 0}, {0, -1.25}};
+    struct fly_specimen *s = specimen(FLY_PRISTINE, 0.0, 0.0);
+    struct fly_beam_config config = fly_beam_config_default();
+    static uint16_t counts[SIDE * SIDE];
+    static uint32_t row_ptr[2][SIDE * SIDE + 1];
+
+    config.drift_jitter_px = config.line_jitter_px = config.dark_per_us = 0.0;
+    config.hits_per_us = 2000.0;
+    config.eds_counts = 1.0;
+    struct fly_beam *b = beam(s, &config);
+    struct fly_shot shot = {0, 0, 0, SIDE, SIDE, 2.0};
+
+    for (size_t o = 0; o < sizeof offs / sizeof *offs; o++) {
+        double fy = offs[o][0] - floor(offs[o][0]), fx = offs[o][1] - floor(offs[o][1]);
+        int32_t dy = (int32_t)floor(offs[o][0]), dx = (int32_t)floor(offs[o][1]);
+
+        fly_beam_image_off(b, &shot, offs[o], counts);
+        for (int32_t y = 0; y < SIDE; y++)
+            for (int32_t x = 0; x < SIDE; x++) {
+                const float *at = s->signal + fly_specimen_at(s, y + dy, x + dx);
+                double mean = 4000.0 * ((1 - fy) * ((1 - fx) * at[0] + fx * at[1]) +
+                                        fy * ((1 - fx) * at[s->stride_px] + fx * at[s->stride_px + 1]));
+
+                assert_true(fabs(counts[y * SIDE + x] - mean) <= 6.0 * sqrt(mean) + 8.0);
+            }
+    }
+    /* X-rays: another place, other photons; no way off, the same. */
+    fly_beam_photons(b, &shot, 0, row_ptr[0]);
+    fly_beam_photons_off(b, &shot, offs[0], 0, row_ptr[1]);
+    assert_memory_equal(row_ptr[0], row_ptr[1], sizeof row_ptr[0]);
+    fly_beam_photons_off(b, &shot, offs[1], 0, row_ptr[1]);
+    assert_memory_not_equal(row_ptr[0], row_ptr[1], sizeof row_ptr[0]);
+    fly_beam_close(&b);
+    fly_specimen_close(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -300,6 +339,7 @@ int main(void)
         cmocka_unit_test(photons_number_what_was_stated),
         cmocka_unit_test(lattices_have_their_d_spacing),
         cmocka_unit_test(drift_moves_the_specimen),
+        cmocka_unit_test(a_beam_that_is_off_sees_what_is_there),
         cmocka_unit_test(wrong_numbers_are_refused),
     };
 

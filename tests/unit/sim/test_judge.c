@@ -72,7 +72,7 @@ static void say_map(struct said *said, const char *method, uint64_t seq, enum fl
 }
 
 static const int32_t whole[4] = {0, 0, R, C};
-static const int32_t id_of_phase[FLY_PHASES] = {7, 3, 1, 0};
+static const int32_t id_of_phase[FLY_PHASES_USUAL] = {7, 3, 1, 0};
 
 static struct fly_truth *truth_of(const struct fly_specimen *s)
 {
@@ -226,9 +226,9 @@ static int32_t square_of(const struct fly_truth *t, enum fly_phase phase, int32_
 }
 
 struct told {
-    struct fly_pub_cluster cluster[FLY_PHASES + 1];
-    struct fly_pub_region region[FLY_PHASES + 1];
-    double percent[FLY_PHASES + 1][3], sigma[FLY_PHASES + 1][3];
+    struct fly_pub_cluster cluster[FLY_PHASES_USUAL + 1];
+    struct fly_pub_region region[FLY_PHASES_USUAL + 1];
+    double percent[FLY_PHASES_USUAL + 1][3], sigma[FLY_PHASES_USUAL + 1][3];
 };
 static const char *const elements[] = {"La", "Fe", "C"};
 static const enum fly_xray_element numbers[] = {FLY_EL_LA, FLY_EL_FE, FLY_EL_C};
@@ -237,7 +237,7 @@ static const enum fly_xray_element numbers[] = {FLY_EL_LA, FLY_EL_FE, FLY_EL_C};
 static void tell_truth(struct told *told, const struct fly_specimen *s, const struct fly_truth *t)
 {
     memset(told, 0, sizeof *told);
-    for (int p = 0; p < FLY_PHASES; p++) {
+    for (int p = 0; p < FLY_PHASES_USUAL; p++) {
         double sum = 0.0;
 
         for (int e = 0; e < 3; e++)
@@ -254,14 +254,14 @@ static void tell_truth(struct told *told, const struct fly_specimen *s, const st
             .d_spacing_nm = {s->d_nm[p] > 0.0 ? s->d_nm[p] : NAN, s->d_nm[p] > 0.0 ? 0.001 : NAN},
             .crystallinity = NAN, .region = &told->region[p]};
     }
-    told->cluster[FLY_PHASES] = (struct fly_pub_cluster){
+    told->cluster[FLY_PHASES_USUAL] = (struct fly_pub_cluster){
         .id = 77, .name = "gone", .event = "gone", .d_spacing_nm = {NAN, NAN}, .crystallinity = NAN};
 }
 
 static void say_clusters(struct said *said, const struct told *told, uint64_t seq, int final)
 {
     struct fly_pub_clusters all = {.method = "ward", .modality = "haadf", .final = final, .elements = elements,
-                                   .n_elements = 3, .clusters = told->cluster, .n_clusters = FLY_PHASES + 1};
+                                   .n_elements = 3, .clusters = told->cluster, .n_clusters = FLY_PHASES_USUAL + 1};
     struct fly_pub_id id = {.session = "s", .seq = seq, .t_ns = 5};
     struct fly_pack pack;
 
@@ -275,7 +275,7 @@ static const struct fly_cluster_score *score_of(const struct fly_judge *judge, e
     const struct fly_clusters_score *all;
 
     assert_int_equal(fly_judge_clusters(judge, &all, 1), 1);
-    assert_int_equal(all->n, FLY_PHASES); /* without the one that is gone */
+    assert_int_equal(all->n, FLY_PHASES_USUAL); /* without the one that is gone */
     for (int c = 0; c < all->n; c++)
         if (all->cluster[c].id == 10 * (int)phase)
             return &all->cluster[c];
@@ -315,7 +315,7 @@ static void clusters_stand_against_the_phase_they_are_of(void **state)
     /* As they are. */
     say_clusters(&said, &told, 2, 0);
     assert_int_equal(fly_judge_hear(judge, &said.read, 3.5, 0.25), FLY_OK);
-    for (int p = 0; p < FLY_PHASES; p++) {
+    for (int p = 0; p < FLY_PHASES_USUAL; p++) {
         one = score_of(judge, (enum fly_phase)p);
         assert_true(one->phase == p && one->purity == 1.0 && one->square_phase == p && one->square_purity == 1.0);
         assert_true(one->right == 1 && one->told == (s->d_nm[p] > 0.0) && fabs(one->percent_error) < 1e-12);
@@ -402,7 +402,7 @@ static void clusters_stand_in_the_file(void **state)
     assert_int_equal(json_integer_value(json_object_get(ward, "lattices_right")), 4);
     assert_true(fabs(json_real_value(json_object_get(ward, "d_error_percent")) -
                      sqrt((double)t->count[FLY_STO] / (K - t->count[FLY_CAP]))) < 1e-9);
-    assert_int_equal(json_array_size(list), FLY_PHASES);
+    assert_int_equal(json_array_size(list), FLY_PHASES_USUAL);
     for (size_t i = 0; i < json_array_size(list); i++) {
         json_t *one = json_array_get(list, i);
         int p = (int)json_integer_value(json_object_get(one, "id")) / 10;

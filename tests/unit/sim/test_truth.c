@@ -19,7 +19,7 @@ static const int32_t origin[2] = {0, 0};
 static struct fly_specimen *sample(int32_t i)
 {
     const struct fly_geometry *g = fly_geometry_at(i);
-    struct fly_specimen_config config = {g->height_px, g->width_px, g->pixel_nm, g->growth, g->dpa, g->cap, 1.0, 2};
+    struct fly_specimen_config config = {g->height_px, g->width_px, g->pixel_nm, g->growth, g->dpa, g->cap, 1.0, 2, 0.0};
     struct fly_specimen *s = NULL;
 
     assert_int_equal(fly_specimen_open(&s, &config), FLY_OK);

@@ -63,7 +63,7 @@ static void every_number_comes_back_under_its_key(void **state)
 {
     const struct fly_pub_quality quality = {
         1, 1, {64, 100, 0.25, 0.5, 81}, {0.125, 0.0625, 4095, -3},
-        {7, 2, 8, 1.5, -2.5, 0.25, 0.75, 0.875, 1, 3, -4, 5.5, 6},
+        {7, 2, 8, 1.5, -2.5, 0.25, 0.75, 0.875, 1, 3, -4, 5.5, 6, 5},
         {"coarse", 20, 9.5, 2.75, 128, 1}, 1, "mixed"};
     struct fly_value q = published(&quality), part;
 
@@ -82,7 +82,7 @@ static void every_number_comes_back_under_its_key(void **state)
     assert_number(part, "top_value", 4095);
     assert_number(part, "bottom_value", -3);
     part = get(q, "drift");
-    assert_int_equal(fly_value_count(part), 13);
+    assert_int_equal(fly_value_count(part), 14);
     assert_number(part, "frames", 7);
     assert_number(part, "unmeasured", 2);
     assert_number(part, "frame", 8);
@@ -96,6 +96,7 @@ static void every_number_comes_back_under_its_key(void **state)
     assert_number(part, "applied_dx_px", -4);
     assert_number(part, "largest_px", 5.5);
     assert_number(part, "largest_frame", 6);
+    assert_number(part, "adopted", 5);
     part = get(q, "chip_size");
     assert_int_equal(fly_value_count(part), 6);
     assert_word(part, "reason", "coarse");

@@ -144,6 +144,19 @@ static void without_planned_frames_any_frame_may_come_that_can_be_kept(void **st
     }
 }
 
+static void what_was_commanded_comes_beyond_the_frames_planned(void **state)
+{
+    made_lines(&made, 9);
+    made_set(&made, "shape", V_INTS(1, 64));
+    made_set(&made, "frame", v_int(2)); /* frames_planned is 2 */
+    ASSERT_REFUSED(FLY_REFUSE_OUTSIDE, decode_lines(64 * 2));
+    made_set(&made, "cmd_id", v_str("1795808217399"));
+    ASSERT_REFUSED(FLY_REFUSE_NONE, decode_lines(64 * 2));
+    assert_int_equal(msg.frame, 2);
+    made_set(&made, "frame", v_int(FLY_FRAMES_MAX));
+    ASSERT_REFUSED(FLY_REFUSE_OUTSIDE, decode_lines(64 * 2));
+}
+
 static void dwell_is_whole_nanoseconds(void **state)
 {
     static const struct {
@@ -344,6 +357,7 @@ int main(void)
         cmocka_unit_test(lines_are_refused_for_each_thing_that_can_be_wrong),
         cmocka_unit_test(a_payload_fits_its_shape_to_the_byte),
         cmocka_unit_test(without_planned_frames_any_frame_may_come_that_can_be_kept),
+        cmocka_unit_test(what_was_commanded_comes_beyond_the_frames_planned),
         cmocka_unit_test(dwell_is_whole_nanoseconds),
         cmocka_unit_test(a_command_has_a_number_or_a_name),
         cmocka_unit_test(dense_counts_fill_rectangle_and_channels),

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/base/coverage.h"
 #include "engine/base/rng.h"
 #include "engine/chip/assemble.h"
 #include "engine/chip/exact.h"
@@ -38,6 +39,14 @@ static int model_pixel(const struct model *m, int f, int y, int x, double *value
     return *dwell != 0;
 }
 
+static int model_is_in_frame(const struct model *m, int f, int y, int x)
+{
+    y -= m->dy[f];
+    x -= m->dx[f];
+    return y >= 0 && x >= 0 && y < m->grid.height_px && x < m->grid.width_px;
+}
+
+/* What a shift has put beyond the frame is not waited for. */
 static int model_takes(const struct model *m, int f, int chip)
 {
     const struct fly_grid *g = &m->grid;
@@ -46,9 +55,9 @@ static int model_takes(const struct model *m, int f, int chip)
 
     if (m->finished)
         return 1;
-    for (int y = 0; y < g->side_px; y++)
-        for (int x = 0; x < g->side_px; x++)
-            if (!model_pixel(m, f, chip / g->cols * g->pitch_px + y, chip % g->cols * g->pitch_px + x, &v, &d))
+    for (int y = chip / g->cols * g->pitch_px, h = 0; h < g->side_px; y++, h++)
+        for (int x = chip % g->cols * g->pitch_px, w = 0; w < g->side_px; x++, w++)
+            if (model_is_in_frame(m, f, y, x) && !model_pixel(m, f, y, x, &v, &d))
                 return 0;
     return 1;
 }
@@ -269,7 +278,7 @@ static void a_repeat_keeps_the_first_and_says_which_it_was(void **state)
     fly_arena_fini(&rig.arena);
 }
 
-static void frames_beyond_the_room_are_refused_whole_and_done_ones_make_room(void **state)
+static void done_frames_make_room_and_else_the_one_that_waits_longest_does(void **state)
 {
     static struct rig rig;
     double values[64];
@@ -280,23 +289,47 @@ static void frames_beyond_the_room_are_refused_whole_and_done_ones_make_room(voi
     for (int i = 0; i < 64; i++)
         values[i] = i;
     rig_open(&rig, 8, 8, 8, 8, FLY_U16, 2);
-    /* two frames begun fill the room; the third is refused */
-    rig_put(&rig, 0, (struct fly_rect){0, 0, 1, 8}, values, 1, &taken);
-    rig_put(&rig, 1, (struct fly_rect){0, 0, 1, 8}, values, 1, &taken);
-    assert_int_equal(fly_assembly_put(rig.assembly, 2, (struct fly_rect){0, 0, 1, 8}, line, 1, &taken),
-                     FLY_ENOMEM);
+    /* two frames begun fill the room; the third closes the one that nothing came of for longest */
+    for (int f = 0; f < 3; f++)
+        rig_put(&rig, f, (struct fly_rect){0, 0, 1, 8}, values, 1, &taken);
+    assert_int_equal(fly_assembly_put(rig.assembly, 0, (struct fly_rect){1, 0, 1, 8}, line, 1, &taken), FLY_ENOMEM);
     assert_non_null(strstr(fly_fail_text(), "engine.frames_held"));
-    /* the first completes: its block may go */
-    rig_put(&rig, 0, (struct fly_rect){1, 0, 7, 8}, values + 8, 1, &taken);
-    assert_int_equal(taken.chips_done, 1);
-    rig_put(&rig, 2, (struct fly_rect){0, 0, 8, 8}, values, 1, &taken);
-    assert_int_equal(taken.chips_done, 1);
-    rig_compare(&rig);
-    /* what comes again of a frame that is gone changes nothing and says so */
-    rig_put(&rig, 0, (struct fly_rect){0, 0, 8, 8}, values, 1, &taken);
-    assert_int_equal(taken.unchecked_px, 64);
-    rig_compare(&rig);
     assert_int_equal(fly_assembly_shift(rig.assembly, 0, 1, 0), FLY_ERANGE);
+    /* one that completes lets its block go */
+    rig_put(&rig, 1, (struct fly_rect){1, 0, 7, 8}, values + 8, 1, &taken);
+    assert_int_equal(taken.chips_done, 1);
+    rig_put(&rig, 3, (struct fly_rect){0, 0, 8, 8}, values, 1, &taken);
+    assert_int_equal(taken.chips_done, 1);
+    /* what comes again of a frame that is gone changes nothing and says so */
+    rig_put(&rig, 1, (struct fly_rect){0, 0, 8, 8}, values, 1, &taken);
+    assert_int_equal(taken.unchecked_px, 64);
+    assert_int_equal(fly_assembly_shift(rig.assembly, 1, 1, 0), FLY_ERANGE);
+    /* what was there of the one closed counts, as that of others does at the end */
+    fly_assembly_finish(rig.assembly);
+    rig.model.finished = 1;
+    rig_compare(&rig);
+    fly_arena_fini(&rig.arena);
+}
+
+/* A block of which one chip's part went is held anew for its neighbour's: what went cannot be moved any more. */
+static void a_frame_of_which_a_part_went_is_not_shifted(void **state)
+{
+    static struct rig rig;
+    double values[36];
+    struct fly_taken taken;
+
+    (void)state;
+    for (int i = 0; i < 36; i++)
+        values[i] = i;
+    rig_open(&rig, 12, 12, 6, 6, FLY_U16, 1);
+    rig_put(&rig, 1, (struct fly_rect){0, 0, 6, 6}, values, 1, &taken);
+    assert_int_equal(taken.chips_done, 1);
+    rig_put(&rig, 2, (struct fly_rect){0, 0, 6, 6}, values, 1, &taken);
+    assert_int_equal(taken.chips_done, 1);
+    rig_put(&rig, 1, (struct fly_rect){0, 6, 6, 6}, values, 1, &taken);
+    assert_int_equal(taken.chips_done, 1);
+    rig_compare(&rig);
+    assert_int_equal(fly_assembly_shift(rig.assembly, 1, 1, 0), FLY_ERANGE);
     rig_compare(&rig);
     fly_arena_fini(&rig.arena);
 }
@@ -436,18 +469,165 @@ static void touched_chips_are_those_that_share_a_pixel(void **state)
         }
 }
 
+/* A session of small re-scans and of shifted frames goes on for longer than there are records of frames. */
+static void more_frames_in_part_or_shifted_than_are_remembered_are_taken(void **state)
+{
+    struct fly_assembly_config config = {.dtype = FLY_U16, .frames_held = 2, .frames_max = 4 * FLY_COVER_FRAMES};
+    struct fly_arena arena;
+    struct fly_assembly *assembly;
+    struct fly_taken taken;
+    uint16_t px[8 * 24] = {0};
+    double mean[64];
+    int64_t sum = 0, n = 3 * FLY_COVER_FRAMES;
+
+    assert_int_equal(fly_grid_init(&config.grid, 24, 24, 8, 0, 0, 0), FLY_OK);
+    assert_int_equal(fly_arena_init(&arena, fly_assembly_need(&config), NULL, "test"), FLY_OK);
+    assert_int_equal(fly_assembly_open(&assembly, &config, &arena), FLY_OK);
+    for (int64_t f = 0; f < n; f++) {
+        int whole = f % 3 == 0;
+
+        for (size_t i = 0; i < sizeof px / sizeof *px; i++)
+            px[i] = (uint16_t)f;
+        sum += f;
+        if (whole)
+            assert_int_equal(fly_assembly_shift(assembly, f, 1, 0), FLY_OK);
+        for (int32_t y = whole ? 0 : 8; y < (whole ? 24 : 16); y += 8)
+            assert_int_equal(fly_assembly_put(assembly, f, (struct fly_rect){y, 0, 8, 24}, px, 1, &taken), FLY_OK);
+        assert_int_equal(taken.fresh_px, 8 * 24);
+    }
+    fly_assembly_mean(assembly, 4, mean);
+    for (int i = 0; i < 64; i++)
+        assert_true(mean[i] == (double)sum / (double)n);
+    /* What comes of the first of them now changes nothing, and is not taken for a repeat. */
+    assert_int_equal(fly_assembly_put(assembly, 1, (struct fly_rect){0, 0, 8, 24}, px, 1, &taken), FLY_ENOMEM);
+    assert_non_null(strstr(fly_fail_text(), "frame 1 made room for others"));
+    assert_int_equal(taken.fresh_px + taken.repeated_px, 0);
+    assert_int_equal(fly_assembly_shift(assembly, 1, 1, 1), FLY_ERANGE);
+    fly_arena_fini(&arena);
+}
+
+/* Boxes of single chips, shifted off the blocks, overlapping, of chips smaller and larger than a block, few and many to a
+ * frame: all is taken however long it goes on, and at the end each chip has the mean of all that was measured of it. */
+static void a_session_of_boxes_never_runs_out_of_room(void **state)
+{
+    enum { GRID = 5 };
+    static const struct {
+        int32_t side, pitch, boxes, dy, dx, frames;
+    } cases[] = {{16, 16, 3, 0, 0, 2500}, {16, 16, 3, 1, 1, 2500}, {15, 10, 4, 0, 0, 2500}, {15, 10, 1, 2, -3, 2500},
+                 {6, 6, 6, 0, 0, 2500},   {6, 6, 2, -1, 2, 2500},  {16, 16, 1, 5, -7, 2500}, {130, 130, 2, 3, 3, 60}};
+    struct fly_rng rng = {9};
+
+    (void)state;
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        int32_t side = cases[c].side, px = (GRID - 1) * cases[c].pitch + side;
+        struct fly_assembly_config config = {.dtype = FLY_U16, .frames_held = 2, .frames_max = 4096};
+        uint64_t *sum = calloc((size_t)px * (size_t)px, sizeof *sum), *n = calloc((size_t)px * (size_t)px, sizeof *n);
+        uint8_t *had = malloc((size_t)px * (size_t)px);
+        uint16_t *box = malloc((size_t)px * (size_t)px * sizeof *box);
+        double *mean = malloc((size_t)side * (size_t)side * sizeof *mean);
+        struct fly_arena arena;
+        struct fly_assembly *assembly;
+        struct fly_taken taken;
+
+        assert_int_equal(fly_grid_init(&config.grid, px, px, side, cases[c].pitch, 0, 0), FLY_OK);
+        assert_int_equal(fly_arena_init(&arena, fly_assembly_need(&config), NULL, "test"), FLY_OK);
+        assert_int_equal(fly_assembly_open(&assembly, &config, &arena), FLY_OK);
+        for (int32_t f = 0; f < cases[c].frames; f++) {
+            int32_t dy = f ? cases[c].dy : 0, dx = f ? cases[c].dx : 0;
+
+            memset(had, 0, (size_t)px * (size_t)px);
+            if (f)
+                assert_int_equal(fly_assembly_shift(assembly, f, dy, dx), FLY_OK);
+            for (int32_t b = 0; b < (f ? cases[c].boxes : 1); b++) {
+                struct fly_rect r = {(int32_t)fly_rng_below(&rng, GRID) * cases[c].pitch - dy,
+                                     (int32_t)fly_rng_below(&rng, GRID) * cases[c].pitch - dx, side, side};
+
+                if (!f)
+                    r = (struct fly_rect){0, 0, px, px};
+                if (r.y0 < 0 || r.x0 < 0 || r.y0 + r.h > px || r.x0 + r.w > px)
+                    continue;
+                for (int32_t i = 0; i < r.h * r.w; i++) {
+                    int32_t y = r.y0 + i / r.w, x = r.x0 + i % r.w;
+                    int inside = y + dy >= 0 && x + dx >= 0 && y + dy < px && x + dx < px;
+
+                    box[i] = (uint16_t)truth(FLY_U16, f, y * px + x);
+                    if (had[y * px + x] || !inside)
+                        continue;
+                    had[y * px + x] = 1;
+                    sum[(y + dy) * px + x + dx] += box[i];
+                    n[(y + dy) * px + x + dx]++;
+                }
+                for (int32_t y = 0; y < r.h; y++)
+                    assert_int_equal(fly_assembly_put(assembly, f, (struct fly_rect){r.y0 + y, r.x0, 1, r.w},
+                                                      box + y * r.w, 1000, &taken), FLY_OK);
+            }
+        }
+        fly_assembly_finish(assembly);
+        for (int32_t k = 0; k < GRID * GRID; k++) {
+            fly_assembly_mean(assembly, k, mean);
+            for (int32_t i = 0; i < side * side; i++) {
+                int32_t at = (k / GRID * cases[c].pitch + i / side) * px + k % GRID * cases[c].pitch + i % side;
+
+                if (mean[i] != (double)sum[at] / (double)n[at])
+                    fail_msg("case %d, chip %d, pixel %d: %.17g, not %.17g", (int)c, (int)k, (int)i, mean[i],
+                             (double)sum[at] / (double)n[at]);
+            }
+        }
+        fly_arena_fini(&arena);
+        free(sum);
+        free(n);
+        free(had);
+        free(box);
+        free(mean);
+    }
+}
+
+/* A frame of which now and then a row comes is not the one that makes room for boxes; one of which nothing comes is. */
+static void a_frame_in_slow_progress_stays_open(void **state)
+{
+    struct fly_assembly_config config = {.dtype = FLY_U16, .frames_held = 1, .frames_max = 1 << 14};
+    static uint16_t px[16 * 128];
+    struct fly_arena arena;
+    struct fly_assembly *assembly;
+    struct fly_taken taken;
+    int64_t f = 100;
+
+    (void)state;
+    assert_int_equal(fly_grid_init(&config.grid, 128, 128, 16, 0, 0, 0), FLY_OK);
+    assert_int_equal(fly_arena_init(&arena, fly_assembly_need(&config), NULL, "test"), FLY_OK);
+    assert_int_equal(fly_assembly_open(&assembly, &config, &arena), FLY_OK);
+    for (int32_t row = 0; row < 8; row++) {
+        assert_int_equal(fly_assembly_put(assembly, 5, (struct fly_rect){16 * row, 0, 16, 128}, px, 1000, &taken), FLY_OK);
+        assert_int_equal(taken.fresh_px, 16 * 128);
+        assert_int_equal(taken.chips_done, 8);
+        if (row == 0)
+            assert_int_equal(fly_assembly_put(assembly, 6, (struct fly_rect){0, 0, 16, 128}, px, 1000, &taken), FLY_OK);
+        for (int64_t end = f + 300; f < end; f++)
+            for (int i = 0; i < 2; i++)
+                assert_int_equal(fly_assembly_put(assembly, f, (struct fly_rect){16 * ((f + i) % 8), 16 * ((f / 8 + 3 * i) % 8),
+                                                  16, 16}, px, 1000, &taken), FLY_OK);
+    }
+    assert_int_equal(fly_assembly_put(assembly, 6, (struct fly_rect){16, 0, 16, 128}, px, 1000, &taken), FLY_ENOMEM);
+    assert_int_equal(taken.repeated_px, 0);
+    fly_arena_fini(&arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_order_any_subdivision_equals_batch_after_each_step),
         cmocka_unit_test(a_repeat_keeps_the_first_and_says_which_it_was),
-        cmocka_unit_test(frames_beyond_the_room_are_refused_whole_and_done_ones_make_room),
+        cmocka_unit_test(done_frames_make_room_and_else_the_one_that_waits_longest_does),
+        cmocka_unit_test(a_frame_of_which_a_part_went_is_not_shifted),
         cmocka_unit_test(a_chip_with_an_unmeasured_pixel_stays_incomplete),
         cmocka_unit_test(margins_of_a_frame_whose_chips_are_done_still_count),
         cmocka_unit_test(means_are_correctly_rounded_closed_forms),
         cmocka_unit_test(fast_means_match_the_plain_twin),
         cmocka_unit_test(a_refused_grid_is_left_as_it_was),
         cmocka_unit_test(touched_chips_are_those_that_share_a_pixel),
+        cmocka_unit_test(more_frames_in_part_or_shifted_than_are_remembered_are_taken),
+        cmocka_unit_test(a_session_of_boxes_never_runs_out_of_room),
+        cmocka_unit_test(a_frame_in_slow_progress_stays_open),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

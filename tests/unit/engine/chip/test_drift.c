@@ -543,6 +543,49 @@ static void a_frame_that_stays_partial_is_given_up(void **state)
     rig_close(&rig);
 }
 
+/* Frames of the instrument's own go on between commanded ones, which are numbered beyond them: boxes, and strips as wide
+ * as the scan. */
+static void commanded_frames_leave_the_others_their_places(void **state)
+{
+    enum { H = 300, W = 320 };
+    static const int64_t order[] = {0, 1, 100, 101, 102, 2, 103, 104, 105, 3, 106, 4};
+    struct scene s = scene(0.0, 0.0, 0.0, 60, H, W, 2);
+    struct fly_drift_shift shift;
+    struct rig rig;
+
+    (void)state;
+    for (int strips = 0; strips < 2; strips++) {
+        int measured = 0;
+
+        rig_open(&rig, H, W, FLY_U16);
+        for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
+            int64_t f = order[i];
+
+            if (f < 100) {
+                look(&s, H, W, 1.5 * (double)f, -(double)f, 100.0, NULL, rig.counts);
+                put_lines(&rig, f, 0, H / 2);
+                for (int64_t box = 200 + 10 * f; box < 203 + 10 * f; box++) /* while it goes on */
+                    fly_drift_put(rig.drift, box, (struct fly_rect){140, 150, 16, 16}, rig.counts);
+                put_lines(&rig, f, H / 2, H - 1);
+                assert_false(fly_drift_ready(rig.drift)); /* the wide view lacks a line, and no frame comes after */
+                put_lines(&rig, f, H - 1, H);
+                shift = measure(&rig);
+                assert_int_equal(shift.frame, f);
+                assert_near(&shift, 1.5 * (double)f, -(double)f, 0.1);
+                assert_true(fly_drift_measured(rig.drift, f));
+                measured++;
+            } else {
+                fly_drift_put(rig.drift, f, strips ? (struct fly_rect){96, 0, 16, W} : (struct fly_rect){96, 112, 16, 48},
+                              rig.counts);
+                assert_false(fly_drift_ready(rig.drift));
+                assert_false(fly_drift_measured(rig.drift, f));
+            }
+        }
+        assert_int_equal(fly_drift_counts(rig.drift).measured, measured);
+        rig_close(&rig);
+    }
+}
+
 /* Of a scan larger than the window, a re-scan of the middle is measured once no more of it is to be expected. */
 static void a_rescan_of_the_window_counts(void **state)
 {
@@ -733,6 +776,7 @@ int main(void)
         cmocka_unit_test(two_frames_line_by_line_are_both_measured),
         cmocka_unit_test(a_frame_measured_long_ago_begins_nothing),
         cmocka_unit_test(a_frame_that_stays_partial_is_given_up),
+        cmocka_unit_test(commanded_frames_leave_the_others_their_places),
         cmocka_unit_test(a_rescan_of_the_window_counts),
         cmocka_unit_test(drift_is_followed_far),
         cmocka_unit_test(constant_pictures_are_not_measured),

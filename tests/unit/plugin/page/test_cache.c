@@ -12,6 +12,7 @@
 
 #include "engine/base/rng.h"
 #include "plugin/page/cache.h"
+#include "stream/steer.h"
 
 enum { R = 5, C = 7, K = R * C };
 
@@ -332,6 +333,122 @@ static void agreement_over_time_is_the_newest_ten_minutes(void **state)
     fly_blob_drop(&blob);
 }
 
+static void dose(const char *session, uint64_t seq, const float *chips)
+{
+    struct fly_pub_dose said = {.calibrated = 1, .factor = 2.5, .full_shape = {R, C}, .max = 40, .mean = 20, .gini = 0.1,
+                                .survey = 10, .cap = 80, .chips = chips};
+
+    empty();
+    assert_int_equal(fly_pub_dose(&message, &pack, &(struct fly_pub_id){session, seq, 1}, &said), FLY_OK);
+    take();
+}
+
+static void the_dose_is_served_as_it_was_published(void **state)
+{
+    float chips[K];
+    struct fly_blob *blob;
+    json_t *root;
+    uint32_t n;
+
+    (void)state;
+    for (int k = 0; k < K; k++)
+        chips[k] = k % 5 ? 1.5f * (float)k : NAN;
+    start("a", 1);
+    assert_null(fly_page_cache_dose(&cache));
+    dose("a", 1, chips);
+    chips[1] = 99;
+    dose("a", 2, chips);
+    blob = fly_page_cache_dose(&cache);
+    assert_non_null(blob);
+    root = header_of(blob);
+    assert_string_equal(json_string_value(json_object_get(root, "unit")), "e_per_A2");
+    assert_int_equal(json_integer_value(json_object_get(root, "seq")), 2);
+    assert_true(json_number_value(json_object_get(root, "cap")) == 80);
+    assert_int_equal(json_array_size(json_object_get(root, "payloads")), 1);
+    json_decref(root);
+    memcpy(&n, blob->bytes, 4);
+    assert_memory_equal(blob->bytes + (4 + n + 7) / 8 * 8, chips, sizeof chips);
+    fly_blob_drop(&blob);
+    dose("b", 3, chips); /* of a session that we do not follow */
+    start("b", 1);
+    assert_null(fly_page_cache_dose(&cache));
+}
+
+static void suggest(const char *session, uint64_t seq, double error)
+{
+    static struct fly_target target = {.kind = FLY_TARGET_BOX, .px = {0, 0, 4, 4}, .dwell_us = 20,
+                                       .expected_gain = 0.3, .dose_e_per_A2 = NAN, .reason = "margin"};
+    const struct fly_steer_field field = {R * 4, C * 4, {NAN, NAN}};
+    struct fly_suggest said = {.decision_id = "d-7", .policy = "adaptive", .mode = "ask", .targets = &target,
+                               .n_targets = 1, .targets_cap = 1, .valid_until_ns = 5, .expected_error = error};
+
+    empty();
+    assert_int_equal(fly_pub_suggest(&message, &pack, &(struct fly_pub_id){session, seq, (int64_t)seq * 1000}, &said, &field),
+                     FLY_OK);
+    take();
+}
+
+static void the_newest_suggestion_is_served_whole(void **state)
+{
+    struct fly_blob *blob;
+    json_t *root, *target;
+
+    (void)state;
+    start("a", 1);
+    assert_null(fly_page_cache_topic(&cache, FLY_PAGE_SUGGEST));
+    suggest("a", 1, 0.5);
+    suggest("a", 2, NAN);
+    blob = fly_page_cache_topic(&cache, FLY_PAGE_SUGGEST);
+    assert_non_null(blob);
+    root = header_of(blob);
+    assert_string_equal(json_string_value(json_object_get(root, "decision_id")), "d-7");
+    assert_true(json_is_null(json_object_get(root, "expected_error")));
+    target = json_array_get(json_object_get(root, "targets"), 0);
+    assert_string_equal(json_string_value(json_object_get(target, "reason")), "margin");
+    assert_int_equal(json_array_size(json_object_get(target, "px")), 4);
+    json_decref(root);
+    fly_blob_drop(&blob);
+    start("b", 1);
+    assert_null(fly_page_cache_topic(&cache, FLY_PAGE_SUGGEST));
+}
+
+/* Of however many suggestions: evenly spaced ones, from the first on, at least half of what there is room for. */
+static void the_course_of_a_long_session_reaches_back_to_its_beginning(void **state)
+{
+    static const int32_t many[] = {1, 10, FLY_PAGE_COURSE, FLY_PAGE_COURSE + 1, 5000, 20000};
+
+    (void)state;
+    for (size_t m = 0; m < sizeof many / sizeof *many; m++) {
+        struct fly_blob *blob;
+        json_t *root, *t, *error;
+        size_t n;
+        int64_t step;
+
+        start(m % 2 ? "a" : "b", 1);
+        for (int32_t seq = 1; seq <= many[m]; seq++) {
+            suggest(m % 2 ? "a" : "b", (uint64_t)seq, 1.0 / seq);
+            suggest(m % 2 ? "a" : "b", (uint64_t)seq, 1.0 / seq); /* the repeat for somebody who came later */
+        }
+        blob = fly_page_cache_course(&cache);
+        root = header_of(blob);
+        t = json_object_get(root, "t_ns");
+        error = json_object_get(root, "expected_error");
+        n = json_array_size(t);
+        assert_int_equal(n, json_array_size(error));
+        assert_true(n <= FLY_PAGE_COURSE && (n >= FLY_PAGE_COURSE / 2 || n == (size_t)many[m]));
+        step = n > 1 ? json_integer_value(json_array_get(t, 1)) - 1000 : 0;
+        for (size_t i = 0; i < n; i++) {
+            int64_t at = json_integer_value(json_array_get(t, i));
+
+            assert_int_equal(at, 1000 + (int64_t)i * step);
+            assert_true(json_number_value(json_array_get(error, i)) == 1.0 / ((double)at / 1000));
+        }
+        assert_true((int64_t)many[m] * 1000 - (1000 + ((int64_t)n - 1) * step) < (step ? step : 1));
+        json_decref(root);
+        fly_blob_drop(&blob);
+    }
+}
+
 static void news_tell_of_everything_that_changed_and_of_nothing_else(void **state)
 {
     struct maps maps = {{0}, {0}, {0}, {0}};
@@ -351,6 +468,8 @@ static void news_tell_of_everything_that_changed_and_of_nothing_else(void **stat
     assert_true(cache.changes == before);
     event("a", 1);
     metrics(4, 0.1);
+    suggest("a", 6, 0.2);
+    dose("a", 8, maps.confidence);
     assert_true(cache.changes > before);
     blob = fly_page_cache_news(&cache);
     root = header_of(blob);
@@ -360,6 +479,9 @@ static void news_tell_of_everything_that_changed_and_of_nothing_else(void **stat
     assert_int_equal(json_integer_value(json_object_get(root, "metrics")), 4);
     assert_int_equal(json_integer_value(json_object_get(root, "event")), 1);
     assert_int_equal(json_integer_value(json_object_get(root, "agreement")), 1);
+    assert_int_equal(json_integer_value(json_object_get(root, "suggest")), 6);
+    assert_int_equal(json_integer_value(json_object_get(root, "course")), 1);
+    assert_int_equal(json_integer_value(json_object_get(root, "dose")), 8);
     assert_int_equal(json_integer_value(json_object_get(json_object_get(root, "map"), "ward/eds")), 3);
     json_decref(root);
     fly_blob_drop(&blob);
@@ -417,6 +539,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_new_session_shows_nothing_of_the_old_one, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_newest_events_are_kept_and_counted, set_up, tear_down),
         cmocka_unit_test_setup_teardown(agreement_over_time_is_the_newest_ten_minutes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_dose_is_served_as_it_was_published, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_newest_suggestion_is_served_whole, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_course_of_a_long_session_reaches_back_to_its_beginning, set_up, tear_down),
         cmocka_unit_test_setup_teardown(news_tell_of_everything_that_changed_and_of_nothing_else, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_served_twice_is_made_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(garbage_changes_nothing, set_up, tear_down),

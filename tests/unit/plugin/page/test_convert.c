@@ -5,12 +5,14 @@
 #include <cmocka.h>
 
 #include <jansson.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "engine/base/rng.h"
 #include "plugin/page/convert.h"
+#include "stream/publish.h"
 
 static unsigned char room[FLY_HEADER_MAX];
 static struct fly_pack pack;
@@ -270,6 +272,32 @@ static void the_arrays_of_a_reply_have_the_shape_that_its_result_tells(void **st
     fly_blob_drop(&blob);
 }
 
+static void doses_have_the_shape_of_the_grid(void **state)
+{
+    static const float mean[6] = {1, 2, 3, 4, 5, 6}, most[6] = {2, 3, 4, 5, 6, 7};
+    struct fly_pub_dose dose = {.calibrated = 1, .factor = 1, .full_shape = {2, 3}, .max = 7, .mean = 3.5, .gini = NAN,
+                                .survey = 1, .cap = NAN, .chips = mean};
+    struct fly_part payloads[2] = {{mean, sizeof mean}, {most, sizeof most}};
+    const unsigned char *payload[2];
+    struct fly_blob *blob;
+    json_t *header;
+    size_t len[2];
+    char *said;
+
+    (void)state;
+    begin_reply(1);
+    fly_pub_pack_dose(&pack, &dose);
+    assert_int_equal(fly_reply_to_json(&blob, "dose.get", fly_value_root(room, pack.len), payloads, 2), FLY_OK);
+    assert_true(blob->is_bundle);
+    header = open_bundle(blob, payload, len);
+    assert_memory_equal(payload[1], most, sizeof most);
+    said = json_dumps(json_object_get(header, "payloads"), JSON_COMPACT);
+    assert_string_equal(said, "[{\"dtype\":\"<f4\",\"shape\":[2,3]},{\"dtype\":\"<f4\",\"shape\":[2,3]}]");
+    free(said);
+    json_decref(header);
+    fly_blob_drop(&blob);
+}
+
 static void what_is_no_reply_is_refused(void **state)
 {
     struct fly_blob *blob;
@@ -291,6 +319,7 @@ int main(void)
         cmocka_unit_test(bundles_of_every_length_come_apart_again),
         cmocka_unit_test(replies_without_arrays_are_json),
         cmocka_unit_test(the_arrays_of_a_reply_have_the_shape_that_its_result_tells),
+        cmocka_unit_test(doses_have_the_shape_of_the_grid),
         cmocka_unit_test(what_is_no_reply_is_refused),
     };
 
