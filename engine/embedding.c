@@ -108,8 +108,6 @@ static void prepare_job(void *arg, int32_t i, int32_t worker)
     fly_assembly_mean(e->assembly, e->picked[i], mean);
     fly_map_intensity(mean, mean, (int64_t)side * side, e->lo, e->hi);
     fly_resize_bilinear(mean, side, e->pictures + (size_t)i * (size_t)px * (size_t)px, px);
-    if (e->embed_noise)
-        e->fresh_noise[i] = fly_embedder_noise(e->config.embedder, e->pictures + (size_t)i * (size_t)px * (size_t)px);
 }
 
 int fly_engine_can_embed(const struct fly_engine *engine)
@@ -133,8 +131,6 @@ void fly_engine_embed(struct fly_engine *engine, enum fly_queue_level level)
                                                : e->given + (size_t)k * (size_t)e->width;
 
         memcpy(e->embeddings + (size_t)k * (size_t)e->width, from, (size_t)e->width * sizeof(float));
-        if (e->embed_noise)
-            e->embed_noise[k] = e->fresh_noise[i];
         e->counts.embedded_again += image->measured[k];
         e->counts.embedded_first += !image->measured[k];
         image->measured[k] = 1;

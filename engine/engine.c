@@ -98,10 +98,6 @@ static size_t lay_out(struct fly_engine *e, struct fly_arena *arena, int32_t exe
         e->pictures = take(arena, &need, (size_t)unit * px * px, sizeof(double));
         e->mean = take(arena, &need, (size_t)exec_width * side * side, sizeof(double));
         e->fresh = take(arena, &need, (size_t)unit * (size_t)embed_width(config), sizeof(float));
-        if (config->embedder && config->profile == FLY_PROFILE_ROBUST && fly_embedder_knows_noise(config->embedder)) {
-            e->embed_noise = take(arena, &need, k, sizeof(double));
-            e->fresh_noise = take(arena, &need, (size_t)unit, sizeof(double));
-        }
         e->picked = take(arena, &need, (size_t)unit, sizeof(int32_t));
         e->row = take(arena, &need, (size_t)config->grid.width_px, fly_dtype_size(config->dtype) + 1);
         e->row_change = take(arena, &need, (size_t)config->grid.height_px, sizeof(uint64_t));

@@ -83,13 +83,9 @@ static void set_label(struct fly_modality_state *mod, int32_t k, int32_t label)
 static void ratios_of(const struct fly_engine *e, int m, int32_t k, double *ratio)
 {
     const double *noise = noise_of(e, m);
-    double known = noise ? noise[k] : 0.0;
 
-    /* An embedding's error is not without bias, which calibration would take it for: what the support chips have of it
-     * stays in their scatter, and a chip that was measured shorter than they were is doubted for what it has more. */
-    if (m == FLY_HAADF && e->embed_noise)
-        known = fmax(0.0, e->embed_noise[k] - e->taught_noise);
-    fly_calibrated_ratios(&e->calibration[m], e->modality[m].distances + (size_t)k * FLY_CLASSES_MAX, known, ratio);
+    fly_calibrated_ratios(&e->calibration[m], e->modality[m].distances + (size_t)k * FLY_CLASSES_MAX,
+                          noise ? noise[k] : 0.0, ratio);
 }
 
 /* The profile's scores of a chip from its distances, and its label. */
@@ -238,27 +234,11 @@ static enum fly_feature_kind kind_of(const struct fly_engine *e, int m)
                                   : FLY_KIND_SPECTRUM;
 }
 
-/* Mean noise of the support chips' embeddings: it is in the scatter that calibration finds in them. */
-static double noise_taught(const struct fly_engine *e)
-{
-    double sum = 0.0;
-    int32_t n = 0;
-
-    for (int32_t k = 0; k < e->n_chips; k++)
-        if (e->support.class_of[k] >= 0 && e->modality[FLY_HAADF].measured[k]) {
-            sum += e->embed_noise[k];
-            n++;
-        }
-    return n ? sum / n : 0.0;
-}
-
 static void calibrate(struct fly_engine *e, int m, const struct fly_features *features)
 {
     struct fly_calibration *calibration = &e->calibration[m];
     struct fly_tau_prior prior = fly_tau_prior(kind_of(e, m));
 
-    if (m == FLY_HAADF && e->embed_noise)
-        e->taught_noise = noise_taught(e);
     fly_left_out_pick(&e->left_out, &e->support);
     fly_calibrate(calibration, &prior, &e->modality[m].prototypes, &e->support, features, noise_of(e, m), e->speaks,
                   &e->left_out);

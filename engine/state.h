@@ -135,9 +135,6 @@ struct fly_engine {
     double *pictures;    /* (unit, P, P) */
     double *mean;        /* (width of executor, S, S) */
     float *fresh;        /* (unit, D) */
-    double *embed_noise; /* (K) expected squared error of a row of embeddings; NULL: the embedder cannot tell */
-    double *fresh_noise; /* (unit) */
-    double taught_noise; /* mean of the support chips' embed_noise, as of the last calibration */
     int32_t *picked;     /* (unit) */
     int32_t *dirty;      /* (K) scratch for draining */
 

@@ -14,9 +14,8 @@
  *             scores, which rest on distances, grow slower, so that need errs low and a plan is rather short than long.
  * Image       the score's own growth, as far as it is noise that dose lowers: with x = gap^2 / scatter between two
  *             prototypes, and s the noise's share of the scatter, log-odds f/tau log(2 + x) grow by f/tau x s / (2 + x)
- *             each time the dose grows e-fold. The noise is what the embedder tells of the support chips; of embedders that
- *             tell none that of the halves of even and odd frames (engine/reliability.h), so that before a second frame
- *             the rate is not known. Scatter that dose does not lower gives none, and so the policy's floor.
+ *             each time the dose grows e-fold. The noise is that of the halves of even and odd frames
+ *             (engine/reliability.h), so that before a second frame the rate is not known. Scatter that dose does not lower gives none, and so the policy's floor.
  * Waiting     a chip whose data wait to be embedded, quantified or scored is barred: what is on its way may settle it.
  * Unknown     exposures whose dwell nothing told count as one survey dwell each.
  *

@@ -127,27 +127,17 @@ static double gap(const struct fly_prototypes *p, int32_t a, int32_t b)
     return sum;
 }
 
-/* Noise in the scatter of the classes, and the mean dose that it comes with, us: of the support chips, where the embedder
- * tells; of the chips whose halves were compared, where those are; else NaN. */
+/* Noise in the scatter of the classes, and the mean dose that it comes with, us: of the chips whose halves were compared;
+ * NaN where none were. */
 static double image_noise(const struct fly_engine *e, double *dose_us)
 {
     const struct fly_steering_state *s = &e->steering;
     double sum = 0.0;
-    int32_t n = 0;
+    int32_t n;
 
-    *dose_us = NAN;
-    if (e->embed_noise) {
-        for (int32_t k = 0; k < e->n_chips; k++)
-            if (e->support.class_of[k] >= 0 && e->modality[FLY_HAADF].measured[k]) {
-                sum += (double)s->mean_us[k];
-                n++;
-            }
-        *dose_us = sum / n; /* of none: NaN */
-        return e->taught_noise;
-    }
     for (n = 0; n < e->reliability.n; n++)
         sum += (double)s->mean_us[e->reliability.chips[n]];
-    *dose_us = sum / n;
+    *dose_us = sum / n; /* of none: NaN */
     return s->image_noise;
 }
 

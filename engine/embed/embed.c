@@ -1,6 +1,5 @@
 #include "engine/embed/embed.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,16 +74,6 @@ int32_t fly_embedder_batch(const struct fly_embedder *embedder)
 int32_t fly_embedder_input_px(const struct fly_embedder *embedder)
 {
     return embedder->facts.input_px;
-}
-
-double fly_embedder_noise(const struct fly_embedder *embedder, const double *picture)
-{
-    return embedder->kind->noise ? embedder->kind->noise(embedder->self, picture) : NAN;
-}
-
-int fly_embedder_knows_noise(const struct fly_embedder *embedder)
-{
-    return embedder->kind->noise != NULL;
 }
 
 const char *fly_embedder_name(const struct fly_embedder *embedder)

@@ -57,11 +57,6 @@ size_t fly_embedder_bytes(const struct fly_embedder *embedder);     /* memory he
 void fly_embedder_run(struct fly_embedder *embedder, const double *pictures, int32_t n, float *out,
                       const struct fly_exec *exec);
 
-/* Expected squared error of a picture's embedding by the noise that the picture itself shows; NaN: nobody knows how the
- * model takes noise. */
-double fly_embedder_noise(const struct fly_embedder *embedder, const double *picture);
-int fly_embedder_knows_noise(const struct fly_embedder *embedder); /* 1: never NaN */
-
 /* The network's input of one picture, (3, P, P) float, channel order and preprocessing applied: for
  * goldens. FLY_ERANGE for spectral, which has none. */
 FLY_MUST_USE int fly_embedder_input(const struct fly_embedder *embedder, const double *picture,

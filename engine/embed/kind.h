@@ -32,9 +32,6 @@ struct fly_embedder_kind {
     /* pictures (n, P, P), 1 <= n <= batch; out (n, D) */
     void (*batch)(void *self, int32_t worker, const double *pictures, int32_t n, float *out);
 
-    /* As fly_embedder_noise; NULL in kinds that cannot tell. From any thread. */
-    double (*noise)(const void *self, const double *picture);
-
     /* NULL in kinds without a network */
     void (*input)(const void *self, const double *picture, float *input);
     int (*trace)(void *self, const double *picture, const float *input, fly_layer_seen *seen,

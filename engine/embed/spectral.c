@@ -32,9 +32,6 @@ struct spectral {
     double *window;          /* (S) */
     double window_sum;       /* of the 2-D window */
     double power_scale;      /* |F|^2 to grey^2 */
-    double floor_scale;      /* variance of white noise to its power in one coefficient */
-    double together;         /* coefficients that the window makes one of */
-    double noise_doubt;      /* relative standard deviation of the variance of noise, as estimated */
     struct wave *waves;      /* sorted by ring and sector */
     uint32_t bin_end[BINS];  /* waves of bin b: bin_end[b - 1] .. bin_end[b] - 1 */
     struct workspace *workspaces; /* (workers) */
@@ -116,25 +113,17 @@ static void sort_waves(struct spectral *s)
         }
 }
 
-/* Places of the mask of noise_of are alike as far as they overlap: sum of the squares of its correlation with itself, 1 + 2 (4/9 +
- * 1/36) along each axis. */
-static const double mask_together = 35.0 / 18.0;
-
 static void fill_window(struct spectral *s)
 {
-    double sum = 0.0, squares = 0.0, fourths = 0.0, pixels = (double)s->padded_px * s->padded_px;
+    double sum = 0.0, squares = 0.0, pixels = (double)s->padded_px * s->padded_px;
 
     for (int32_t i = 0; i < s->side; i++) {
         s->window[i] = 0.5 - 0.5 * cos(2.0 * pi * (i + 0.5) / s->side);
         sum += s->window[i];
         squares += s->window[i] * s->window[i];
-        fourths += s->window[i] * s->window[i] * s->window[i] * s->window[i];
     }
     s->window_sum = sum * sum;
     s->power_scale = 1.0 / (squares * squares * pixels);
-    s->floor_scale = 1.0 / pixels;
-    s->noise_doubt = sqrt(2.0) * mask_together / (s->side - 2);
-    s->together = pixels * fourths * fourths / (squares * squares * squares * squares);
 }
 
 static void spectral_close(void *self)
@@ -202,47 +191,10 @@ static int spectral_open(void **self, struct fly_embedder_facts *facts,
     return FLY_OK;
 }
 
-/* Variance of white noise: what the difference of two Laplacians sees of it, which sees little else. */
-static double noise_of(const double *picture, int32_t side)
-{
-    double sum = 0.0;
-
-    for (int32_t y = 1; y + 1 < side; y++)
-        for (int32_t x = 1; x + 1 < side; x++) {
-            const double *at = picture + (size_t)y * (size_t)side + (size_t)x, *up = at - side, *down = at + side;
-            double d = up[-1] - 2.0 * up[0] + up[1] - 2.0 * at[-1] + 4.0 * at[0] - 2.0 * at[1] + down[-1] -
-                       2.0 * down[0] + down[1];
-
-            sum += d * d;
-        }
-    return sum / (36.0 * (side - 2) * (side - 2));
-}
-
-static double variance_of(const double *picture, int32_t side)
-{
-    int32_t pixels = side * side;
-    double mean = 0.0, squares = 0.0;
-
-    for (int32_t i = 0; i < pixels; i++)
-        mean += picture[i];
-    mean /= pixels;
-    for (int32_t i = 0; i < pixels; i++)
-        squares += (picture[i] - mean) * (picture[i] - mean);
-    return squares / pixels;
-}
-
-/* What to make of structure of that power, noise taken off, of which that spread is left: 0, where there is none. */
-static double believe(double power, double noise_spread)
-{
-    double square = power * power, other = 9.0 * noise_spread * noise_spread;
-
-    return power > 0.0 ? square * square / (square * square + other * other) : 0.0;
-}
-
 /* Mean, standard deviation and skewness of the grey values. */
-static void describe_grey(const double *picture, int64_t pixels, double noise, double doubt, float *out)
+static void describe_grey(const double *picture, int64_t pixels, float *out)
 {
-    double mean = 0.0, squares = 0.0, cubes = 0.0, power, sd, skew;
+    double mean = 0.0, squares = 0.0, cubes = 0.0, sd, skew;
 
     for (int64_t i = 0; i < pixels; i++)
         mean += picture[i];
@@ -253,10 +205,8 @@ static void describe_grey(const double *picture, int64_t pixels, double noise, d
         squares += d * d;
         cubes += d * d * d;
     }
-    power = squares / (double)pixels - noise;
-    sd = sqrt(fmax(0.0, power)) * believe(power, hypot(sqrt(2.0 / (double)pixels), doubt) * noise);
-    skew = cubes / (double)pixels / ((sd + 4.0) * (sd + 4.0) * (sd + 4.0) +
-                                     2.0 * sqrt(15.0 / (double)pixels * noise) * noise);
+    sd = sqrt(squares / (double)pixels);
+    skew = cubes / (double)pixels / ((sd + 4.0) * (sd + 4.0) * (sd + 4.0));
     out[FLY_SPECTRAL_MEAN] = (float)(mean * 1.5 / 64.0);
     out[FLY_SPECTRAL_SD] = (float)(sd / 32.0);
     out[FLY_SPECTRAL_SKEW] = (float)(0.5 * (skew < -3.0 ? -3.0 : skew > 3.0 ? 3.0 : skew));
@@ -279,28 +229,13 @@ static void transform(const struct spectral *s, const double *picture, struct wo
     fftwf_execute_dft_r2c(s->plan, work->padded, work->spectrum);
 }
 
-/* Standard deviation of the power in n coefficients of white noise. */
-static double spread(const struct spectral *s, double n, double floor_power)
+static void describe_waves(const struct spectral *s, const fftwf_complex *spectrum, float *out)
 {
-    return sqrt(2.0 * s->together * n) * floor_power;
-}
-
-/* The root of the length of a sum of waves to which noise adds that spread. */
-static double root_of_length(double c, double sn, double noise_spread)
-{
-    double length = sqrt(fmax(0.0, c * c + sn * sn - noise_spread * noise_spread));
-
-    return length > 0.0 ? length / sqrt(length + noise_spread) : 0.0;
-}
-
-static void describe_waves(const struct spectral *s, const fftwf_complex *spectrum, double noise, float *out)
-{
-    const double floor_power = noise * s->floor_scale;
-    double ring[RINGS] = {0.0}, stripes[RINGS], square[RINGS], all_n = 0.0, whole = 0.0, all = 1.0, belief; /* grey^2: spectral.h says why */
+    double ring[RINGS] = {0.0}, stripes[RINGS], square[RINGS], all = 1.0; /* grey^2: spectral.h says why */
     uint32_t i = 0;
 
     for (int32_t r = 0; r < RINGS; r++) {
-        double c2 = 0.0, s2 = 0.0, c4 = 0.0, s4 = 0.0, n = 0.0;
+        double c2 = 0.0, s2 = 0.0, c4 = 0.0, s4 = 0.0;
 
         for (int32_t q = 0; q < SECTORS; q++) {
             double sum = 0.0;
@@ -308,33 +243,25 @@ static void describe_waves(const struct spectral *s, const fftwf_complex *spectr
             for (; i < s->bin_end[r * SECTORS + q]; i++) {
                 const struct wave *wave = &s->waves[i];
                 double re = (double)spectrum[wave->at][0], im = (double)spectrum[wave->at][1];
-                double power = (re * re + im * im) * s->power_scale - floor_power;
+                double power = (re * re + im * im) * s->power_scale;
 
-                n += (double)wave->count;
                 sum += power * (double)wave->count;
                 c2 += power * (double)wave->c2;
                 s2 += power * (double)wave->s2;
                 c4 += power * (double)wave->c4;
                 s4 += power * (double)wave->s4;
             }
-            whole += sum;
-            sum = fmax(0.0, sum);
             out[FLY_SPECTRAL_POWER + r * SECTORS + q] = (float)(sqrt(sum) * 2.0 / 64.0);
             ring[r] += sum;
         }
-        stripes[r] = root_of_length(c2, s2, spread(s, n, floor_power));
-        square[r] = root_of_length(c4, s4, spread(s, n, floor_power));
+        stripes[r] = hypot(c2, s2);
+        square[r] = hypot(c4, s4);
         all += ring[r];
-        all_n += n;
     }
-    belief = believe(whole, hypot(spread(s, all_n, floor_power), s->noise_doubt * noise));
-    all += 2.0 * spread(s, all_n, floor_power);
     for (int32_t r = 0; r < RINGS; r++) {
-        for (int32_t q = 0; q < SECTORS; q++)
-            out[FLY_SPECTRAL_POWER + r * SECTORS + q] *= (float)belief;
-        out[FLY_SPECTRAL_SHARE + r] = (float)(3.0 * belief * sqrt(ring[r] / all));
-        out[FLY_SPECTRAL_ORDER + 2 * r] = (float)(2.0 * belief * stripes[r] / sqrt(all));
-        out[FLY_SPECTRAL_ORDER + 2 * r + 1] = (float)(2.0 * belief * square[r] / sqrt(all));
+        out[FLY_SPECTRAL_SHARE + r] = (float)(3.0 * sqrt(ring[r] / all));
+        out[FLY_SPECTRAL_ORDER + 2 * r] = (float)(2.0 * sqrt(stripes[r] / all));
+        out[FLY_SPECTRAL_ORDER + 2 * r + 1] = (float)(2.0 * sqrt(square[r] / all));
     }
 }
 
@@ -347,21 +274,10 @@ static void spectral_batch(void *self, int32_t worker, const double *pictures, i
     for (int32_t i = 0; i < n; i++) {
         const double *picture = pictures + (size_t)i * pixels;
 
-        double noise = noise_of(picture, s->side);
-
-        describe_grey(picture, (int64_t)pixels, noise, s->noise_doubt, out + (size_t)i * FLY_SPECTRAL_WIDTH);
+        describe_grey(picture, (int64_t)pixels, out + (size_t)i * FLY_SPECTRAL_WIDTH);
         transform(s, picture, work);
-        describe_waves(s, work->spectrum, noise, out + (size_t)i * FLY_SPECTRAL_WIDTH);
+        describe_waves(s, work->spectrum, out + (size_t)i * FLY_SPECTRAL_WIDTH);
     }
-}
-
-/* spectral.h has the measured law. */
-static double spectral_noise(const void *self, const double *picture)
-{
-    const struct spectral *s = self;
-    double noise = noise_of(picture, s->side), share = noise / (1.0 + variance_of(picture, s->side));
-
-    return 7.0 * pow(fmin(share, 1.0), 1.5);
 }
 
 const struct fly_embedder_kind fly_kind_spectral = {
@@ -369,5 +285,4 @@ const struct fly_embedder_kind fly_kind_spectral = {
     .open = spectral_open,
     .close = spectral_close,
     .batch = spectral_batch,
-    .noise = spectral_noise,
 };

@@ -332,7 +332,9 @@ def in_ask_a_person_decides():
 
 
 def in_auto_the_guard_gets_commands_and_what_comes_back_is_watched():
-    with Flyback(FAST) as fly, fly.sender() as sender, Heard(fly) as heard, Peer(fly) as guard, Peer(fly) as other:
+    # Random: it has something to command however good the map is.
+    with Flyback(dict(FAST, **{"steer.policy": "random", "steer.tiles": 12, "steer.target_error": 0})) as fly, \
+            fly.sender() as sender, Heard(fly) as heard, Peer(fly) as guard, Peer(fly) as other:
         specimen = Specimen()
         guard.attach("auto", guard=True)
         heard.owner = guard

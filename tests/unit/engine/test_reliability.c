@@ -79,7 +79,7 @@ static struct scene *poor_scene(uint64_t seed)
 
                 for (int i = 0; i < 4; i++)
                     noise += fly_rng_uniform(&rng) - 0.5;
-                s->image[f][y][x] = (uint16_t)(1000.0 + s->image[f][y][x] + 200.0 * noise);
+                s->image[f][y][x] = (uint16_t)(1000.0 + s->image[f][y][x] + 400.0 * noise);
                 for (int e = 0; e < CHANNELS; e++)
                     for (int n = s->counts[f][y][x][e]; n > 0; n--)
                         s->counts[f][y][x][e] -= fly_rng_below(&rng, 4) > 0;

@@ -311,12 +311,8 @@ static void the_image_has_a_rate_once_its_noise_is_known(void **state)
     (void)state;
     scan(e, rig->scene, 0, 1, 0);
     think(e);
-    assert_non_null(e->embed_noise);
     assert_int_equal(plan(rig, &plain_ask), FLY_OK);
-    assert_int_equal(fly_engine_image_rates(e), 1);
-    grows_as_the_score(e, e->taught_noise, 0.1);
     assert_true(isnan(e->steering.image_noise)); /* by halves: there are none of one frame */
-    e->embed_noise = NULL;
     assert_int_equal(fly_engine_image_rates(e), 0);
     scan(e, rig->scene, 1, FRAMES, 0);
     think(e);

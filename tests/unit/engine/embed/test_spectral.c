@@ -37,11 +37,6 @@ static void embed_one(int32_t side, const double *picture, float *out)
     fly_embedder_close(&embedder);
 }
 
-static double believed(double power, double e)
-{
-    return power > 0.0 ? 1.0 / (1.0 + pow(3.0 * e / power, 4.0)) : 0.0;
-}
-
 /* The slow twin: the header's sentences, in double, with the sums of a Fourier transform written out
  * (rows first, then columns). */
 static void embed_ref(int32_t side, const double *picture, double *out)
@@ -50,8 +45,6 @@ static void embed_ref(int32_t side, const double *picture, double *out)
     double *window = malloc((size_t)side * sizeof *window), *rows, *cosine, *sine;
     double mean = 0.0, var = 0.0, cube = 0.0, weight = 0.0, window_mean = 0.0, squares = 0.0, all = 1.0;
     double power[RINGS][SECTORS] = {{0.0}}, order[RINGS][2][2] = {{{0.0}}};
-    double noise = 0.0, fourths = 0.0, line = 0.0, waves_of[RINGS] = {0.0}, all_waves = 0.0, floor_power, together;
-    double doubt, whole = 0.0, belief;
 
     for (n = least < 64 ? 64 : least;; n++) {
         int32_t rest = n;
@@ -67,21 +60,6 @@ static void embed_ref(int32_t side, const double *picture, double *out)
     }
     for (int32_t i = 0; i < side; i++)
         window[i] = pow(sin(pi * (i + 0.5) / side), 2.0);
-    for (int32_t i = 0; i < side; i++) {
-        line += pow(window[i], 2.0);
-        fourths += pow(window[i], 4.0);
-    }
-    for (int32_t y = 1; y < side - 1; y++)
-        for (int32_t x = 1; x < side - 1; x++) {
-            static const double mask[3] = {1.0, -2.0, 1.0};
-            double seen = 0.0;
-
-            for (int32_t i = 0; i < 9; i++)
-                seen += mask[i / 3] * mask[i % 3] * picture[(y + i / 3 - 1) * side + x + i % 3 - 1];
-            noise += seen * seen / 36.0 / (side - 2) / (side - 2);
-        }
-    floor_power = noise / n / n;
-    together = pow(n * fourths / line / line, 2.0);
     for (int32_t y = 0; y < side; y++)
         for (int32_t x = 0; x < side; x++) {
             double w = window[y] * window[x];
@@ -96,13 +74,9 @@ static void embed_ref(int32_t side, const double *picture, double *out)
         var += pow(picture[i] - mean, 2.0) / side / side;
         cube += pow(picture[i] - mean, 3.0) / side / side;
     }
-    var -= noise;
-    doubt = sqrt(2.0) * 35.0 / 18.0 / (side - 2);
-    var *= pow(believed(var, hypot(sqrt(2.0) / side, doubt) * noise), 2.0);
     out[FLY_SPECTRAL_MEAN] = 1.5 * mean / 64.0;
     out[FLY_SPECTRAL_SD] = sqrt(var) / 32.0;
-    out[FLY_SPECTRAL_SKEW] = 0.5 * fmax(-3.0, fmin(3.0, cube / (pow(sqrt(var) + 4.0, 3.0) +
-                                                                  2.0 * sqrt(15.0) / side * pow(noise, 1.5))));
+    out[FLY_SPECTRAL_SKEW] = 0.5 * fmax(-3.0, fmin(3.0, cube / pow(sqrt(var) + 4.0, 3.0)));
 
     cosine = malloc((size_t)n * sizeof *cosine);
     sine = malloc((size_t)n * sizeof *sine);
@@ -139,40 +113,26 @@ static void embed_ref(int32_t side, const double *picture, double *out)
                 re += r[0] * c - r[1] * s;
                 im += r[0] * s + r[1] * c;
             }
-            p = (re * re + im * im) / squares / n / n - floor_power;
+            p = (re * re + im * im) / squares / n / n;
             ring = (int32_t)(RINGS * log(waves / 0.6) / log(side / 2.0 / 0.6));
             sector = (int32_t)((turn - floor(turn)) * SECTORS) % SECTORS;
             power[ring][sector] += p;
-            waves_of[ring] += 1.0;
             for (int m = 0; m < 2; m++) {
                 order[ring][m][0] += p * cos((2 + 2 * m) * angle);
                 order[ring][m][1] += p * sin((2 + 2 * m) * angle);
             }
+            all += p;
         }
-    for (int r = 0; r < RINGS; r++) {
-        for (int q = 0; q < SECTORS; q++) {
-            whole += power[r][q];
-            power[r][q] = fmax(0.0, power[r][q]);
-            all += power[r][q];
-        }
-        all_waves += waves_of[r];
-    }
-    all += 2.0 * sqrt(2.0 * together * all_waves) * floor_power;
-    belief = believed(whole, hypot(sqrt(2.0 * together * all_waves) * floor_power, doubt * noise));
     for (int r = 0; r < RINGS; r++) {
         double ring = 0.0;
 
         for (int q = 0; q < SECTORS; q++) {
-            out[FLY_SPECTRAL_POWER + r * SECTORS + q] = 2.0 / 64.0 * belief * sqrt(power[r][q]);
+            out[FLY_SPECTRAL_POWER + r * SECTORS + q] = 2.0 / 64.0 * sqrt(power[r][q]);
             ring += power[r][q];
         }
-        out[FLY_SPECTRAL_SHARE + r] = 3.0 * belief * sqrt(ring / all);
-        for (int m = 0; m < 2; m++) {
-            double spread = sqrt(2.0 * together * waves_of[r]) * floor_power;
-            double length = sqrt(fmax(0.0, pow(hypot(order[r][m][0], order[r][m][1]), 2.0) - pow(spread, 2.0)));
-
-            out[FLY_SPECTRAL_ORDER + 2 * r + m] = length > 0.0 ? 2.0 * belief * length / sqrt((length + spread) * all) : 0.0;
-        }
+        out[FLY_SPECTRAL_SHARE + r] = 3.0 * sqrt(ring / all);
+        for (int m = 0; m < 2; m++)
+            out[FLY_SPECTRAL_ORDER + 2 * r + m] = 2.0 * sqrt(hypot(order[r][m][0], order[r][m][1]) / all);
     }
     free(window);
     free(cosine);
@@ -318,76 +278,6 @@ static void a_lattice_shows_square_order_and_noise_does_not(void **state)
     assert_true(largest(c, FLY_SPECTRAL_ORDER, 2) > 1.2f);
 }
 
-/* A lattice of that spacing under the noise of its dose, of 200 counts a unit of it on an atom. */
-static void expose(double *picture, int32_t side, double dose, struct fly_rng *rng)
-{
-    lattice(picture, side, 7.8, 0.0, 0.0, rng);
-    for (int32_t i = 0; i < side * side; i++)
-        picture[i] = (double)fly_rng_poisson(rng, dose * picture[i]) / dose;
-}
-
-static void what_was_measured_longer_is_no_other_material(void **state)
-{
-    enum { SIDE = 15, N = 200 };
-    static double picture[SIDE * SIDE];
-    static float out[2][N][D];
-    double shift = 0.0, scatter = 0.0;
-    struct fly_rng rng = {8};
-
-    (void)state;
-    for (int dose = 0; dose < 2; dose++)
-        for (int i = 0; i < N; i++) {
-            expose(picture, SIDE, dose ? 8.0 : 1.0, &rng);
-            embed_one(SIDE, picture, out[dose][i]);
-        }
-    for (int d = 0; d < D; d++) {
-        double mean[2] = {0.0}, var = 0.0;
-
-        for (int i = 0; i < N; i++) {
-            mean[0] += (double)out[0][i][d] / N;
-            mean[1] += (double)out[1][i][d] / N;
-        }
-        for (int i = 0; i < N; i++)
-            var += pow((double)out[0][i][d] - mean[0], 2.0) / N;
-        shift += pow(mean[1] - mean[0], 2.0);
-        scatter += var;
-    }
-    print_message("eight times the dose moves a chip by %.2f of its scatter\n", sqrt(shift / scatter));
-    assert_true(shift < 0.9 * 0.9 * scatter);
-}
-
-static void its_error_by_noise_is_as_told(void **state)
-{
-    enum { SIDE = 15, N = 100 };
-    static const double doses[] = {0.05, 0.2, 1.0};
-    static double clean[SIDE * SIDE], picture[SIDE * SIDE];
-    struct fly_embedder *embedder = open_spectral(SIDE);
-    struct fly_exec serial = fly_exec_serial();
-    struct fly_rng rng = {9};
-    float truth[D], out[D];
-    double before = INFINITY;
-
-    (void)state;
-    assert_true(fly_embedder_knows_noise(embedder));
-    lattice(clean, SIDE, 7.8, 0.0, 0.0, &rng);
-    fly_embedder_run(embedder, clean, 1, truth, &serial);
-    for (size_t i = 0; i < sizeof doses / sizeof *doses; i++) {
-        double told = 0.0, error = 0.0;
-
-        for (int n = 0; n < N; n++) {
-            expose(picture, SIDE, doses[i], &rng);
-            fly_embedder_run(embedder, picture, 1, out, &serial);
-            told += fly_embedder_noise(embedder, picture) / N;
-            for (int d = 0; d < D; d++)
-                error += pow((double)out[d] - (double)truth[d], 2.0) / N;
-        }
-        if (!(told < before && error > told / 2.5 && error < told * 2.5))
-            fail_msg("dose %g: squared error %g, told was %g, before it %g", doses[i], error, told, before);
-        before = told;
-    }
-    fly_embedder_close(&embedder);
-}
-
 /* Few-shot by the nearest prototype: the share right of all chips in *accuracy, and the mean of the
  * shares right among LFO and disordered LFO, NaN without the latter. */
 static double few_shot(const struct golden_case *g, const double *features, int32_t width,
@@ -530,8 +420,6 @@ int main(void)
         cmocka_unit_test(brightness_changes_only_the_mean),
         cmocka_unit_test(a_quarter_turn_swaps_the_sectors),
         cmocka_unit_test(a_lattice_shows_square_order_and_noise_does_not),
-        cmocka_unit_test(what_was_measured_longer_is_no_other_material),
-        cmocka_unit_test(its_error_by_noise_is_as_told),
         cmocka_unit_test(it_labels_the_smallest_scene),
         cmocka_unit_test(it_tells_order_from_disorder_better_than_mean_and_spread_do),
     };
