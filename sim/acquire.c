@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/base/dose.h"
 #include "sim/head.h"
 #include "sim/tool.h"
 
@@ -477,7 +478,7 @@ struct fly_instrument fly_acquire_instrument(struct fly_acquire *a)
         .field = {c->height_px, c->width_px, {c->pixel_nm, c->pixel_nm}},
         .pixel_time_us = a->config.dwell_us,
         .dwell_max_us = a->optics.dwell_max_us,
-        .e_per_A2_per_us = fly_dose_e_per_A2(BEAM_CURRENT_NA, (const double[2]){c->pixel_nm, c->pixel_nm}),
+        .e_per_A2_per_us = fly_dose_factor(BEAM_CURRENT_NA, (const double[2]){c->pixel_nm, c->pixel_nm}),
         .patch_px = (int64_t)a->config.scan.block_px * c->width_px,
         .stream = table_stream,
         .count = table_count,

@@ -59,11 +59,4 @@ struct fly_instrument {
     void (*take_back)(void *ctx, const struct fly_message *message);
 };
 
-/* Electrons per A^2 that a pixel takes in a us: current over the elementary charge (SI, exact) and the pixel's
- * area. pixel_nm is (y, x); NaN when something is not known. */
-static inline double fly_dose_e_per_A2(double current_na, const double pixel_nm[2])
-{
-    return current_na * 1e-9 * 1e-6 / 1.602176634e-19 / (pixel_nm[0] * 10.0 * pixel_nm[1] * 10.0);
-}
-
 #endif

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/base/dose.h"
 #include "sim/stack_state.h"
 #include "sim/tool.h"
 
@@ -362,7 +363,7 @@ struct fly_instrument fly_stack_instrument(struct fly_stack *s)
         .field = {s->start.height_px, s->start.width_px, {s->start.pixel_nm[0], s->start.pixel_nm[1]}},
         .pixel_time_us = s->facts.dwell_us,
         .dwell_max_us = s->facts.dwell_us * UINT16_MAX,
-        .e_per_A2_per_us = fly_dose_e_per_A2(s->start.beam_current_na, s->start.pixel_nm),
+        .e_per_A2_per_us = fly_dose_factor(s->start.beam_current_na, s->start.pixel_nm),
         .patch_px = (int64_t)FLY_STACK_PATCH_LINES * s->start.width_px,
         .stream = table_stream,
         .count = table_count,

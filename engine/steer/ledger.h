@@ -4,9 +4,10 @@
  * exposure (the image and every EDS segment) count once, by the longest dwell that any of them tells. What is sent again
  * changes nothing. A dwell that nothing tells is no dose of any size: such exposures are counted apart.
  *
- * Dose is kept as dwell, in whole ns; fly_dose_factor makes e-/A^2 of it. Where a frame was shifted against the
- * reference its dose lies where the beam was on the specimen: its pixel (y, x) at (y + dy, x + dx), as pixels of the
- * image do (engine/chip/assemble.h); what falls outside the scan is no pixel's, and counted.
+ * Dose is kept as dwell, in whole ns; fly_dose_factor (engine/base/dose.h) makes e-/A^2 of it. Where a frame was
+ * shifted against the reference its dose lies where the beam was on the specimen: its pixel (y, x) at
+ * (y + dy, x + dx), as pixels of the image do (engine/chip/assemble.h); what falls outside the scan is no pixel's, and
+ * counted.
  *
  * Which exposures were booked is held for frames_held frames of every block of FLY_LEDGER_BLOCK_PX squared. While they
  * are held the ledger is a function of the data alone, whatever their order, subdivision or repeats. A block that
@@ -27,6 +28,7 @@
 
 #include "engine/base/arena.h"
 #include "engine/base/coverage.h"
+#include "engine/base/dose.h"
 
 enum {
     FLY_LEDGER_BLOCK_PX = 32,
@@ -93,13 +95,6 @@ void fly_ledger_pixels(const struct fly_ledger *ledger, struct fly_cover_rect re
 struct fly_ledger_counts fly_ledger_counts(const struct fly_ledger *ledger);
 
 /* ---- of any dose ------------------------------------------------------------------------------------------- */
-
-/* Electrons per square angstrom of one us of dwell, a pixel being pixel_nm [y, x] large and the beam within it:
- *
- *     I t / (e dy dx),  e = 1.602176634e-19 C (exact, SI Brochure 9th ed., 2019)
- *
- * so 1 nA gives 6241.509 e- in 1 us, and 100 A^2 are a square nm. NaN: a number is not known (NaN, or not above 0). */
-double fly_dose_factor(double beam_current_na, const double pixel_nm[2]);
 
 /* How unevenly n values of at least 0 are shared, their Gini coefficient: the mean difference of two over twice the
  * mean, 0 (all equal) .. 1 - 1/n (one has all); with x ascending, i from 1,

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/base/dose.h"
 #include "engine/base/rng.h"
 
 /* Data of a command that is done may still be on their way into the plugin's ledger: what ended less than this before
@@ -36,11 +37,9 @@ double fly_guard_factor(const struct fly_guard_limits *limits, const struct fly_
     double current_na = larger(limits->beam_current_na, session->beam_current_na);
     double y_nm = smaller(limits->pixel_nm, session->pixel_nm[0]);
     double x_nm = smaller(limits->pixel_nm, session->pixel_nm[1]);
-    double electrons_per_us = current_na * 1e-9 * 1e-6 / 1.602176634e-19;
+    double factor = fly_dose_factor(current_na, (const double[]){y_nm, x_nm});
 
-    if (!(current_na > 0) || !(y_nm > 0) || !(x_nm > 0))
-        return 0;
-    return electrons_per_us / (100.0 * y_nm * x_nm); /* 100 A^2 in a nm^2 */
+    return factor > 0 ? factor : 0;
 }
 
 struct fly_guard_area fly_guard_area_of(const struct fly_target *target)

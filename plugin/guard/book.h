@@ -43,8 +43,7 @@ struct fly_guard_session {
 /* 1 when the scan is one, and the chips lie within it. */
 int fly_guard_session_fits(const struct fly_guard_session *session);
 
-/* e-/A^2 that a us of dwell gives to a pixel: current over charge and area. 0: not known. 1 A = 1/e electrons
- * a second, e = 1.602176634e-19 C (SI). */
+/* e-/A^2 that a us of dwell gives to a pixel (engine/base/dose.h). 0: not known. */
 double fly_guard_factor(const struct fly_guard_limits *limits, const struct fly_guard_session *session);
 
 /* Pixels y0 <= y < y1, x0 <= x < x1. */
