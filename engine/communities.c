@@ -85,7 +85,7 @@ struct fly_graph_features fly_engine_features(const struct fly_engine *engine, e
     int composition = feature == FLY_EDS_COMPOSITION;
 
     return (struct fly_graph_features){
-        .embeddings = e->embeddings,
+        .embeddings = fly_engine_comparable(e),
         .embedded = e->modality[FLY_HAADF].measured,
         .image_version = e->modality[FLY_HAADF].version,
         .spectra = e->spectra && !composition ? fly_spectra_of(e->spectra, 0) : NULL,

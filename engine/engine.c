@@ -91,6 +91,14 @@ static size_t lay_out(struct fly_engine *e, struct fly_arena *arena, int32_t exe
         size_t px = config->embedder ? (size_t)fly_embedder_input_px(config->embedder) : 0;
 
         e->embeddings = take(arena, &need, k * (size_t)embed_width(config), sizeof(float));
+        if (fly_engine_can_level(e)) {
+            e->level = take(arena, &need, k * (size_t)embed_width(config), sizeof(float));
+            e->fresh_level = take(arena, &need, (size_t)unit * (size_t)embed_width(config), sizeof(float));
+            e->exposures = take(arena, &need, (size_t)unit, sizeof(double));
+            e->dwell_ns = take(arena, &need, k, sizeof(double));
+            e->dwell_bins = take(arena, &need, FLY_DWELL_BINS, sizeof(int32_t));
+            e->least_bin = FLY_DWELL_BINS;
+        }
         e->image_stamp = take(arena, &need, k, sizeof(int64_t));
         need = fly_size_add(need, fly_queue_need((int32_t)k));
         if (arena)
@@ -557,6 +565,11 @@ const float *fly_engine_embeddings(const struct fly_engine *engine, int32_t *wid
     if (measured)
         *measured = engine->modality[FLY_HAADF].measured;
     return engine->embeddings;
+}
+
+const float *fly_engine_comparable(const struct fly_engine *engine)
+{
+    return engine->level ? engine->level : engine->embeddings;
 }
 
 const uint32_t *fly_engine_spectra(const struct fly_engine *engine, int32_t *channels,

@@ -361,6 +361,10 @@ const double *fly_engine_distances(const struct fly_engine *engine, enum fly_mod
 /* (K, D), rows of chips never embedded are zero. measured: (K) 1 where embedded. */
 const float *fly_engine_embeddings(const struct fly_engine *engine, int32_t *width,
                                    const uint8_t **measured);
+/* (K, D) the same for comparing chips with chips, as graphs and hierarchies do: in the robust profile, of an embedder
+ * that levels, as if no chip had been measured longer than 2.2 times as long as the least of them. Of a raster, whose
+ * frames are whole but for the one that is coming in, they are the embeddings. */
+const float *fly_engine_comparable(const struct fly_engine *engine);
 /* (K, E), as taken so far; measured: (K) 1 where complete, its composition made or not. NULL without EDS. */
 const uint32_t *fly_engine_spectra(const struct fly_engine *engine, int32_t *channels,
                                    const uint8_t **measured);

@@ -79,6 +79,9 @@ struct fly_quality_state {
     struct fly_adoption_state adoption;
 };
 
+/* Eighths of an octave of a ns. */
+enum { FLY_DWELL_BINS = 8 * 64 };
+
 /* What reliability.c measures. Halves of features: of the image, of compositions, shares and spectra. */
 enum { FLY_HALVED_FEATURES = 4 };
 struct fly_repeat_use {
@@ -128,6 +131,12 @@ struct fly_engine {
     /* embedding */
     int32_t width;       /* D */
     float *embeddings;   /* (K, D) */
+    float *level;        /* (K, D) the same as of one dose, for comparing chips with chips; NULL: nobody knows how */
+    double *dwell_ns;    /* (K) mean of its pixels; 0: incomplete */
+    int32_t *dwell_bins; /* (FLY_DWELL_BINS) chips of about that dwell */
+    int32_t least_bin;   /* the lowest with chips in it, or FLY_DWELL_BINS */
+    double *exposures;   /* (unit) */
+    float *fresh_level;  /* (unit, D) */
     const float *given;  /* (K, D) or NULL */
     int64_t *image_stamp; /* (K) of the newest pixels that no embedding has; 0: none */
     struct fly_queue to_embed; /* complete chips alone */
@@ -307,6 +316,7 @@ int fly_engine_range_there(struct fly_engine *engine);
 void fly_engine_settle_range(struct fly_engine *engine, int64_t frame);
 void fly_engine_image_changed(struct fly_engine *engine, int64_t stamp);
 int fly_engine_can_embed(const struct fly_engine *engine);
+int fly_engine_can_level(const struct fly_engine *engine);
 void fly_engine_embed(struct fly_engine *engine, enum fly_queue_level level);
 
 /* engine/quantities.c: open a quantifier in an arena of its own; chips whose photons changed, and those that may

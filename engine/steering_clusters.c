@@ -36,7 +36,7 @@ static int feature_of(const struct fly_engine *e, struct feature *f)
         f->tau = fly_tau_prior(FLY_KIND_SPECTRUM).tau;
         f->cluster = e->trees.raw[FLY_EDS];
     } else if (e->has_trees && e->trees.one[FLY_TREE_IMAGE].there) {
-        f->f32 = e->embeddings;
+        f->f32 = fly_engine_comparable(e);
         f->width = e->width;
         f->tau = fly_tau_prior(FLY_KIND_EMBEDDING).tau;
         f->cluster = e->trees.raw[FLY_HAADF];

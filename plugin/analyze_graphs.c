@@ -35,8 +35,11 @@ static int put_embeddings(struct graphs *g)
 {
     int32_t width;
     const uint8_t *measured;
-    const float *emb = fly_engine_embeddings(g->out->engine, &width, &measured);
-    int rc = open_vectors(g, EMB, &(struct fly_vectors_config){.kind = FLY_VECTORS_F32, .n_chips = g->out->chips,
+    const float *emb = fly_engine_comparable(g->out->engine);
+    int rc;
+
+    fly_engine_embeddings(g->out->engine, &width, &measured);
+    rc = open_vectors(g, EMB, &(struct fly_vectors_config){.kind = FLY_VECTORS_F32, .n_chips = g->out->chips,
                                                                .width = width});
 
     for (int32_t k = 0; rc == FLY_OK && k < g->out->chips; k++)

@@ -156,10 +156,11 @@ static void pack_similar(struct fly_pack *pack, struct fly_engine *engine, int32
 {
     const uint8_t *measured;
     int32_t width, cols = fly_engine_grid(engine)->cols, chips = fly_grid_chips(fly_engine_grid(engine));
-    const float *emb = fly_engine_embeddings(engine, &width, &measured);
+    const float *emb = fly_engine_comparable(engine);
     int32_t best[SIMILAR], n = 0;
     double value[SIMILAR], norm = 0.0;
 
+    fly_engine_embeddings(engine, &width, &measured);
     fly_pack_str(pack, "similar");
     for (int32_t i = 0; emb && i < width; i++)
         norm += (double)emb[(size_t)chip * (size_t)width + (size_t)i] *

@@ -459,6 +459,16 @@ void fly_assembly_mean(const struct fly_assembly *assembly, int32_t chip, double
         mean[i] = fly_exact_mean(a->config.dtype, sums + i * (size_t)a->limbs, weights[i]);
 }
 
+double fly_assembly_dwell_ns(const struct fly_assembly *assembly, int32_t chip)
+{
+    const uint64_t *weights = assembly->weights + (size_t)chip * assembly->side2;
+    double sum = 0.0;
+
+    for (size_t i = 0; i < assembly->side2; i++)
+        sum += (double)weights[i];
+    return sum / (double)assembly->side2;
+}
+
 int fly_assembly_halves(const struct fly_assembly *assembly, int32_t i, double *even, double *odd)
 {
     const struct fly_assembly *a = assembly;

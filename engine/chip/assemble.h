@@ -89,6 +89,9 @@ int fly_assembly_complete(const struct fly_assembly *assembly, int32_t chip);
  * that changed it. */
 uint32_t fly_assembly_version(const struct fly_assembly *assembly, int32_t chip);
 
+/* Mean dwell of the chip's pixels, all frames that it took together, ns: > 0 where it is complete. */
+double fly_assembly_dwell_ns(const struct fly_assembly *assembly, int32_t chip);
+
 /* The chip's mean, double, (S, S). The chip is complete (asserted). */
 void fly_assembly_mean(const struct fly_assembly *assembly, int32_t chip, double *mean);
 

@@ -163,7 +163,8 @@ static void pool(const struct fly_cnn *cnn, const float *map, float *out)
         out[c] = (float)(sum[c] / pixels);
 }
 
-void fly_cnn_batch(void *self, int32_t worker, const double *pictures, int32_t n, float *out)
+void fly_cnn_batch(void *self, int32_t worker, const double *pictures, const double *exposures, int32_t n, float *out,
+                   float *level)
 {
     struct fly_cnn *cnn = self;
     size_t pixels = (size_t)cnn->px * (size_t)cnn->px;
@@ -171,7 +172,8 @@ void fly_cnn_batch(void *self, int32_t worker, const double *pictures, int32_t n
     float *input = fly_dnn_input(cnn->dnn, worker);
     const float *result;
 
-    FLY_ASSERT(n >= 1 && n <= cnn->batch);
+    (void)exposures;
+    FLY_ASSERT(n >= 1 && n <= cnn->batch && !level);
     for (size_t i = 0; i < (size_t)n * pixels; i++)
         for (int c = 0; c < 3; c++)
             input[3 * i + (size_t)c] = network_value(&cnn->preproc, pictures[i], c);

@@ -88,8 +88,10 @@ size_t fly_embedder_bytes(const struct fly_embedder *embedder)
 
 struct run {
     struct fly_embedder *embedder;
-    const double *pictures; /* (n, P, P) */
-    float *out;             /* (n, D) */
+    const double *pictures;  /* (n, P, P) */
+    const double *exposures; /* (n) or NULL */
+    float *out;              /* (n, D) */
+    float *level;            /* (n, D), or NULL with exposures */
     int32_t n;
 };
 
@@ -99,11 +101,19 @@ static void run_batch(void *arg, int32_t i, int32_t worker)
     const struct fly_embedder_facts *facts = &run->embedder->facts;
     int32_t first = i * facts->batch;
     int32_t count = run->n - first < facts->batch ? run->n - first : facts->batch;
-    size_t px = (size_t)facts->input_px;
+    size_t px = (size_t)facts->input_px, at = (size_t)first * (size_t)facts->width;
 
     FLY_ASSERT(worker >= 0 && worker < run->embedder->workers);
     run->embedder->kind->batch(run->embedder->self, worker, run->pictures + (size_t)first * px * px,
-                               count, run->out + (size_t)first * (size_t)facts->width);
+                               run->exposures ? run->exposures + first : NULL, count, run->out + at,
+                               run->level ? run->level + at : NULL);
+}
+
+static void run_all(struct run *run, const struct fly_exec *exec)
+{
+    FLY_ASSERT(run->n >= 0 && exec->width <= run->embedder->workers);
+    if (run->n > 0)
+        exec->run(exec->ctx, (run->n - 1) / run->embedder->facts.batch + 1, run_batch, run);
 }
 
 void fly_embedder_run(struct fly_embedder *embedder, const double *pictures, int32_t n, float *out,
@@ -111,9 +121,22 @@ void fly_embedder_run(struct fly_embedder *embedder, const double *pictures, int
 {
     struct run run = {.embedder = embedder, .pictures = pictures, .out = out, .n = n};
 
-    FLY_ASSERT(n >= 0 && exec->width <= embedder->workers);
-    if (n > 0)
-        exec->run(exec->ctx, (n - 1) / embedder->facts.batch + 1, run_batch, &run);
+    run_all(&run, exec);
+}
+
+void fly_embedder_run_level(struct fly_embedder *embedder, const double *pictures, const double *exposures, int32_t n,
+                            float *out, float *level, const struct fly_exec *exec)
+{
+    struct run run = {.embedder = embedder, .pictures = pictures, .exposures = exposures, .out = out, .level = level,
+                      .n = n};
+
+    FLY_ASSERT(embedder->facts.levels);
+    run_all(&run, exec);
+}
+
+int fly_embedder_levels(const struct fly_embedder *embedder)
+{
+    return embedder->facts.levels;
 }
 
 int fly_embedder_input(const struct fly_embedder *embedder, const double *picture, float *input)

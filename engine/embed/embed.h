@@ -57,6 +57,12 @@ size_t fly_embedder_bytes(const struct fly_embedder *embedder);     /* memory he
 void fly_embedder_run(struct fly_embedder *embedder, const double *pictures, int32_t n, float *out,
                       const struct fly_exec *exec);
 
+/* The same, and what is to be expected of them had each been measured exposures times shorter, exposures (n) >= 1:
+ * level (n, D), to compare chips of unequal dose by. Where exposures is 1, level is out. Only of embedders that level. */
+void fly_embedder_run_level(struct fly_embedder *embedder, const double *pictures, const double *exposures, int32_t n,
+                            float *out, float *level, const struct fly_exec *exec);
+int fly_embedder_levels(const struct fly_embedder *embedder); /* 1: spectral */
+
 /* The network's input of one picture, (3, P, P) float, channel order and preprocessing applied: for
  * goldens. FLY_ERANGE for spectral, which has none. */
 FLY_MUST_USE int fly_embedder_input(const struct fly_embedder *embedder, const double *picture,

@@ -18,6 +18,7 @@ struct fly_embedder_facts {
     int32_t batch;    /* pictures of one job, >= 1 */
     int32_t input_px; /* P */
     size_t bytes;     /* held: weights, tables, every worker's workspace */
+    int levels;       /* 1: knows how noise moves its numbers; 0: level is never asked for */
     char name[FLY_EMBED_NAME_CAP];
 };
 
@@ -29,8 +30,9 @@ struct fly_embedder_kind {
                 const struct fly_embedder_config *config);
     void (*close)(void *self);
 
-    /* pictures (n, P, P), 1 <= n <= batch; out (n, D) */
-    void (*batch)(void *self, int32_t worker, const double *pictures, int32_t n, float *out);
+    /* pictures (n, P, P), 1 <= n <= batch; out (n, D); exposures (n) and level (n, D), or both NULL */
+    void (*batch)(void *self, int32_t worker, const double *pictures, const double *exposures, int32_t n, float *out,
+                  float *level);
 
     /* NULL in kinds without a network */
     void (*input)(const void *self, const double *picture, float *input);

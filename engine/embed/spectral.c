@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "engine/base/arena.h"
 #include "engine/embed/kind.h"
@@ -21,6 +22,12 @@ struct wave {
     float c4, s4;
 };
 
+/* White noise of variance 1, in the power of some coefficients or in the length of their sum with a direction. */
+struct white {
+    double power;   /* mean of their power */
+    double scatter; /* mean square of what it adds to the sum */
+};
+
 struct workspace {
     float *padded;           /* (N, N), zero outside the chip */
     fftwf_complex *spectrum; /* (N, N / 2 + 1) */
@@ -32,6 +39,8 @@ struct spectral {
     double *window;          /* (S) */
     double window_sum;       /* of the 2-D window */
     double power_scale;      /* |F|^2 to grey^2 */
+    struct white bins[BINS]; /* what white noise of variance 1 makes of them */
+    struct white rings[RINGS], stripes[RINGS], square[RINGS]; /* the latter: power that of the ring */
     struct wave *waves;      /* sorted by ring and sector */
     uint32_t bin_end[BINS];  /* waves of bin b: bin_end[b - 1] .. bin_end[b] - 1 */
     struct workspace *workspaces; /* (workers) */
@@ -126,6 +135,106 @@ static void fill_window(struct spectral *s)
     s->power_scale = 1.0 / (squares * squares * pixels);
 }
 
+/* The window's power of that exponent as a wave sees it, of a full turn every N / shift samples; 1 at 0. */
+static double window_at(const struct spectral *s, int32_t shift, int exponent)
+{
+    double sum = 0.0, all = 0.0;
+
+    for (int32_t i = 0; i < s->side; i++) {
+        double w = exponent == 2 ? s->window[i] * s->window[i] : s->window[i];
+
+        sum += w * cos(2.0 * pi * shift * (i - 0.5 * (s->side - 1)) / s->padded_px);
+        all += w;
+    }
+    return sum / all;
+}
+
+/* The plane of coefficients, both halves. */
+struct plane {
+    int32_t n;     /* N */
+    int32_t reach; /* coefficients further apart along an axis have nothing in common */
+    int16_t *bin;  /* (N, N), -1: of none */
+    float *angle;  /* (N, N) */
+    double *mean;  /* (N) of the mean that is taken off, along one axis */
+    double *own;   /* (N) of the window's square */
+};
+
+/* Covariance of two coefficients of white noise of variance 1, in units of 1 / N^2: the window's, the mean being taken off. */
+static double common_of(const struct plane *p, int32_t y, int32_t x, int32_t v, int32_t u)
+{
+    double a = p->mean[y] * p->mean[x], b = p->mean[v] * p->mean[u];
+
+    return p->own[(y - v + p->n) % p->n] * p->own[(x - u + p->n) % p->n] - b * p->own[y] * p->own[x] -
+           a * p->own[v] * p->own[u] + a * b;
+}
+
+/* What the coefficient in row y, column x has in common with those of its ring: real pictures have it twice, with a
+ * coefficient and with its mirror image. */
+static void add_white(struct spectral *s, const struct plane *p, int32_t y, int32_t x)
+{
+    int32_t here = p->bin[y * p->n + x], r = here / SECTORS;
+    double unit = 1.0 / ((double)p->n * p->n), power = unit * common_of(p, y, x, y, x);
+
+    s->bins[here].power += power;
+    s->rings[r].power += power;
+    for (int32_t dy = -p->reach; dy <= p->reach; dy++)
+        for (int32_t dx = -p->reach; dx <= p->reach; dx++) {
+            int32_t v = (y + dy + p->n) % p->n, u = (x + dx + p->n) % p->n, there = p->bin[v * p->n + u];
+            double turn = (double)(p->angle[y * p->n + x] - p->angle[v * p->n + u]), square;
+
+            if (there < 0 || there / SECTORS != r)
+                continue;
+            square = unit * common_of(p, y, x, v, u);
+            square *= 2.0 * square;
+            s->rings[r].scatter += square;
+            s->stripes[r].scatter += square * cos(2.0 * turn);
+            s->square[r].scatter += square * cos(4.0 * turn);
+            if (there == here)
+                s->bins[here].scatter += square;
+        }
+}
+
+/* Fill what white noise makes of bins and rings. */
+static int measure_white(struct spectral *s)
+{
+    int32_t n = s->padded_px;
+    struct plane p = {.n = n, .reach = 4 * n / s->side < n / 2 ? 4 * n / s->side : n / 2 - 1};
+    size_t area = (size_t)n * (size_t)n;
+    struct fly_arena arena;
+    int rc = fly_arena_init(&arena,
+                            fly_arena_need(area, sizeof *p.bin) + fly_arena_need(area, sizeof *p.angle) +
+                                2 * fly_arena_need((size_t)n, sizeof(double)),
+                            NULL, "spectral: plane of coefficients");
+
+    if (rc < 0)
+        return rc;
+    p.bin = fly_arena_take(&arena, area, sizeof *p.bin);
+    p.angle = fly_arena_take(&arena, area, sizeof *p.angle);
+    p.mean = fly_arena_take(&arena, (size_t)n, sizeof(double));
+    p.own = fly_arena_take(&arena, (size_t)n, sizeof(double));
+    FLY_ASSERT(p.bin && p.angle && p.mean && p.own);
+    for (int32_t i = 0; i < n; i++) {
+        p.mean[i] = window_at(s, i, 1);
+        p.own[i] = window_at(s, i, 2);
+    }
+    for (int32_t y = 0; y < n; y++)
+        for (int32_t x = 0; x < n; x++) {
+            double angle = 0.0;
+            int32_t half = x > n / 2; /* the mirror image is in the half plane */
+
+            p.bin[y * n + x] = (int16_t)(half ? bin_of(s, (n - y) % n, n - x, &angle) : bin_of(s, y, x, &angle));
+            p.angle[y * n + x] = (float)angle;
+        }
+    for (int32_t y = 0; y < n; y++)
+        for (int32_t x = 0; x < n; x++)
+            if (p.bin[y * n + x] >= 0)
+                add_white(s, &p, y, x);
+    for (int32_t r = 0; r < RINGS; r++)
+        s->stripes[r].power = s->square[r].power = s->rings[r].power;
+    fly_arena_fini(&arena);
+    return FLY_OK;
+}
+
 static void spectral_close(void *self)
 {
     struct spectral *s = self;
@@ -174,6 +283,11 @@ static int spectral_open(void **self, struct fly_embedder_facts *facts,
     }
     fill_window(s);
     sort_waves(s);
+    rc = measure_white(s);
+    if (rc < 0) {
+        spectral_close(s);
+        return rc;
+    }
     /* Estimated, not measured: a plan chosen by timing would change bits from start to start. FFTW's
      * planner is not thread-safe; open belongs to one thread. */
     s->plan = fftwf_plan_dft_r2c_2d(s->padded_px, s->padded_px, s->workspaces[0].padded,
@@ -186,13 +300,35 @@ static int spectral_open(void **self, struct fly_embedder_facts *facts,
     facts->batch = BATCH;
     facts->input_px = s->side;
     facts->bytes = sizeof *s + s->arena.cap;
+    facts->levels = 1;
     snprintf(facts->name, sizeof facts->name, "spectral/%d", FLY_SPECTRAL_WIDTH);
     *self = s;
     return FLY_OK;
 }
 
+/* Variance of white noise, as a mask sees it that is blind to planes, edges along the axes and, nearly, long waves. */
+static double noise_of(const double *picture, int32_t side)
+{
+    double sum = 0.0;
+
+    for (int32_t y = 1; y + 1 < side; y++)
+        for (int32_t x = 1; x + 1 < side; x++) {
+            const double *at = picture + (size_t)y * (size_t)side + (size_t)x, *up = at - side, *down = at + side;
+            double d = up[-1] - 2.0 * up[0] + up[1] - 2.0 * at[-1] + 4.0 * at[0] - 2.0 * at[1] + down[-1] -
+                       2.0 * down[0] + down[1];
+
+            sum += d * d;
+        }
+    return sum / (36.0 * (side - 2) * (side - 2));
+}
+
+/* White noise of a picture: the variance it has, and the variance it would have more, had it been measured shorter. */
+struct noise {
+    double there, more;
+};
+
 /* Mean, standard deviation and skewness of the grey values. */
-static void describe_grey(const double *picture, int64_t pixels, float *out)
+static void describe_grey(const double *picture, int64_t pixels, struct noise noise, float *out)
 {
     double mean = 0.0, squares = 0.0, cubes = 0.0, sd, skew;
 
@@ -205,7 +341,7 @@ static void describe_grey(const double *picture, int64_t pixels, float *out)
         squares += d * d;
         cubes += d * d * d;
     }
-    sd = sqrt(squares / (double)pixels);
+    sd = sqrt(squares / (double)pixels + noise.more);
     skew = cubes / (double)pixels / ((sd + 4.0) * (sd + 4.0) * (sd + 4.0));
     out[FLY_SPECTRAL_MEAN] = (float)(mean * 1.5 / 64.0);
     out[FLY_SPECTRAL_SD] = (float)(sd / 32.0);
@@ -229,18 +365,46 @@ static void transform(const struct spectral *s, const double *picture, struct wo
     fftwf_execute_dft_r2c(s->plan, work->padded, work->spectrum);
 }
 
-static void describe_waves(const struct spectral *s, const fftwf_complex *spectrum, float *out)
+/* The same of the noise that is missing, in sums that noise and structure have made. */
+static struct white missing_of(const struct white *white, double power, struct noise noise)
 {
-    double ring[RINGS] = {0.0}, stripes[RINGS], square[RINGS], all = 1.0; /* grey^2: spectral.h says why */
+    double there = noise.there, more = noise.more, structure = fmax(0.0, power - there * white->power);
+
+    if (!(more > 0.0 && white->power > 0.0))
+        return (struct white){0.0, 0.0};
+    return (struct white){.power = more * white->power,
+                          .scatter = white->scatter * more * (2.0 * there + more + 2.0 * structure / white->power)};
+}
+
+/* Mean square root of a power that varies. */
+static double root_of(double power, double variance)
+{
+    return power > 0.0 ? sqrt(power) * (1.0 - fmin(1.0, variance / (power * power)) / 8.0) : 0.0;
+}
+
+/* Mean square root of a length to whose square noise adds scatter. */
+static double root_of_length(double length, double scatter)
+{
+    double square = length * length, sum = square + scatter;
+
+    if (!(scatter > 0.0))
+        return sqrt(length);
+    return sqrt(sqrt(sum)) * (1.0 - 3.0 / 32.0 * scatter * (scatter + 2.0 * square) / (sum * sum));
+}
+
+static void describe_waves(const struct spectral *s, const fftwf_complex *spectrum, struct noise noise, float *out)
+{
+    double ring[RINGS] = {0.0}, variance[RINGS], length[2][RINGS], scatter[2][RINGS], all = 1.0; /* grey^2: spectral.h says why */
     uint32_t i = 0;
 
     for (int32_t r = 0; r < RINGS; r++) {
         double c2 = 0.0, s2 = 0.0, c4 = 0.0, s4 = 0.0;
+        struct white missing;
 
-        for (int32_t q = 0; q < SECTORS; q++) {
+        for (int32_t b = r * SECTORS; b < (r + 1) * SECTORS; b++) {
             double sum = 0.0;
 
-            for (; i < s->bin_end[r * SECTORS + q]; i++) {
+            for (; i < s->bin_end[b]; i++) {
                 const struct wave *wave = &s->waves[i];
                 double re = (double)spectrum[wave->at][0], im = (double)spectrum[wave->at][1];
                 double power = (re * re + im * im) * s->power_scale;
@@ -251,21 +415,44 @@ static void describe_waves(const struct spectral *s, const fftwf_complex *spectr
                 c4 += power * (double)wave->c4;
                 s4 += power * (double)wave->s4;
             }
-            out[FLY_SPECTRAL_POWER + r * SECTORS + q] = (float)(sqrt(sum) * 2.0 / 64.0);
+            missing = missing_of(&s->bins[b], sum, noise);
+            out[FLY_SPECTRAL_POWER + b] = (float)(root_of(sum + missing.power, missing.scatter) * 2.0 / 64.0);
             ring[r] += sum;
         }
-        stripes[r] = hypot(c2, s2);
-        square[r] = hypot(c4, s4);
+        length[0][r] = hypot(c2, s2);
+        length[1][r] = hypot(c4, s4);
+        scatter[0][r] = missing_of(&s->stripes[r], ring[r], noise).scatter;
+        scatter[1][r] = missing_of(&s->square[r], ring[r], noise).scatter;
+        missing = missing_of(&s->rings[r], ring[r], noise);
+        ring[r] += missing.power;
+        variance[r] = missing.scatter;
         all += ring[r];
     }
     for (int32_t r = 0; r < RINGS; r++) {
-        out[FLY_SPECTRAL_SHARE + r] = (float)(3.0 * sqrt(ring[r] / all));
-        out[FLY_SPECTRAL_ORDER + 2 * r] = (float)(2.0 * sqrt(stripes[r] / all));
-        out[FLY_SPECTRAL_ORDER + 2 * r + 1] = (float)(2.0 * sqrt(square[r] / all));
+        out[FLY_SPECTRAL_SHARE + r] = (float)(3.0 * root_of(ring[r] / all, variance[r] / (all * all)));
+        for (int m = 0; m < 2; m++)
+            out[FLY_SPECTRAL_ORDER + 2 * r + m] =
+                (float)(2.0 * root_of_length(length[m][r] / all, scatter[m][r] / (all * all)));
     }
 }
 
-static void spectral_batch(void *self, int32_t worker, const double *pictures, int32_t n, float *out)
+static void describe_level(const struct spectral *s, const double *picture, const fftwf_complex *spectrum,
+                           double exposures, const float *as_measured, float *level)
+{
+    struct noise noise;
+
+    if (!(exposures > 1.0)) {
+        memcpy(level, as_measured, FLY_SPECTRAL_WIDTH * sizeof(float));
+        return;
+    }
+    noise.there = noise_of(picture, s->side);
+    noise.more = noise.there * (exposures - 1.0);
+    describe_grey(picture, (int64_t)s->side * s->side, noise, level);
+    describe_waves(s, spectrum, noise, level);
+}
+
+static void spectral_batch(void *self, int32_t worker, const double *pictures, const double *exposures, int32_t n,
+                           float *out, float *level)
 {
     const struct spectral *s = self;
     struct workspace *work = &s->workspaces[worker];
@@ -273,10 +460,13 @@ static void spectral_batch(void *self, int32_t worker, const double *pictures, i
 
     for (int32_t i = 0; i < n; i++) {
         const double *picture = pictures + (size_t)i * pixels;
+        float *as_measured = out + (size_t)i * FLY_SPECTRAL_WIDTH;
 
-        describe_grey(picture, (int64_t)pixels, out + (size_t)i * FLY_SPECTRAL_WIDTH);
         transform(s, picture, work);
-        describe_waves(s, work->spectrum, out + (size_t)i * FLY_SPECTRAL_WIDTH);
+        describe_grey(picture, (int64_t)pixels, (struct noise){0.0, 0.0}, as_measured);
+        describe_waves(s, work->spectrum, (struct noise){0.0, 0.0}, as_measured);
+        if (level)
+            describe_level(s, picture, work->spectrum, exposures[i], as_measured, level + (size_t)i * FLY_SPECTRAL_WIDTH);
     }
 }
 

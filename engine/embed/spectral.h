@@ -39,6 +39,25 @@
  *   f_gmp_coarse          .906 [.912]    .885 [.969]    .885 [.925]
  *   mean                  .883 [.729]    .941 [.887]    .880 [.769]
  *
+ * Level: a chip that was measured longer has less noise, and is not thereby another material. Whoever compares chips of
+ * unequal dose with one another, and has no class to go by, compares what is to be expected of them at one dose. The
+ * variance v of white noise is estimated as the mean square of the mask 1 -2 1, -2 4 -2, 1 -2 1 over 36 (Immerkaer
+ * 1996, doi:10.1006/cviu.1996.0060); in a picture measured x times shorter it is x v. What noise of variance 1 gives
+ * follows from the window w alone: of coefficients k and l the covariance
+ *     c_kl = b(k - l) - a_k b(l) - a_l b(k) + a_k a_l   over N^2,   a, b the transforms of w and w^2, 1 at 0
+ * (a: of the mean that was taken off), of their powers 2 c_kl^2, an image being real. So a bin or ring has a mean power
+ * n = sum c_kk and a variance u = sum 2 c_kl^2 of it, and |sum of P exp(i m angle)|^2 the mean u_m = sum 2 c_kl^2
+ * cos(m (angle_k - angle_l)). The noise that is missing adds (x - 1) v to the variance of the grey values, (x - 1) v n
+ * to the power P of bins and rings; variances grow by ((x^2 - 1) v^2 + 2 (x - 1) v S / n) u, S = P - v n being
+ * structure. Of what varies roots are taken: the mean root of a power P of variance V is sqrt(P) (1 - V / 8 P^2), that
+ * of a length L whose square grows by V is (L^2 + V)^(1/4) (1 - 3 V (V + 2 L^2) / 32 (L^2 + V)^2). Nothing is taken off,
+ * and no noise is drawn: what was measured longer keeps its smaller scatter, and where x is 1 nothing changes. The mask
+ * takes a little of a lattice for noise, of waves longer than 7 px less than a thousandth of their power.
+ * Measured (tests/unit/engine/embed/test_spectral.c): eight exposures move noise, or a lattice in noise, by 1.5 to 2.3
+ * of the scatter of single chips, levelled by 0.1. Half the chips of a uniform specimen at 8 times the dose of the
+ * others, level with 2.2 times the least dose, AMI of the image's groups with the dose over six seeds: communities
+ * -0.01 to 0.00, Ward's hierarchy cut into four 0.02 to 0.17; without it 0.15 to 0.44 and 0.66 to 0.68.
+ *
  * It knows nothing of what a phase is: it was tried on this kind of scene alone.
  */
 #ifndef FLY_EMBED_SPECTRAL_H

@@ -278,6 +278,67 @@ static void a_lattice_shows_square_order_and_noise_does_not(void **state)
     assert_true(largest(c, FLY_SPECTRAL_ORDER, 2) > 1.2f);
 }
 
+/* A lattice, or none, seen for that many exposures: noise of standard deviation 40 in one. */
+static void expose(double *picture, int32_t side, double amplitude, double exposures, struct fly_rng *rng)
+{
+    double py = fly_rng_uniform(rng), px = fly_rng_uniform(rng);
+
+    for (int32_t i = 0; i < side * side; i++) {
+        double noise = -6.0;
+
+        for (int n = 0; n < 12; n++)
+            noise += fly_rng_uniform(rng);
+        picture[i] = 120.0 + amplitude * (cos(2 * pi * (i / side / 7.8 + py)) + cos(2 * pi * (i % side / 7.8 + px))) +
+                     40.0 * noise / sqrt(exposures);
+    }
+}
+
+static void what_was_measured_longer_compares_as_what_was_not(void **state)
+{
+    enum { SIDE = 15, N = 400 };
+    static double once[N][SIDE * SIDE], often[N][SIDE * SIDE], exposures[N];
+    static float a[N][D], b[N][D], level[N][D], same[N][D];
+    struct fly_embedder *embedder = open_spectral(SIDE);
+    struct fly_exec serial = fly_exec_serial();
+    struct fly_rng rng = {9};
+
+    (void)state;
+    assert_true(fly_embedder_levels(embedder));
+    for (int amplitude = 0; amplitude <= 40; amplitude += 20) {
+        double scatter = 0.0, shift = 0.0, without = 0.0;
+
+        for (int i = 0; i < N; i++) {
+            expose(once[i], SIDE, amplitude, 1.0, &rng);
+            expose(often[i], SIDE, amplitude, 8.0, &rng);
+            exposures[i] = 1.0;
+        }
+        fly_embedder_run_level(embedder, once[0], exposures, N, a[0], level[0], &serial);
+        fly_embedder_run(embedder, once[0], N, same[0], &serial);
+        assert_memory_equal(a, level, sizeof a);
+        assert_memory_equal(a, same, sizeof a);
+        for (int i = 0; i < N; i++)
+            exposures[i] = 8.0;
+        fly_embedder_run_level(embedder, often[0], exposures, N, b[0], level[0], &serial);
+        for (int d = 0; d < D; d++) {
+            double mean[3] = {0.0};
+
+            for (int i = 0; i < N; i++) {
+                mean[0] += (double)a[i][d] / N;
+                mean[1] += (double)b[i][d] / N;
+                mean[2] += (double)level[i][d] / N;
+            }
+            for (int i = 0; i < N; i++)
+                scatter += pow((double)a[i][d] - mean[0], 2.0) / N;
+            without += pow(mean[1] - mean[0], 2.0);
+            shift += pow(mean[2] - mean[0], 2.0);
+        }
+        print_message("lattice of %d: eight exposures move a chip by %.2f of its scatter, levelled by %.2f\n", amplitude,
+                      sqrt(without / scatter), sqrt(shift / scatter));
+        assert_true(shift < 0.3 * 0.3 * scatter && shift < 0.2 * 0.2 * without);
+    }
+    fly_embedder_close(&embedder);
+}
+
 /* Few-shot by the nearest prototype: the share right of all chips in *accuracy, and the mean of the
  * shares right among LFO and disordered LFO, NaN without the latter. */
 static double few_shot(const struct golden_case *g, const double *features, int32_t width,
@@ -420,6 +481,7 @@ int main(void)
         cmocka_unit_test(brightness_changes_only_the_mean),
         cmocka_unit_test(a_quarter_turn_swaps_the_sectors),
         cmocka_unit_test(a_lattice_shows_square_order_and_noise_does_not),
+        cmocka_unit_test(what_was_measured_longer_compares_as_what_was_not),
         cmocka_unit_test(it_labels_the_smallest_scene),
         cmocka_unit_test(it_tells_order_from_disorder_better_than_mean_and_spread_do),
     };
