@@ -2,7 +2,6 @@
  * and one unit of embedding. */
 #include "engine/state.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "engine/chip/prepare.h"
@@ -64,63 +63,12 @@ void fly_engine_settle_range(struct fly_engine *engine, int64_t frame)
 
 /* ---- chips ------------------------------------------------------------------------------------- */
 
-/* Chips compare as if none had been measured longer than this many times as long as the least of them. Of a raster the
- * rows above have twice the dwell of those below in the second frame and less in any later one, and are left as they are:
- * twice, and the width of a bin. */
-static const double dwell_apart = 2.2;
-
-int fly_engine_can_level(const struct fly_engine *engine)
-{
-    const struct fly_engine_config *config = &engine->config;
-
-    return config->profile == FLY_PROFILE_ROBUST && config->embedder && fly_embedder_levels(config->embedder);
-}
-
-static int32_t bin_of(double dwell_ns)
-{
-    int32_t bin = (int32_t)floor(8.0 * log2(dwell_ns));
-
-    return bin < 0 ? 0 : bin < FLY_DWELL_BINS ? bin : FLY_DWELL_BINS - 1;
-}
-
-/* How many times longer than it compares as the chip was measured, where that is the least. */
-static double exposures_of(const struct fly_engine *e, int32_t k, int32_t least_bin)
-{
-    return fmax(1.0, e->dwell_ns[k] / (dwell_apart * exp2(least_bin / 8.0)));
-}
-
-static void set_dwell(struct fly_engine *e, int32_t k, double dwell_ns)
-{
-    if (!e->level)
-        return;
-    if (e->dwell_ns[k] > 0.0)
-        e->dwell_bins[bin_of(e->dwell_ns[k])]--;
-    if (dwell_ns > 0.0)
-        e->dwell_bins[bin_of(dwell_ns)]++;
-    e->dwell_ns[k] = dwell_ns;
-}
-
-/* Where the least dwell is another one, chips that are measured much longer are another level. */
-static void settle_least(struct fly_engine *e)
-{
-    int32_t was = e->least_bin, now = 0;
-
-    if (!e->level)
-        return;
-    while (now < FLY_DWELL_BINS && e->dwell_bins[now] == 0)
-        now++;
-    for (int32_t k = 0; now != was && k < e->n_chips; k++)
-        if (e->modality[FLY_HAADF].measured[k] && exposures_of(e, k, was) != exposures_of(e, k, now))
-            fly_queue_push(&e->to_embed, FLY_QUEUE_AGAIN, k);
-    e->least_bin = now;
-}
-
 /* A shift took pixels away: as if the chip had never been whole. */
 static void forget(struct fly_engine *e, int32_t k)
 {
     struct fly_modality_state *image = &e->modality[FLY_HAADF];
 
-    set_dwell(e, k, 0.0);
+    fly_engine_set_dwell(e, k, 0.0);
     fly_queue_remove(&e->to_embed, k);
     e->image_stamp[k] = 0;
     if (!image->measured[k])
@@ -145,13 +93,13 @@ void fly_engine_image_changed(struct fly_engine *engine, int64_t stamp)
                 forget(e, k);
                 continue;
             }
-            set_dwell(e, k, fly_assembly_dwell_ns(e->assembly, k));
+            fly_engine_set_dwell(e, k, fly_assembly_dwell_ns(e->assembly, k));
             if (stamp > e->image_stamp[k])
                 e->image_stamp[k] = stamp;
             fly_queue_push(&e->to_embed, e->modality[FLY_HAADF].measured[k] ? FLY_QUEUE_AGAIN : FLY_QUEUE_FIRST,
                            k);
         }
-    settle_least(e);
+    fly_engine_settle_least(e);
 }
 
 static void prepare_job(void *arg, int32_t i, int32_t worker)
@@ -163,8 +111,8 @@ static void prepare_job(void *arg, int32_t i, int32_t worker)
     fly_assembly_mean(e->assembly, e->picked[i], mean);
     fly_map_intensity(mean, mean, (int64_t)side * side, e->lo, e->hi);
     fly_resize_bilinear(mean, side, e->pictures + (size_t)i * (size_t)px * (size_t)px, px);
-    if (e->level)
-        e->exposures[i] = exposures_of(e, e->picked[i], e->least_bin);
+    if (e->levels.n > 1)
+        fly_engine_exposures(e, e->picked[i], e->levels.exposures + i * FLY_LEVELS);
 }
 
 int fly_engine_can_embed(const struct fly_engine *engine)
@@ -180,8 +128,8 @@ void fly_engine_embed(struct fly_engine *engine, enum fly_queue_level level)
 
     if (e->config.embedder) {
         e->exec.run(e->exec.ctx, n, prepare_job, e);
-        if (e->level)
-            fly_embedder_run_level(e->config.embedder, e->pictures, e->exposures, n, e->fresh, e->fresh_level, &e->exec);
+        if (e->levels.n > 1)
+            fly_embedder_run_levels(e->config.embedder, e->pictures, n, e->fresh, &e->levels.fresh, &e->exec);
         else
             fly_embedder_run(e->config.embedder, e->pictures, n, e->fresh, &e->exec);
     }
@@ -191,9 +139,8 @@ void fly_engine_embed(struct fly_engine *engine, enum fly_queue_level level)
                                                : e->given + (size_t)k * (size_t)e->width;
 
         memcpy(e->embeddings + (size_t)k * (size_t)e->width, from, (size_t)e->width * sizeof(float));
-        if (e->level)
-            memcpy(e->level + (size_t)k * (size_t)e->width, e->fresh_level + (size_t)i * (size_t)e->width,
-                   (size_t)e->width * sizeof(float));
+        if (e->levels.n > 1)
+            fly_engine_take_levels(e, i, k);
         e->counts.embedded_again += image->measured[k];
         e->counts.embedded_first += !image->measured[k];
         image->measured[k] = 1;

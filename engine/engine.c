@@ -80,6 +80,31 @@ static int32_t widest_eds(const struct fly_engine *e)
     return e->config.n_channels > e->n_elements ? e->config.n_channels : e->n_elements;
 }
 
+static void lay_out_levels(struct fly_engine *e, struct fly_arena *arena, size_t *need, int32_t unit)
+{
+    size_t k = (size_t)fly_grid_chips(&e->config.grid), width = (size_t)embed_width(&e->config);
+    struct fly_levels_state *s = &e->levels;
+
+    for (int32_t l = 0; l < s->n; l++)
+        s->at[l] = take(arena, need, k * width, sizeof(float));
+    s->dwell_ns = take(arena, need, k, sizeof(double));
+    s->bins = take(arena, need, FLY_DWELL_BINS, sizeof(int32_t));
+    s->of = take(arena, need, k, sizeof(uint8_t));
+    s->exposures = take(arena, need, (size_t)unit * (size_t)s->n, sizeof(double));
+    s->missing = take(arena, need, k * (size_t)s->n, sizeof(float));
+    s->fresh.n = s->n;
+    s->fresh.exposures = s->exposures;
+    s->fresh.out = take(arena, need, (size_t)unit * (size_t)s->n * width, sizeof(float));
+    s->fresh.missing = take(arena, need, (size_t)unit * (size_t)s->n, sizeof(float));
+    s->least_bin = FLY_DWELL_BINS;
+}
+
+/* Is there what few-shot i is made of? */
+static int has_fewshot(const struct fly_engine *e, int i)
+{
+    return i == FLY_FEWSHOT_EDS ? e->config.segments > 0 : e->config.has_image && i < e->levels.n;
+}
+
 static size_t lay_out(struct fly_engine *e, struct fly_arena *arena, int32_t exec_width)
 {
     const struct fly_engine_config *config = &e->config;
@@ -87,18 +112,14 @@ static size_t lay_out(struct fly_engine *e, struct fly_arena *arena, int32_t exe
     size_t side = (size_t)config->grid.side_px;
     int32_t unit = unit_of(config, exec_width);
 
+    e->levels.n = fly_engine_count_levels(e);
+    e->fewshot[0].in_use = e->fewshot[FLY_FEWSHOT_EDS].in_use = 1;
     if (config->has_image) {
         size_t px = config->embedder ? (size_t)fly_embedder_input_px(config->embedder) : 0;
 
         e->embeddings = take(arena, &need, k * (size_t)embed_width(config), sizeof(float));
-        if (fly_engine_can_level(e)) {
-            e->level = take(arena, &need, k * (size_t)embed_width(config), sizeof(float));
-            e->fresh_level = take(arena, &need, (size_t)unit * (size_t)embed_width(config), sizeof(float));
-            e->exposures = take(arena, &need, (size_t)unit, sizeof(double));
-            e->dwell_ns = take(arena, &need, k, sizeof(double));
-            e->dwell_bins = take(arena, &need, FLY_DWELL_BINS, sizeof(int32_t));
-            e->least_bin = FLY_DWELL_BINS;
-        }
+        if (e->levels.n > 1)
+            lay_out_levels(e, arena, &need, unit);
         e->image_stamp = take(arena, &need, k, sizeof(int64_t));
         need = fly_size_add(need, fly_queue_need((int32_t)k));
         if (arena)
@@ -133,12 +154,12 @@ static size_t lay_out(struct fly_engine *e, struct fly_arena *arena, int32_t exe
     e->speaks = take(arena, &need, k, sizeof(uint8_t));
     if (config->profile == FLY_PROFILE_ROBUST) {
         need = fly_size_add(need, fly_left_out_need());
-        need = fly_size_add(need, FLY_ENSEMBLE * fly_calibration_need());
+        need = fly_size_add(need, FLY_FEWSHOTS * fly_calibration_need());
         if (arena)
             fly_left_out_init(&e->left_out, arena);
-        for (int m = 0; arena && m < FLY_ENSEMBLE; m++) {
-            fly_calibration_init(&e->calibration[m], arena);
-            e->calibration[m].tau = 1.0; /* of no class, until there is one */
+        for (int i = 0; arena && i < FLY_FEWSHOTS; i++) {
+            fly_calibration_init(&e->fewshot[i].calibration, arena);
+            e->fewshot[i].calibration.tau = 1.0; /* of no class, until there is one */
         }
         if (arena) /* as of no class, too */
             e->joint = (struct fly_joint){.weight = {0.5, 0.5}, .nll = NAN, .nll_equal = NAN, .nll_alone = {NAN, NAN}};
@@ -167,14 +188,14 @@ static size_t lay_out(struct fly_engine *e, struct fly_arena *arena, int32_t exe
     if (arena)
         fly_support_init(&e->support, (int32_t)k, arena);
     need = fly_size_add(need, fly_support_need((int32_t)k));
-    for (int m = 0; m < FLY_ENSEMBLE; m++) {
-        int32_t width = m == FLY_HAADF ? (config->has_image ? embed_width(config) : 0)
-                                       : (config->segments ? widest_eds(e) : 0);
+    for (int i = 0; i < FLY_FEWSHOTS; i++) {
+        int32_t width = i == FLY_FEWSHOT_EDS ? widest_eds(e) : embed_width(config);
 
-        if (width && arena)
-            fly_prototypes_init(&e->modality[m].prototypes, width, arena);
-        if (width)
-            need = fly_size_add(need, fly_prototypes_need(width));
+        if (!has_fewshot(e, i))
+            continue;
+        if (arena)
+            fly_prototypes_init(&e->fewshot[i].prototypes, width, arena);
+        need = fly_size_add(need, fly_prototypes_need(width));
     }
     return need;
 }
@@ -422,6 +443,7 @@ struct fly_support *fly_engine_support(struct fly_engine *engine)
 void fly_engine_support_changed(struct fly_engine *engine)
 {
     engine->support_changed = engine->asked = 1;
+    fly_engine_level_support(engine);
 }
 
 int fly_engine_set_ensemble(struct fly_engine *engine, const double weights[2], double temperature)
@@ -569,7 +591,7 @@ const float *fly_engine_embeddings(const struct fly_engine *engine, int32_t *wid
 
 const float *fly_engine_comparable(const struct fly_engine *engine)
 {
-    return engine->level ? engine->level : engine->embeddings;
+    return engine->levels.n > 1 ? engine->levels.at[1] : engine->embeddings;
 }
 
 const uint32_t *fly_engine_spectra(const struct fly_engine *engine, int32_t *channels,

@@ -16,15 +16,22 @@ static int by_composition(const struct fly_engine *e, int m)
     return m == FLY_EDS && fly_engine_fewshot_feature(e) == FLY_EDS_COMPOSITION;
 }
 
-static struct fly_features features_of(const struct fly_engine *e, int m)
+/* What the classes of few-shot i are made of, those of the image at its level. */
+static struct fly_features features_of(const struct fly_engine *e, int i)
 {
-    if (m == FLY_HAADF)
-        return (struct fly_features){e->embeddings, e->width, FLY_FEATURE_F32};
-    if (by_composition(e, m))
+    if (i != FLY_FEWSHOT_EDS)
+        return fly_engine_level_features(e, i);
+    if (by_composition(e, FLY_EDS))
         return (struct fly_features){e->percent, e->n_elements, FLY_FEATURE_F64};
     if (is_robust(e))
         return (struct fly_features){e->share, e->share_width, FLY_FEATURE_F32};
     return (struct fly_features){fly_spectra_of(e->spectra, 0), e->config.n_channels, FLY_FEATURE_U32};
+}
+
+/* What a chip itself is compared by: at level 0 those that are no support chips are as measured at level 1. */
+static struct fly_features own_features(const struct fly_engine *e, int i)
+{
+    return features_of(e, i == 0 && e->levels.n > 1 ? 1 : i);
 }
 
 /* Expected squared errors of the rows of features (K), NULL: not known. */
@@ -80,11 +87,16 @@ static void set_label(struct fly_modality_state *mod, int32_t k, int32_t label)
     mod->confidence[k] = label >= 0 ? (float)mod->scores[(size_t)k * FLY_CLASSES_MAX + (size_t)label] : NAN;
 }
 
+static const struct fly_calibration *calibration_of(const struct fly_engine *e, int m, int32_t k)
+{
+    return &e->fewshot[fly_engine_fewshot_of(e, m, k)].calibration;
+}
+
 static void ratios_of(const struct fly_engine *e, int m, int32_t k, double *ratio)
 {
     const double *noise = noise_of(e, m);
 
-    fly_calibrated_ratios(&e->calibration[m], e->modality[m].distances + (size_t)k * FLY_CLASSES_MAX,
+    fly_calibrated_ratios(calibration_of(e, m, k), e->modality[m].distances + (size_t)k * FLY_CLASSES_MAX,
                           noise ? noise[k] : 0.0, ratio);
 }
 
@@ -101,8 +113,8 @@ static void score_chip(struct fly_engine *e, int m, int32_t k)
         return;
     }
     ratios_of(e, m, k, ratio);
-    fly_calibrated_scores(&e->calibration[m], ratio, score);
-    mod->labels[k] = fly_calibrated_label(&e->calibration[m].unknown, ratio, score, n, &confidence);
+    fly_calibrated_scores(calibration_of(e, m, k), ratio, score);
+    mod->labels[k] = fly_calibrated_label(&calibration_of(e, m, k)->unknown, ratio, score, n, &confidence);
     mod->confidence[k] = (float)confidence;
 }
 
@@ -111,8 +123,8 @@ static void score_job(void *arg, int32_t i, int32_t worker)
     struct score_work *work = arg;
     struct fly_engine *e = work->e;
     struct fly_modality_state *mod = &e->modality[work->m];
-    struct fly_features features = features_of(e, work->m);
-    int32_t k = work->chips[i], n = e->support.n_classes;
+    int32_t k = work->chips[i], n = e->support.n_classes, which = fly_engine_fewshot_of(e, work->m, k);
+    struct fly_features features = own_features(e, which);
     double *d = mod->distances + (size_t)k * FLY_CLASSES_MAX;
     double *score = mod->scores + (size_t)k * FLY_CLASSES_MAX;
 
@@ -134,9 +146,9 @@ static void score_job(void *arg, int32_t i, int32_t worker)
     }
     /* A chip that is ready and unchanged was scored before: distances to prototypes that stand are as they were. */
     if (mod->changed[k])
-        fly_fewshot_distances(&mod->prototypes, &features, k, d);
+        fly_fewshot_distances(&e->fewshot[which].prototypes, &features, k, d);
     else if (work->remade)
-        fly_fewshot_distances_moved(&mod->prototypes, &features, k, d);
+        fly_fewshot_distances_moved(&e->fewshot[which].prototypes, &features, k, d);
     score_chip(e, work->m, k);
 }
 
@@ -144,15 +156,16 @@ static void score_job(void *arg, int32_t i, int32_t worker)
  * tells of these ratios who is unknown. */
 static const struct fly_unknown *join(const struct fly_engine *e, int32_t k, int silent, double *score, double *ratio)
 {
+    const struct fly_calibration *image = calibration_of(e, FLY_HAADF, k), *eds = calibration_of(e, FLY_EDS, k);
     double a[FLY_CLASSES_MAX], b[FLY_CLASSES_MAX];
 
     ratios_of(e, FLY_HAADF, k, a);
     ratios_of(e, FLY_EDS, k, b);
     for (int32_t c = 0; silent && c < FLY_CLASSES_MAX; c++)
         b[c] = NAN;
-    if (fly_joint_scores(&e->joint, &e->calibration[FLY_HAADF], a, &e->calibration[FLY_EDS], b, score, ratio) != 1)
+    if (fly_joint_scores(&e->joint, image, a, eds, b, score, ratio) != 1)
         return &e->joint.unknown;
-    return &e->calibration[silent || e->calibration[FLY_EDS].state == FLY_CALIBRATION_NONE ? FLY_HAADF : FLY_EDS].unknown;
+    return silent || eds->state == FLY_CALIBRATION_NONE ? &image->unknown : &eds->unknown;
 }
 
 static void score_both(struct fly_engine *e, int32_t k, int silent)
@@ -234,18 +247,44 @@ static enum fly_feature_kind kind_of(const struct fly_engine *e, int m)
                                   : FLY_KIND_SPECTRUM;
 }
 
-static void calibrate(struct fly_engine *e, int m, const struct fly_features *features)
+static void calibrate(struct fly_engine *e, int i)
 {
-    struct fly_calibration *calibration = &e->calibration[m];
+    struct fly_calibration *calibration = &e->fewshot[i].calibration;
+    int m = i == FLY_FEWSHOT_EDS ? FLY_EDS : FLY_HAADF;
     struct fly_tau_prior prior = fly_tau_prior(kind_of(e, m));
+    struct fly_features features = features_of(e, i);
 
-    fly_left_out_pick(&e->left_out, &e->support);
-    fly_calibrate(calibration, &prior, &e->modality[m].prototypes, &e->support, features, noise_of(e, m), e->speaks,
+    fly_calibrate(calibration, &prior, &e->fewshot[i].prototypes, &e->support, &features, noise_of(e, m), e->speaks,
                   &e->left_out);
+    if (m == FLY_HAADF)
+        fly_calibration_widen(calibration, fly_engine_level_missing(e, i));
     calibration->tau *= e->config.temperature;
     /* One chip a class tells nothing of how far its others lie. */
     if (calibration->left_out == 0)
         calibration->unknown.threshold = INFINITY;
+}
+
+/* Classes of a modality anew, at every level that a chip is compared at. */
+static void make_classes(struct fly_engine *e, int m)
+{
+    int first = m == FLY_EDS ? FLY_FEWSHOT_EDS : 0, end = m == FLY_EDS ? FLY_FEWSHOTS : e->levels.n;
+
+    for (int32_t k = 0; k < e->n_chips; k++)
+        e->speaks[k] = (uint8_t)(is_ready(e, m, k) &&
+                                 !(by_composition(e, m) && e->status[k] == FLY_QUANTIFY_TOO_FEW) &&
+                                 !(is_robust(e) && says_nothing(e, m, k)));
+    if (is_robust(e))
+        fly_left_out_pick(&e->left_out, &e->support);
+    for (int i = first; i < end; i++) {
+        struct fly_features features = features_of(e, i);
+
+        if (!e->fewshot[i].in_use)
+            continue;
+        fly_prototypes_make(&e->fewshot[i].prototypes, &e->support, &features, e->speaks);
+        if (is_robust(e))
+            calibrate(e, i);
+    }
+    e->counts.prototypes_made++;
 }
 
 /* Equal weights are nobody's opinion: they are learned, or where no chip can be left out follow how well each modality
@@ -254,6 +293,7 @@ static void weigh(struct fly_engine *e)
 {
     const double *given = e->config.weights[0] == e->config.weights[1] ? NULL : e->config.weights;
     const struct fly_repeat_use *repeat = &e->reliability.use[FLY_REPEAT_FEWSHOT];
+    const struct fly_calibration *image = fly_engine_main_calibration(e, FLY_HAADF);
 
     if (!e->assembly || !e->spectra) {
         e->joint.weight[0] = e->assembly ? 1.0 : 0.0;
@@ -261,10 +301,10 @@ static void weigh(struct fly_engine *e)
         e->joint.reason = FLY_WEIGHTS_ALONE;
         return;
     }
-    fly_joint_fit(&e->joint, &e->calibration[FLY_HAADF], &e->calibration[FLY_EDS], &e->left_out, given);
+    fly_joint_fit(&e->joint, image, &e->fewshot[FLY_FEWSHOT_EDS].calibration, &e->left_out, given);
     if (e->joint.left_out == 0)
         e->joint.unknown.threshold = INFINITY;
-    if (e->joint.reason == FLY_WEIGHTS_EQUAL && e->calibration[FLY_HAADF].state != FLY_CALIBRATION_NONE &&
+    if (e->joint.reason == FLY_WEIGHTS_EQUAL && image->state != FLY_CALIBRATION_NONE &&
         repeat->reason == FLY_REPEAT_MEASURED) {
         e->joint.weight[0] = repeat->weight[0];
         e->joint.weight[1] = repeat->weight[1];
@@ -284,7 +324,7 @@ double fly_engine_known(const struct fly_engine *engine, enum fly_modality modal
     if (modality == FLY_ENSEMBLE) {
         unknown = join(e, chip, silent, score, ratio);
     } else {
-        unknown = &e->calibration[modality].unknown;
+        unknown = &calibration_of(e, (int)modality, chip)->unknown;
         ratios_of(e, (int)modality, chip, ratio);
     }
     for (int32_t c = 0; c < e->support.n_classes; c++)
@@ -296,7 +336,7 @@ double fly_engine_known(const struct fly_engine *engine, enum fly_modality modal
 const struct fly_calibration *fly_engine_calibration(const struct fly_engine *engine, enum fly_modality modality)
 {
     FLY_ASSERT(modality != FLY_ENSEMBLE);
-    return is_robust(engine) ? &engine->calibration[modality] : NULL;
+    return is_robust(engine) ? fly_engine_main_calibration(engine, (int)modality) : NULL;
 }
 
 const struct fly_joint *fly_engine_joint(const struct fly_engine *engine)
@@ -309,6 +349,7 @@ int fly_engine_score(struct fly_engine *engine)
     struct fly_engine *e = engine;
     struct fly_modality_state *ens = &e->modality[FLY_ENSEMBLE];
     int anything = 0, all_ensemble = e->support_changed || e->ensemble_changed, calibrated = 0;
+    int levels_moved = fly_engine_settle_levels(e);
 
     memset(ens->changed, 0, (size_t)e->n_chips);
     if (e->share && !by_composition(e, FLY_EDS))
@@ -319,19 +360,12 @@ int fly_engine_score(struct fly_engine *engine)
 
         if (!there)
             continue;
-        int remake = e->support_changed || (is_robust(e) && e->ensemble_changed) || support_moved(e, m);
+        int remake = e->support_changed || (is_robust(e) && e->ensemble_changed) || support_moved(e, m) ||
+                     (m == FLY_HAADF && levels_moved);
         int all = remake || e->ensemble_changed;
-        struct fly_features features = features_of(e, m);
 
         if (remake) {
-            for (int32_t k = 0; k < e->n_chips; k++)
-                e->speaks[k] = (uint8_t)(is_ready(e, m, k) && !(by_composition(e, m) &&
-                                                                e->status[k] == FLY_QUANTIFY_TOO_FEW) &&
-                                            !(is_robust(e) && says_nothing(e, m, k)));
-            fly_prototypes_make(&mod->prototypes, &e->support, &features, e->speaks);
-            e->counts.prototypes_made++;
-            if (is_robust(e))
-                calibrate(e, m, &features);
+            make_classes(e, m);
             calibrated |= is_robust(e);
         }
         int32_t n = pick_changed(e, m, all);

@@ -40,7 +40,6 @@ struct fly_modality_state {
     uint8_t *changed;   /* (K) 1: the features compared changed since the last epoch */
     uint32_t *version;  /* (K) haadf: of the pixels embedded; eds: of the photons so far */
     int64_t *arrived;   /* (K) where changed, stamp of the newest data that no label has shown; 0: none */
-    struct fly_prototypes prototypes;
 };
 
 /* A shift that fly_engine_shift was given. */
@@ -79,8 +78,31 @@ struct fly_quality_state {
     struct fly_adoption_state adoption;
 };
 
-/* Eighths of an octave of a ns. */
-enum { FLY_DWELL_BINS = 8 * 64 };
+/* levels.c */
+enum {
+    FLY_LEVELS = 4,          /* up to 8.8 times the least dose: chips are seldom allowed more than 8 of it */
+    FLY_DWELL_BINS = 8 * 64, /* eighths of an octave of a ns */
+};
+struct fly_levels_state {
+    int32_t n;             /* FLY_LEVELS; or 1: all are as measured, and there is nothing below but of and main */
+    float *at[FLY_LEVELS]; /* (K, D) the embeddings at each level; at 0 those of support chips alone */
+    double *dwell_ns;      /* (K) mean of its pixels; 0: incomplete */
+    int32_t *bins;         /* (FLY_DWELL_BINS) chips of about that dwell */
+    int32_t least_bin;     /* the lowest with chips in it, or FLY_DWELL_BINS */
+    uint8_t *of;           /* (K) level that few-shot compares the chip at, as of the last epoch */
+    int32_t main;          /* that of most */
+    float *missing;        /* (K, n) of the embeddings at each level: embed.h */
+    double *exposures;     /* (unit, n) scratch */
+    struct fly_embed_levels fresh; /* (unit) scratch */
+};
+
+/* What few-shot knows of its classes. */
+struct fly_fewshot_state {
+    struct fly_prototypes prototypes;
+    struct fly_calibration calibration; /* robust */
+    int in_use;                         /* some chip is compared with it */
+};
+enum { FLY_FEWSHOT_EDS = FLY_LEVELS, FLY_FEWSHOTS }; /* those of the image first, one a level */
 
 /* What reliability.c measures. Halves of features: of the image, of compositions, shares and spectra. */
 enum { FLY_HALVED_FEATURES = 4 };
@@ -131,12 +153,7 @@ struct fly_engine {
     /* embedding */
     int32_t width;       /* D */
     float *embeddings;   /* (K, D) */
-    float *level;        /* (K, D) the same as of one dose, for comparing chips with chips; NULL: nobody knows how */
-    double *dwell_ns;    /* (K) mean of its pixels; 0: incomplete */
-    int32_t *dwell_bins; /* (FLY_DWELL_BINS) chips of about that dwell */
-    int32_t least_bin;   /* the lowest with chips in it, or FLY_DWELL_BINS */
-    double *exposures;   /* (unit) */
-    float *fresh_level;  /* (unit, D) */
+    struct fly_levels_state levels;
     const float *given;  /* (K, D) or NULL */
     int64_t *image_stamp; /* (K) of the newest pixels that no embedding has; 0: none */
     struct fly_queue to_embed; /* complete chips alone */
@@ -199,7 +216,7 @@ struct fly_engine {
 
     /* scoring.c, robust: what few-shot is sure of */
     struct fly_left_out left_out;
-    struct fly_calibration calibration[FLY_ENSEMBLE];
+    struct fly_fewshot_state fewshot[FLY_FEWSHOTS];
     struct fly_joint joint;
     int32_t share_channels, share_width; /* of spectra compared as shares: channels a bin, bins; 0 without EDS */
     float *share;                      /* (K, share_width) of the spectra of the chips scored */
@@ -221,6 +238,18 @@ static inline void fly_engine_mark(struct fly_engine *engine, int modality, int3
         mod->arrived[chip] = arrived;
     mod->changed[chip] = 1;
     engine->counts.features_changed++;
+}
+
+/* What few-shot compares the chip with. */
+static inline int32_t fly_engine_fewshot_of(const struct fly_engine *engine, int modality, int32_t chip)
+{
+    return modality == FLY_EDS ? FLY_FEWSHOT_EDS : engine->levels.n > 1 ? engine->levels.of[chip] : 0;
+}
+
+/* The calibration that most chips have. */
+static inline const struct fly_calibration *fly_engine_main_calibration(const struct fly_engine *engine, int modality)
+{
+    return &engine->fewshot[modality == FLY_EDS ? FLY_FEWSHOT_EDS : engine->levels.main].calibration;
 }
 
 /* The chip's embedding, or this feature of its X-rays, came, changed or went: graphs and hierarchies are to know. */
@@ -310,13 +339,25 @@ void fly_engine_reliability_refeature(struct fly_engine *engine);
 int fly_engine_reliability_step(struct fly_engine *engine, enum fly_need need);
 int fly_engine_reliability_waits(const struct fly_engine *engine);
 
+/* engine/levels.c: how many there are; a chip's dwell is that, 0: it is incomplete, and when all that came is told, what
+ * follows of the least; exposures (FLY_LEVELS) of a chip for its embedding; support chips are others; before an epoch,
+ * the level of each chip, 1: prototypes are to be made anew; what prototypes of a level are made of. */
+int32_t fly_engine_count_levels(const struct fly_engine *engine);
+void fly_engine_set_dwell(struct fly_engine *engine, int32_t chip, double dwell_ns);
+void fly_engine_settle_least(struct fly_engine *engine);
+void fly_engine_exposures(const struct fly_engine *engine, int32_t chip, double *exposures);
+void fly_engine_take_levels(struct fly_engine *engine, int32_t i, int32_t chip); /* of the i-th picked, as embedded */
+void fly_engine_level_support(struct fly_engine *engine);
+double fly_engine_level_missing(const struct fly_engine *engine, int32_t level); /* of the support chips that speak */
+int fly_engine_settle_levels(struct fly_engine *engine);
+struct fly_features fly_engine_level_features(const struct fly_engine *engine, int32_t level);
+
 /* engine/embedding.c: the intensity range from frame 0 (are its rows there?) or another; chips whose pixels
  * changed join the queue or leave it; embed the next of a level. */
 int fly_engine_range_there(struct fly_engine *engine);
 void fly_engine_settle_range(struct fly_engine *engine, int64_t frame);
 void fly_engine_image_changed(struct fly_engine *engine, int64_t stamp);
 int fly_engine_can_embed(const struct fly_engine *engine);
-int fly_engine_can_level(const struct fly_engine *engine);
 void fly_engine_embed(struct fly_engine *engine, enum fly_queue_level level);
 
 /* engine/quantities.c: open a quantifier in an arena of its own; chips whose photons changed, and those that may

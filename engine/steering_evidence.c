@@ -145,8 +145,8 @@ int fly_engine_image_rates(struct fly_engine *engine)
 {
     struct fly_engine *e = engine;
     struct fly_steering_state *s = &e->steering;
-    const struct fly_calibration *cal = &e->calibration[FLY_HAADF];
-    const struct fly_prototypes *p = &e->modality[FLY_HAADF].prototypes;
+    const struct fly_calibration *cal = fly_engine_main_calibration(e, FLY_HAADF);
+    const struct fly_prototypes *p = &e->fewshot[e->levels.main].prototypes;
     double factor = (e->joint.reason == FLY_WEIGHTS_ALONE ? 1.0 : e->joint.evidence) * e->joint.weight[0];
     double dose_us, noise;
 

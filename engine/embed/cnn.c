@@ -163,8 +163,8 @@ static void pool(const struct fly_cnn *cnn, const float *map, float *out)
         out[c] = (float)(sum[c] / pixels);
 }
 
-void fly_cnn_batch(void *self, int32_t worker, const double *pictures, const double *exposures, int32_t n, float *out,
-                   float *level)
+void fly_cnn_batch(void *self, int32_t worker, const double *pictures, int32_t n, float *out,
+                   const struct fly_embed_levels *levels)
 {
     struct fly_cnn *cnn = self;
     size_t pixels = (size_t)cnn->px * (size_t)cnn->px;
@@ -172,8 +172,7 @@ void fly_cnn_batch(void *self, int32_t worker, const double *pictures, const dou
     float *input = fly_dnn_input(cnn->dnn, worker);
     const float *result;
 
-    (void)exposures;
-    FLY_ASSERT(n >= 1 && n <= cnn->batch && !level);
+    FLY_ASSERT(n >= 1 && n <= cnn->batch && !levels);
     for (size_t i = 0; i < (size_t)n * pixels; i++)
         for (int c = 0; c < 3; c++)
             input[3 * i + (size_t)c] = network_value(&cnn->preproc, pictures[i], c);

@@ -56,8 +56,9 @@ int32_t fly_cnn_batch_size(int32_t count, int32_t usual_px, int32_t px);
 
 /* The entries of a kind's table; self is a struct fly_cnn. close takes NULL. */
 void fly_cnn_close(void *self);
-void fly_cnn_batch(void *self, int32_t worker, const double *pictures, const double *exposures, int32_t n, float *out,
-                   float *level);
+struct fly_embed_levels;
+void fly_cnn_batch(void *self, int32_t worker, const double *pictures, int32_t n, float *out,
+                   const struct fly_embed_levels *levels);
 void fly_cnn_input(const void *self, const double *picture, float *input);
 int fly_cnn_trace(void *self, const double *picture, const float *input, fly_layer_seen *seen,
                   void *ctx, float *out);

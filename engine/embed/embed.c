@@ -88,10 +88,9 @@ size_t fly_embedder_bytes(const struct fly_embedder *embedder)
 
 struct run {
     struct fly_embedder *embedder;
-    const double *pictures;  /* (n, P, P) */
-    const double *exposures; /* (n) or NULL */
-    float *out;              /* (n, D) */
-    float *level;            /* (n, D), or NULL with exposures */
+    const double *pictures;         /* (n, P, P) */
+    float *out;                     /* (n, D) */
+    struct fly_embed_levels levels; /* of all; n 0: none are wanted */
     int32_t n;
 };
 
@@ -99,14 +98,19 @@ static void run_batch(void *arg, int32_t i, int32_t worker)
 {
     const struct run *run = arg;
     const struct fly_embedder_facts *facts = &run->embedder->facts;
+    struct fly_embed_levels levels = run->levels;
     int32_t first = i * facts->batch;
     int32_t count = run->n - first < facts->batch ? run->n - first : facts->batch;
     size_t px = (size_t)facts->input_px, at = (size_t)first * (size_t)facts->width;
 
     FLY_ASSERT(worker >= 0 && worker < run->embedder->workers);
-    run->embedder->kind->batch(run->embedder->self, worker, run->pictures + (size_t)first * px * px,
-                               run->exposures ? run->exposures + first : NULL, count, run->out + at,
-                               run->level ? run->level + at : NULL);
+    if (levels.n) {
+        levels.exposures += (size_t)first * (size_t)levels.n;
+        levels.missing += (size_t)first * (size_t)levels.n;
+        levels.out += at * (size_t)levels.n;
+    }
+    run->embedder->kind->batch(run->embedder->self, worker, run->pictures + (size_t)first * px * px, count,
+                               run->out + at, levels.n ? &levels : NULL);
 }
 
 static void run_all(struct run *run, const struct fly_exec *exec)
@@ -124,13 +128,12 @@ void fly_embedder_run(struct fly_embedder *embedder, const double *pictures, int
     run_all(&run, exec);
 }
 
-void fly_embedder_run_level(struct fly_embedder *embedder, const double *pictures, const double *exposures, int32_t n,
-                            float *out, float *level, const struct fly_exec *exec)
+void fly_embedder_run_levels(struct fly_embedder *embedder, const double *pictures, int32_t n, float *out,
+                             const struct fly_embed_levels *levels, const struct fly_exec *exec)
 {
-    struct run run = {.embedder = embedder, .pictures = pictures, .exposures = exposures, .out = out, .level = level,
-                      .n = n};
+    struct run run = {.embedder = embedder, .pictures = pictures, .out = out, .levels = *levels, .n = n};
 
-    FLY_ASSERT(embedder->facts.levels);
+    FLY_ASSERT(embedder->facts.levels && levels->n > 0);
     run_all(&run, exec);
 }
 

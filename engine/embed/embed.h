@@ -57,10 +57,19 @@ size_t fly_embedder_bytes(const struct fly_embedder *embedder);     /* memory he
 void fly_embedder_run(struct fly_embedder *embedder, const double *pictures, int32_t n, float *out,
                       const struct fly_exec *exec);
 
-/* The same, and what is to be expected of them had each been measured exposures times shorter, exposures (n) >= 1:
- * level (n, D), to compare chips of unequal dose by. Where exposures is 1, level is out. Only of embedders that level. */
-void fly_embedder_run_level(struct fly_embedder *embedder, const double *pictures, const double *exposures, int32_t n,
-                            float *out, float *level, const struct fly_exec *exec);
+/* Pictures as if each had been measured so many times shorter, to compare pictures of unequal dose by. (n, L) and
+ * (n, L, D), of n pictures. */
+struct fly_embed_levels {
+    int32_t n;               /* L >= 1 */
+    const double *exposures; /* (n, L) >= 1; where it is 1 nothing is missing, and out is as measured */
+    float *out;              /* (n, L, D) what is to be expected of the embedding */
+    float *missing;          /* (n, L) squared scatter about that, all D numbers together, that a picture of that exposure
+                              * would have more than this one */
+};
+
+/* Embed n pictures, as measured and at levels. Only of embedders that level. */
+void fly_embedder_run_levels(struct fly_embedder *embedder, const double *pictures, int32_t n, float *out,
+                             const struct fly_embed_levels *levels, const struct fly_exec *exec);
 int fly_embedder_levels(const struct fly_embedder *embedder); /* 1: spectral */
 
 /* The network's input of one picture, (3, P, P) float, channel order and preprocessing applied: for

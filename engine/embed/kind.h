@@ -30,9 +30,9 @@ struct fly_embedder_kind {
                 const struct fly_embedder_config *config);
     void (*close)(void *self);
 
-    /* pictures (n, P, P), 1 <= n <= batch; out (n, D); exposures (n) and level (n, D), or both NULL */
-    void (*batch)(void *self, int32_t worker, const double *pictures, const double *exposures, int32_t n, float *out,
-                  float *level);
+    /* pictures (n, P, P), 1 <= n <= batch; out (n, D); levels: of these n, or NULL */
+    void (*batch)(void *self, int32_t worker, const double *pictures, int32_t n, float *out,
+                  const struct fly_embed_levels *levels);
 
     /* NULL in kinds without a network */
     void (*input)(const void *self, const double *picture, float *input);

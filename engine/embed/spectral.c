@@ -327,10 +327,11 @@ struct noise {
     double there, more;
 };
 
-/* Mean, standard deviation and skewness of the grey values. */
-static void describe_grey(const double *picture, int64_t pixels, struct noise noise, float *out)
+/* Mean, standard deviation and skewness of the grey values. Returns the squared scatter that is missing. */
+static double describe_grey(const double *picture, int64_t pixels, struct noise noise, float *out)
 {
-    double mean = 0.0, squares = 0.0, cubes = 0.0, sd, skew;
+    const double scale[3] = {1.5 / 64.0, 1.0 / 32.0, 0.5};
+    double mean = 0.0, squares = 0.0, cubes = 0.0, sd, skew, structure, all = noise.there + noise.more, of[3] = {0.0};
 
     for (int64_t i = 0; i < pixels; i++)
         mean += picture[i];
@@ -341,11 +342,19 @@ static void describe_grey(const double *picture, int64_t pixels, struct noise no
         squares += d * d;
         cubes += d * d * d;
     }
-    sd = sqrt(squares / (double)pixels + noise.more);
+    squares /= (double)pixels;
+    sd = sqrt(squares + noise.more);
     skew = cubes / (double)pixels / ((sd + 4.0) * (sd + 4.0) * (sd + 4.0));
-    out[FLY_SPECTRAL_MEAN] = (float)(mean * 1.5 / 64.0);
-    out[FLY_SPECTRAL_SD] = (float)(sd / 32.0);
-    out[FLY_SPECTRAL_SKEW] = (float)(0.5 * (skew < -3.0 ? -3.0 : skew > 3.0 ? 3.0 : skew));
+    out[FLY_SPECTRAL_MEAN] = (float)(mean * scale[0]);
+    out[FLY_SPECTRAL_SD] = (float)(sd * scale[1]);
+    out[FLY_SPECTRAL_SKEW] = (float)(scale[2] * (skew < -3.0 ? -3.0 : skew > 3.0 ? 3.0 : skew));
+    if (!(noise.more > 0.0))
+        return 0.0;
+    structure = fmax(0.0, squares - noise.there);
+    of[0] = noise.more;
+    of[1] = (2.0 * (all * all - noise.there * noise.there) + 4.0 * structure * noise.more) / (4.0 * sd * sd);
+    of[2] = 15.0 * (pow(all, 3.0) - pow(noise.there, 3.0)) / pow(sd + 4.0, 6.0);
+    return (of[0] * scale[0] * scale[0] + of[1] * scale[1] * scale[1] + of[2] * scale[2] * scale[2]) / (double)pixels;
 }
 
 static void transform(const struct spectral *s, const double *picture, struct workspace *work)
@@ -376,25 +385,33 @@ static struct white missing_of(const struct white *white, double power, struct n
                           .scatter = white->scatter * more * (2.0 * there + more + 2.0 * structure / white->power)};
 }
 
-/* Mean square root of a power that varies. */
-static double root_of(double power, double variance)
+/* Mean square root of a power that varies; *scatter: its variance. */
+static double root_of(double power, double variance, double *scatter)
 {
-    return power > 0.0 ? sqrt(power) * (1.0 - fmin(1.0, variance / (power * power)) / 8.0) : 0.0;
+    double relative = power > 0.0 ? fmin(1.0, variance / (power * power)) : 0.0;
+
+    *scatter = power * relative * (1.0 - relative / 8.0) / 4.0;
+    return sqrt(power) * (1.0 - relative / 8.0);
 }
 
-/* Mean square root of a length to whose square noise adds scatter. */
-static double root_of_length(double length, double scatter)
+/* Mean square root of a length to whose square noise adds `more`; *scatter: its variance. */
+static double root_of_length(double length, double more, double *scatter)
 {
-    double square = length * length, sum = square + scatter;
+    double square = length * length, sum = square + more, relative;
 
-    if (!(scatter > 0.0))
+    *scatter = 0.0;
+    if (!(more > 0.0))
         return sqrt(length);
-    return sqrt(sqrt(sum)) * (1.0 - 3.0 / 32.0 * scatter * (scatter + 2.0 * square) / (sum * sum));
+    relative = more * (more + 2.0 * square) / (sum * sum);
+    *scatter = sqrt(sum) * relative * (1.0 + relative / 4.0) / 16.0;
+    return sqrt(sqrt(sum)) * (1.0 - 3.0 / 32.0 * relative);
 }
 
-static void describe_waves(const struct spectral *s, const fftwf_complex *spectrum, struct noise noise, float *out)
+/* Returns the squared scatter that is missing. */
+static double describe_waves(const struct spectral *s, const fftwf_complex *spectrum, struct noise noise, float *out)
 {
     double ring[RINGS] = {0.0}, variance[RINGS], length[2][RINGS], scatter[2][RINGS], all = 1.0; /* grey^2: spectral.h says why */
+    double all_missing = 0.0, scatter_of;
     uint32_t i = 0;
 
     for (int32_t r = 0; r < RINGS; r++) {
@@ -416,7 +433,9 @@ static void describe_waves(const struct spectral *s, const fftwf_complex *spectr
                 s4 += power * (double)wave->s4;
             }
             missing = missing_of(&s->bins[b], sum, noise);
-            out[FLY_SPECTRAL_POWER + b] = (float)(root_of(sum + missing.power, missing.scatter) * 2.0 / 64.0);
+            out[FLY_SPECTRAL_POWER + b] =
+                (float)(root_of(sum + missing.power, missing.scatter, &scatter_of) * 2.0 / 64.0);
+            all_missing += scatter_of * 4.0 / (64.0 * 64.0);
             ring[r] += sum;
         }
         length[0][r] = hypot(c2, s2);
@@ -429,30 +448,42 @@ static void describe_waves(const struct spectral *s, const fftwf_complex *spectr
         all += ring[r];
     }
     for (int32_t r = 0; r < RINGS; r++) {
-        out[FLY_SPECTRAL_SHARE + r] = (float)(3.0 * root_of(ring[r] / all, variance[r] / (all * all)));
-        for (int m = 0; m < 2; m++)
+        out[FLY_SPECTRAL_SHARE + r] = (float)(3.0 * root_of(ring[r] / all, variance[r] / (all * all), &scatter_of));
+        all_missing += 9.0 * scatter_of;
+        for (int m = 0; m < 2; m++) {
             out[FLY_SPECTRAL_ORDER + 2 * r + m] =
-                (float)(2.0 * root_of_length(length[m][r] / all, scatter[m][r] / (all * all)));
+                (float)(2.0 * root_of_length(length[m][r] / all, scatter[m][r] / (all * all), &scatter_of));
+            all_missing += 4.0 * scatter_of;
+        }
     }
+    return all_missing;
 }
 
-static void describe_level(const struct spectral *s, const double *picture, const fftwf_complex *spectrum,
-                           double exposures, const float *as_measured, float *level)
+/* Picture i at each level. */
+static void describe_levels(const struct spectral *s, const double *picture, const fftwf_complex *spectrum,
+                            const float *as_measured, const struct fly_embed_levels *levels, int32_t i)
 {
-    struct noise noise;
+    double there = NAN;
 
-    if (!(exposures > 1.0)) {
-        memcpy(level, as_measured, FLY_SPECTRAL_WIDTH * sizeof(float));
-        return;
+    for (int32_t l = i * levels->n; l < (i + 1) * levels->n; l++) {
+        float *out = levels->out + (size_t)l * FLY_SPECTRAL_WIDTH;
+        struct noise noise;
+
+        levels->missing[l] = 0.0f;
+        if (!(levels->exposures[l] > 1.0)) {
+            memcpy(out, as_measured, FLY_SPECTRAL_WIDTH * sizeof *out);
+            continue;
+        }
+        if (isnan(there))
+            there = noise_of(picture, s->side);
+        noise = (struct noise){there, there * (levels->exposures[l] - 1.0)};
+        levels->missing[l] = (float)(describe_grey(picture, (int64_t)s->side * s->side, noise, out) +
+                                     describe_waves(s, spectrum, noise, out));
     }
-    noise.there = noise_of(picture, s->side);
-    noise.more = noise.there * (exposures - 1.0);
-    describe_grey(picture, (int64_t)s->side * s->side, noise, level);
-    describe_waves(s, spectrum, noise, level);
 }
 
-static void spectral_batch(void *self, int32_t worker, const double *pictures, const double *exposures, int32_t n,
-                           float *out, float *level)
+static void spectral_batch(void *self, int32_t worker, const double *pictures, int32_t n, float *out,
+                           const struct fly_embed_levels *levels)
 {
     const struct spectral *s = self;
     struct workspace *work = &s->workspaces[worker];
@@ -465,8 +496,8 @@ static void spectral_batch(void *self, int32_t worker, const double *pictures, c
         transform(s, picture, work);
         describe_grey(picture, (int64_t)pixels, (struct noise){0.0, 0.0}, as_measured);
         describe_waves(s, work->spectrum, (struct noise){0.0, 0.0}, as_measured);
-        if (level)
-            describe_level(s, picture, work->spectrum, exposures[i], as_measured, level + (size_t)i * FLY_SPECTRAL_WIDTH);
+        if (levels)
+            describe_levels(s, picture, work->spectrum, as_measured, levels, i);
     }
 }
 

@@ -53,8 +53,10 @@
  * of a length L whose square grows by V is (L^2 + V)^(1/4) (1 - 3 V (V + 2 L^2) / 32 (L^2 + V)^2). Nothing is taken off,
  * and no noise is drawn: what was measured longer keeps its smaller scatter, and where x is 1 nothing changes. The mask
  * takes a little of a lattice for noise, of waves longer than 7 px less than a thousandth of their power.
- * Measured (tests/unit/engine/embed/test_spectral.c): eight exposures move noise, or a lattice in noise, by 1.5 to 2.3
- * of the scatter of single chips, levelled by 0.1. Half the chips of a uniform specimen at 8 times the dose of the
+ * What is missing of the scatter is the sum of the variances of these roots (P r (1 - r / 8) / 4 with r = V / P^2, and
+ * alike of lengths) and of what the grey values' moments vary by. Measured (tests/unit/engine/embed/test_spectral.c):
+ * eight exposures move noise, or a lattice in noise, by 1.5 to 2.3 of the scatter of single chips, levelled by 0.1; the
+ * scatter said to be missing is 1.2 to 1.3 times what is. Half the chips of a uniform specimen at 8 times the dose of the
  * others, level with 2.2 times the least dose, AMI of the image's groups with the dose over six seeds: communities
  * -0.01 to 0.00, Ward's hierarchy cut into four 0.02 to 0.17; without it 0.15 to 0.44 and 0.66 to 0.68.
  *

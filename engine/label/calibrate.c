@@ -339,6 +339,19 @@ void fly_calibrate(struct fly_calibration *calibration, const struct fly_tau_pri
         cal->unknown.threshold = INFINITY;
 }
 
+void fly_calibration_widen(struct fly_calibration *calibration, double scatter)
+{
+    struct fly_calibration *cal = calibration;
+
+    FLY_ASSERT(scatter >= 0.0);
+    if (scatter > 0.0)
+        for (int32_t c = 0; c < cal->n_classes; c++) {
+            cal->width[c] *= sqrt((1.0 + scatter / cal->class_scatter[c]) / (1.0 + scatter / cal->scatter));
+            cal->class_scatter[c] += scatter;
+        }
+    cal->scatter += scatter;
+}
+
 void fly_calibrated_ratios(const struct fly_calibration *calibration, const double *d, double noise,
                            double *ratio)
 {

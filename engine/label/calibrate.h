@@ -117,6 +117,10 @@ void fly_calibrate(struct fly_calibration *calibration, const struct fly_tau_pri
                    const struct fly_features *features, const double *noise, const uint8_t *measured,
                    const struct fly_left_out *left);
 
+/* Chips to be scored scatter by so much more, squared, than the support chips did (a longer look at those): scatter and
+ * width are theirs from then on. What was learned by leaving out stands: support chips were compared with their own. */
+void fly_calibration_widen(struct fly_calibration *calibration, double scatter);
+
 /* Ratios (C) of a chip from its distances (C, fly_fewshot_distances) and its noise; INFINITY: all are 1. */
 void fly_calibrated_ratios(const struct fly_calibration *calibration, const double *d, double noise,
                            double *ratio);

@@ -284,7 +284,7 @@ static void x_rays_tell_halves_apart_at_the_rate_of_their_divergence(void **stat
 static void grows_as_the_score(const struct fly_engine *e, double noise, double dose_us)
 {
     const struct fly_calibration *cal = fly_engine_calibration(e, FLY_HAADF);
-    const struct fly_prototypes *p = &e->modality[FLY_HAADF].prototypes;
+    const struct fly_prototypes *p = &e->fewshot[e->levels.main].prototypes;
     double told[2], step = 1e-6;
 
     for (int a = 0; a < 2; a++) {

@@ -298,6 +298,8 @@ static void what_was_measured_longer_compares_as_what_was_not(void **state)
     enum { SIDE = 15, N = 400 };
     static double once[N][SIDE * SIDE], often[N][SIDE * SIDE], exposures[N];
     static float a[N][D], b[N][D], level[N][D], same[N][D];
+    static float missing[N];
+    const struct fly_embed_levels levels = {.n = 1, .exposures = exposures, .out = level[0], .missing = missing};
     struct fly_embedder *embedder = open_spectral(SIDE);
     struct fly_exec serial = fly_exec_serial();
     struct fly_rng rng = {9};
@@ -305,20 +307,20 @@ static void what_was_measured_longer_compares_as_what_was_not(void **state)
     (void)state;
     assert_true(fly_embedder_levels(embedder));
     for (int amplitude = 0; amplitude <= 40; amplitude += 20) {
-        double scatter = 0.0, shift = 0.0, without = 0.0;
+        double scatter = 0.0, shift = 0.0, without = 0.0, told = 0.0, left = 0.0;
 
         for (int i = 0; i < N; i++) {
             expose(once[i], SIDE, amplitude, 1.0, &rng);
             expose(often[i], SIDE, amplitude, 8.0, &rng);
             exposures[i] = 1.0;
         }
-        fly_embedder_run_level(embedder, once[0], exposures, N, a[0], level[0], &serial);
+        fly_embedder_run_levels(embedder, once[0], N, a[0], &levels, &serial);
         fly_embedder_run(embedder, once[0], N, same[0], &serial);
         assert_memory_equal(a, level, sizeof a);
         assert_memory_equal(a, same, sizeof a);
         for (int i = 0; i < N; i++)
             exposures[i] = 8.0;
-        fly_embedder_run_level(embedder, often[0], exposures, N, b[0], level[0], &serial);
+        fly_embedder_run_levels(embedder, often[0], N, b[0], &levels, &serial);
         for (int d = 0; d < D; d++) {
             double mean[3] = {0.0};
 
@@ -327,14 +329,20 @@ static void what_was_measured_longer_compares_as_what_was_not(void **state)
                 mean[1] += (double)b[i][d] / N;
                 mean[2] += (double)level[i][d] / N;
             }
-            for (int i = 0; i < N; i++)
+            for (int i = 0; i < N; i++) {
                 scatter += pow((double)a[i][d] - mean[0], 2.0) / N;
+                left += pow((double)level[i][d] - mean[2], 2.0) / N;
+            }
             without += pow(mean[1] - mean[0], 2.0);
             shift += pow(mean[2] - mean[0], 2.0);
         }
+        for (int i = 0; i < N; i++)
+            told += (double)missing[i] / N;
+        print_message("lattice of %d: scatter %.2f, levelled %.2f and told %.2f\n", amplitude, scatter, left, told);
         print_message("lattice of %d: eight exposures move a chip by %.2f of its scatter, levelled by %.2f\n", amplitude,
                       sqrt(without / scatter), sqrt(shift / scatter));
         assert_true(shift < 0.3 * 0.3 * scatter && shift < 0.2 * 0.2 * without);
+        assert_true(told > 0.8 * (scatter - left) && told < 1.5 * (scatter - left));
     }
     fly_embedder_close(&embedder);
 }
