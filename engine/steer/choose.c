@@ -112,7 +112,8 @@ static int32_t candidates(const struct fly_steer_task *t, double dwell_us)
     for (int32_t k = 0; k < s->n; k++) {
         struct fly_steer_pick *pick = &s->pick[n];
 
-        if (!s->wants[k] || fly_steer_waits(t, k, dwell_us) != FLY_WAIT_NONE || fly_steer_hopeless(t, k))
+        if (!s->wants[k] || fly_steer_waits(t, k, dwell_us) != FLY_WAIT_NONE || fly_steer_hopeless(t, k) ||
+            fly_steer_ahead(t, k))
             continue;
         pick->chip = k;
         pick->key = fly_steer_value(t, k, &pick->reason);

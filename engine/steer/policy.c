@@ -90,13 +90,18 @@ void fly_steer_clear(struct fly_steer *state)
     state->seen = state->has_smooth = 0;
     state->epoch = state->births = 0;
     state->quiet = 0;
-    state->agreement = state->change = NAN;
+    state->agreement = state->change = state->composition_error = state->mean_us = NAN;
 }
 
 int fly_steer_queued(const struct fly_steer *state, int32_t chip)
 {
     FLY_ASSERT(chip >= 0 && chip < state->n);
     return state->queue[chip];
+}
+
+struct fly_steer_found fly_steer_found(const struct fly_steer *state)
+{
+    return (struct fly_steer_found){state->quiet, state->change, state->composition_error, state->mean_us};
 }
 
 const double *fly_steer_smoothed(const struct fly_steer *state)
@@ -222,7 +227,7 @@ static double mean_dose(const struct fly_steer *s, const struct fly_steer_view *
 
 static struct fly_steer_task task_of(struct fly_steer *s, const struct fly_steer_config *c, const struct fly_steer_view *v)
 {
-    double target = log((1.0 - c->alpha) / c->alpha), dose = mean_dose(s, v);
+    double target = log((1.0 - c->alpha) / c->alpha), dose = s->mean_us;
     double budget_us = c->budget > 0.0 ? c->budget * v->survey_us : INFINITY;
     int32_t reach = (v->side_px + v->pitch_px - 1) / v->pitch_px - 1;
     double spread = 2.0 * reach + 1.0 - reach * (reach + 1.0) * v->pitch_px / v->side_px;
@@ -255,16 +260,22 @@ static void count_epoch(struct fly_steer *s, const struct fly_steer_view *v)
     s->seen = 1;
 }
 
+static double worst_composition(const struct fly_steer_view *v)
+{
+    double worst = NAN;
+
+    for (int32_t i = 0; v->composition_error && i < v->classes; i++)
+        worst = fmax(worst, v->composition_error[i]); /* a NaN gives way */
+    return worst;
+}
+
 static int is_right(const struct fly_steer_task *t, const struct fly_steer_plan *plan)
 {
     const struct fly_steer_config *c = t->config;
-    const double *error = t->view->composition_error;
+    const struct fly_steer *s = t->state;
 
-    for (int32_t i = 0; error && i < t->view->classes; i++)
-        if (error[i] > c->stop_composition)
-            return 0;
-    return plan->expected_error < c->stop_error && t->state->quiet >= c->stop_epochs &&
-           !(t->state->change > c->stop_agreement);
+    return plan->expected_error < c->stop_error && s->quiet >= c->stop_epochs && !(s->change > c->stop_agreement) &&
+           !(s->composition_error > c->stop_composition);
 }
 
 /* Why nothing was chosen. */
@@ -296,6 +307,21 @@ static enum fly_steer_stop give_up(struct fly_steer_plan *plan, enum fly_steer_s
     return why;
 }
 
+/* Gain of those who wait for the others (fly_steer_ahead): to bring these up is worth that as well. */
+static double promised(const struct fly_steer_task *t)
+{
+    const struct fly_steer *s = t->state;
+    double gain = 0.0;
+
+    if (t->config->policy != FLY_STEER_ADAPTIVE)
+        return 0.0;
+    for (int32_t k = 0; k < s->n; k++)
+        if (s->wants[k] && fly_steer_ahead(t, k) && fly_steer_waits(t, k, t->dwell_us) == FLY_WAIT_NONE &&
+            !fly_steer_hopeless(t, k))
+            gain += fly_steer_gain(s->error[k], fly_steer_chip_need(t, k), t->dwell_us);
+    return gain;
+}
+
 /* Lay as many of the n chosen as dose and time allow. */
 static enum fly_steer_stop lay_within(const struct fly_steer_task *t, int32_t n, struct fly_steer_plan *plan)
 {
@@ -313,7 +339,7 @@ static enum fly_steer_stop lay_within(const struct fly_steer_task *t, int32_t n,
         if (n < 1)
             return give_up(plan, FLY_STEER_STOP_TIME);
     }
-    if (plan->expected_gain < t->config->stop_floor * 1e-6 * plan->cost_us)
+    if (plan->expected_gain + promised(t) < t->config->stop_floor * 1e-6 * plan->cost_us)
         return give_up(plan, FLY_STEER_STOP_FLOOR);
     return FLY_STEER_GO;
 }
@@ -332,11 +358,13 @@ int fly_steer_plan_by(const struct fly_steer_way_of *by, struct fly_steer *state
     memset(out, 0, sizeof *out);
     out->view_hash = fly_steer_view_hash(view);
     out->epoch = view->epoch;
+    state->mean_us = mean_dose(state, view);
     task = task_of(state, config, view);
     by->smooth(state, config, view);
     state->has_smooth = 1;
     fly_steer_weigh(&task, out);
     count_epoch(state, view);
+    state->composition_error = worst_composition(view);
     if (is_right(&task, out)) {
         out->stop = FLY_STEER_STOP_ERROR;
         return FLY_OK;

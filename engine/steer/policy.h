@@ -9,16 +9,16 @@
  *
  *   smoothed   q(c) ~ p(c) exp(beta * sum of the four neighbours' q(c)): mean field of a Potts model (Potts 1952; Celeux
  *              et al. 2003, doi:10.1016/S0031-3203(02)00027-4), all chips at once, a fixed number of times from q = p
- *   perr       (1 - novel)(1 - q(a)): expected error of the map there, in chips; 1 where nothing was measured. A chip
- *              that is like no class is called unknown, and rightly
+ *   perr       (1 - novel)(1 - q(a)): expected error of the map there, in chips; 1 where nothing was measured. What is
+ *              like no class is not helped by telling two of them apart
  *   llr        log q(a)/q(b);  target  log((1 - alpha)/alpha)
  *   queue      a chip joins it with llr < target and leaves it with llr > hysteresis * target
  *   rate       nats that a us of dwell adds to llr: of the signal planned, between a and b
  *   need       max(0, hysteresis * target - llr) / rate, us, of a chip of the queue; 0 of others
  *   gain       perr * (1 - exp(-dwell / need)): fall of the expected error, chips
  *   value      gain + boundary + novel + disagree + composition, each a weight times 0 .. 1. They rank the chips of the
- *              queue and bring none into it, but composition: chips of a class whose composition is not known well
- *              enough are taken beside the queue
+ *              queue and bring none into it, but composition and novel: chips of a class whose composition is not known
+ *              well enough, and chips that look like no class, are taken beside the queue
  *   cost       us of beam time: pixels * dwell, a flyback for each line, settling, and the way of the beam from
  *              the nearest chip chosen before; the better half of a plan is chosen first, as if there were no way
  *   score      value / cost
@@ -35,15 +35,30 @@
  *          known: mean dose to 98 % right in survey dwells, of six seeds. Plans of 32, 64, 128, 256 chips: 1.6, 1.8, 2.2,
  *          3.3; so plans are as short as the cycle lets them be. dwell_max 1, 2, 8: 2.1, 2.2, 2.7, while the first takes 1.2
  *          times the beam time of the second. Neighbours bring home what alone would not get there: with `hopeless` 1, 5,
- *          20, 1000 it is 6.2, 4.7, 2.2, 2.2. With rates told five times too high: 2.5. Margin 2.1, interlaced 6.4.
+ *          20, 1000 it is 6.2, 4.7, 2.2, 2.2. With rates told five times too high: 2.5. Margin 2.1, interlaced 6.4. In the
+ *          closed loop (see Even), chips beside a chosen one taken into its tile for their dwell alone: no more right chips
+ *          in the same beam time, 0.5 % fewer for the same dose.
+ * Unknown  a chip that is like no class after a short look is so by its noise more often than by what it is: it wants beam
+ *          whatever q says, and as long as it looks so.
+ * Even     how far a class's chips may lie from one another, and from those of the support set, is known best of chips with
+ *          as much dose as they have. So nobody gets far ahead of the mean; those that want beam and have had more than
+ *          their share wait, and where nobody else wants any it goes to the least dosed until the mean has risen, support
+ *          chips among them; stop_floor counts what those who wait would gain.
+ *          Unknown and Even, by `flyback bench steer`, seeds 1-3 of all six specimens, chips right as a share of those
+ *          that the whole budget makes right, at a mean dose of 1.25, 1.5, 2, 2.5, 3 survey dwells: interlaced .897, .926,
+ *          .936, .935, .940; adaptive without Even .921, .940, .951, .959, .962; without Unknown .913, .931, .959, .949,
+ *          .961; with both .924, .949, .967, .980, .965. Support chips exposed by themselves for two or seven survey
+ *          dwells first, then with both: .925, .948, .956, .968, .986; without Even .909, .929, .955, .968, .983.
  * Overlap  a pixel exposed counts in every chip that it belongs to. With side s, pitch p and r = ceil(s/p) - 1 a chip's
  *          exposure adds ((2r + 1) - r (r + 1) p/s)^2 times its dwell to the sum of the chips' means, less at the border
  *          of the map: dose_us and what holds the budget take it for all chips.
- * Dose     enters through cap, exploration and budget alone. What was much exposed is not thereby doubted.
+ * Dose     enters through cap, Even, exploration and budget alone. What was much exposed is not thereby doubted.
  * Units    dwell and dose in us of dwell per pixel (engine/steer/ledger.h); a survey dwell is the view's survey_us.
  * Axes     chip k = row * cols + col; y down the slow scan, x along the fast scan.
- * Honest   expected_error is as good as the posteriors: what is wrong and sure of itself is not in it. In the closed loop
- *          of `flyback bench steer`, with 40 photons a chip, 0.6 % was told where 2 % were wrong.
+ * Honest   expected_error is as good as the posteriors: what is wrong and sure of itself is not in it. `flyback bench
+ *          steer`, seed 1, six specimens, 1.2 survey dwells: 0.6, 12, 15, 14, 13 and 14 % told where 4, 10, 25, 17, 20 and
+ *          17 % were wrong. By q, which neighbours make sure of itself, it was 3 to 7 % for 7 to 15 %, and a map was left
+ *          that had a tenth to gain.
  * Cost     O(K (C + log tiles)), and tiles squared for the way: `flyback bench steer_plan` tells.
  * Threads  one plan at a time of a state.
  */
@@ -116,6 +131,7 @@ struct fly_steer_config {
     double boundary;         /* weights of the terms beside gain, 0 .. 1; default 0.05: half a chip of gain beats ten */
     double novel;            /* times 4 n (1 - n), default 0.1: a phase that nobody named is worth two boundaries as long
                               * as it is open whether it is one; once it is plain, more beam does not name it */
+    double again;            /* times n where n >= 0.5, in its place where it is more; 0 .. 1, default 0.5: see Unknown */
     double disagree;         /* default 0.05 */
     double composition;      /* times relative sigma over stop_composition - 1, at most 1; default 0.02: it takes many
                               * chips of a class, any of them */
@@ -129,6 +145,8 @@ struct fly_steer_config {
     int apart;               /* 1 (default): no two chips of a plan touch, corners included, so that a chip's neighbours
                               * have cooled and are known better when its turn comes; 0: they may. Uniform passes
                               * touch in any case. Chips that overlap are always apart */
+    double uneven;           /* a chip waits for the others once its dose and half a survey dwell are more than this times
+                              * the map's mean (a survey dwell at least), 1 .. 1e6, default 2: see Even */
     double rate_floor;       /* nats a survey dwell, 1e-9 .. 1, default 0.001: two classes less apart are hopeless */
     double rate_unknown;     /* the same, 1e-6 .. 1000, default 1: of pairs whose rate is not known */
     double hopeless;         /* a chip is where its need is more than this times what its cap leaves, 1 .. 1e6, default
@@ -210,7 +228,9 @@ struct fly_steer_plan {
     enum fly_signal signal;   /* of every tile */
     enum fly_steer_stop stop; /* GO with no tiles: nothing may be exposed just now */
 
-    double expected_error;    /* of the map, 0 .. 1: mean perr; chips neither measured nor to be are no part of it */
+    double expected_error;    /* of the map as it is shown, 0 .. 1: mean of (1 - novel)(1 - largest p), of p and not q, for
+                               * labels are not smoothed; 1 where nothing was measured; chips neither measured nor to be
+                               * are no part of it */
     double disagreement;      /* share of chips in which image and X-rays name different classes, of those where both
                                * name one; NaN without any */
     double expected_gain;     /* of the tiles together, chips */
@@ -266,6 +286,15 @@ void fly_steer_anew(struct fly_steer *state, uint64_t births);
 
 /* 1: the chip is in the queue. */
 int fly_steer_queued(const struct fly_steer *state, int32_t chip);
+
+/* What the last plan held against its config beside expected_error. */
+struct fly_steer_found {
+    int32_t quiet;            /* epochs without a birth: stop_epochs */
+    double agreement_change;  /* since the epoch before, NaN: not known: stop_agreement */
+    double composition_error; /* the largest of a class, NaN: not known of any: stop_composition */
+    double mean_us;           /* dose of the map: budget */
+};
+struct fly_steer_found fly_steer_found(const struct fly_steer *state);
 
 /* Smoothed posteriors of the last plan, (K, C) of its view; NULL before the first. Lent until the next. */
 const double *fly_steer_smoothed(const struct fly_steer *state);

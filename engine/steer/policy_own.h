@@ -38,6 +38,7 @@ struct fly_steer {
     double change;      /* of it in the last epoch; NaN: not known */
 
     /* of this plan */
+    double composition_error, mean_us; /* struct fly_steer_found */
     double *frame[2];   /* (rows + 2, cols + 2, C) posteriors with a border of zeros */
     double *smooth;     /* (K, C) */
     int has_smooth;
@@ -150,6 +151,14 @@ static inline enum fly_steer_wait fly_steer_waits(const struct fly_steer_task *t
 static inline int fly_steer_hopeless(const struct fly_steer_task *t, int32_t k)
 {
     return fly_steer_chip_need(t, k) > t->config->hopeless * fly_steer_room(t, k);
+}
+
+/* Has it had so much more than the others that it waits for them? */
+static inline int fly_steer_ahead(const struct fly_steer_task *t, int32_t k)
+{
+    double mean_us = fmax(t->state->mean_us, t->view->survey_us); /* where no dose is known, too */
+
+    return (double)t->view->mean_us[k] + 0.5 * t->view->survey_us > t->config->uneven * mean_us;
 }
 
 /* A number of the chip that chance has drawn, for this dose of the map. */

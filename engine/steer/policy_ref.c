@@ -116,7 +116,7 @@ static int32_t sorted(const struct fly_steer_task *t, double dwell_us, int64_t m
         enum fly_steer_reason reason;
         double value = fly_steer_value(t, k, &reason);
 
-        if (s->wants[k] && value > 0.0 && !fly_steer_hopeless(t, k) &&
+        if (s->wants[k] && value > 0.0 && !fly_steer_hopeless(t, k) && !fly_steer_ahead(t, k) &&
             fly_steer_waits(t, k, dwell_us) == FLY_WAIT_NONE)
             s->pick[n++] = (struct fly_steer_pick){value, k, reason};
     }

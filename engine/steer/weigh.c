@@ -59,6 +59,12 @@ static double novelty(const struct fly_steer_view *v, int32_t k)
     return v->novel && !isnan(v->novel[k]) ? (double)v->novel[k] : 0.0;
 }
 
+/* Like no class, so far. */
+static int is_unknown(const struct fly_steer_task *t, int32_t k)
+{
+    return t->config->again > 0.0 && novelty(t->view, k) >= 0.5;
+}
+
 static int differs(const struct fly_steer_task *t, int32_t k, int32_t other)
 {
     return t->view->measured[other] && t->state->first[other] != t->state->first[k];
@@ -90,6 +96,19 @@ static double composition_asks(const struct fly_steer_task *t, int32_t c)
     return fmin(1.0, error[c] / t->config->stop_composition - 1.0);
 }
 
+/* Of the label as it is shown, which no neighbour has smoothed. */
+static double shown_error(const struct fly_steer_task *t, int32_t k)
+{
+    const double *p = t->view->posterior + (size_t)k * (size_t)t->view->classes;
+    double most = 0.0;
+
+    if (!t->view->measured[k])
+        return 1.0;
+    for (int32_t c = 0; c < t->view->classes; c++)
+        most = p[c] > most ? p[c] : most;
+    return (1.0 - novelty(t->view, k)) * fmax(0.0, 1.0 - most);
+}
+
 void fly_steer_weigh(struct fly_steer_task *t, struct fly_steer_plan *plan)
 {
     struct fly_steer *s = t->state;
@@ -106,10 +125,11 @@ void fly_steer_weigh(struct fly_steer_task *t, struct fly_steer_plan *plan)
         if (!t->view->measured[k] && t->view->barred && t->view->barred[k])
             masked++;
         else
-            error += s->error[k];
+            error += shown_error(t, k);
         said += disagrees(t->view, k) >= 0;
         differing += disagrees(t->view, k) == 1;
-        s->wants[k] = s->queue[k] || (t->view->measured[k] && composition_asks(t, s->first[k]) > 0.0);
+        s->wants[k] = s->queue[k] || (t->view->measured[k] &&
+                                      (composition_asks(t, s->first[k]) > 0.0 || is_unknown(t, k)));
         plan->queued += s->queue[k];
         plan->unmeasured += !t->view->measured[k];
     }
@@ -130,7 +150,7 @@ double fly_steer_value(const struct fly_steer_task *t, int32_t k, enum fly_steer
     n = novelty(t->view, k);
     term[0] = fly_steer_gain(s->error[k], fly_steer_chip_need(t, k), t->dwell_us);
     term[1] = c->boundary * at_boundary(t, k);
-    term[2] = c->novel * 4.0 * n * (1.0 - n);
+    term[2] = fmax(c->novel * 4.0 * n * (1.0 - n), is_unknown(t, k) ? c->again * n : 0.0);
     term[3] = c->disagree * (disagrees(t->view, k) == 1);
     term[4] = c->composition * composition_asks(t, s->first[k]);
     for (int i = 0; i < 5; i++) {

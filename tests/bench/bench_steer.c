@@ -36,14 +36,19 @@ static const char help_text[] =
     "a curve of dose, time and how right the map is; tests/bench/steer_benefit.py makes tables of it.\n"
     "\n"
     "  --policy LIST      adaptive, margin, interlaced, raster, random, frozen (adaptive,interlaced)\n"
+    "  --from FILE        a recorded session of several frames is the specimen, and its chips' frames are what is\n"
+    "                     bought: a policy's dwell is whole frames, and no chip has more than there are. Settings and\n"
+    "                     support set are the recording's. What is aimed at is the map of all its frames\n"
+    "  --truth FILE       with --from: truth_chip.npy of `flyback sim --truth`, to be judged by, too\n"
     "  --specimen LIST    pristine_0, pristine_0.1, defective_0, defective_0.1 (Table II), rare (defective_0 with one\n"
     "                     inclusion of 1 % of the area, taught), novel (the same, not taught) (all of them)\n"
     "  --seeds A-B        1 .. 1000000 (1-1); 101-120 need --judge\n"
     "  --judge HASH       the commit in which simulator, inference and scoring were frozen; told in every line\n"
     "  --budget N         mean dose of the map, survey dwells, 1 .. 64 (8: every chip at its cap)\n"
-    "  --survey-us D      dwell of the survey, 0.1 .. 1000 (2)\n"
-    "  --hits C           image counts of a survey pixel on a La column, 0.1 .. 1000 (10)\n"
-    "  --photons C        X-ray photons of a chip in the survey, 1 .. 100000 (40)\n"
+    "  --survey-us D      dwell of the survey, 0.1 .. 1000 (2; with --from the recorded one; another is told the engine\n"
+    "                     in its place: the same counts by another beam)\n"
+    "  --hits C           image counts of a survey pixel on a La column, 0.1 .. 1000 (3)\n"
+    "  --photons C        X-ray photons of a chip in the survey, 1 .. 100000 (12)\n"
     "  --shots N          support chips of a class, 1 .. 16 (8)\n"
     "  --set LIST         other constants of the policy: boundary=0,novel=0 (see --help-set)\n"
     "  --help-set         their names and values; stop_error and stop_floor are 0 here, so that curves go on\n"
@@ -52,15 +57,17 @@ static const char help_text[] =
     "\n"
     "Exit codes: 0 done, 1 failed, 2 wrong usage.\n"
     "\n"
-    "Example\n"
-    "  flyback bench steer --policy adaptive,interlaced --specimen pristine_0,rare --seeds 1-5 --out runs.jsonl\n";
+    "Examples\n"
+    "  flyback bench steer --policy adaptive,interlaced --specimen pristine_0,rare --seeds 1-5 --out runs.jsonl\n"
+    "  flyback bench steer --from recordings/monday.fly\n";
 
 struct bench_steer {
     int policies[FLY_STEER_POLICIES], n_policies;
     int specimens[SPECIMENS_MAX], n_specimens;
-    int64_t first, last;
+    int64_t first, last; /* 0: none was asked for */
     const char *judge, *set, *out;
     double budget;
+    double survey_us; /* 0: none was asked for */
     struct steer_rig_config rig;
     int quiet, done;
     FILE *to;
@@ -76,11 +83,11 @@ static const struct {
     int whole; /* an int32_t, else a double */
 } fields[] = {
     WHOLE(signal),       FIELD(alpha),        FIELD(hysteresis),   FIELD(potts_beta),       WHOLE(potts_iterations),
-    FIELD(boundary),     FIELD(novel),        FIELD(disagree),     FIELD(composition),      FIELD(explore),
-    FIELD(dwell_max),    FIELD(dwell_min),    WHOLE(tiles),        WHOLE(apart),            FIELD(rate_floor),
-    FIELD(rate_unknown), FIELD(hopeless),     FIELD(cap),          FIELD(rest_ms),          FIELD(settle_us),
-    FIELD(flyback_us),   FIELD(slew_px_per_us), FIELD(stop_error), WHOLE(stop_epochs),      FIELD(stop_agreement),
-    FIELD(stop_composition), FIELD(stop_floor),
+    FIELD(boundary),     FIELD(novel),        FIELD(again),        FIELD(disagree),         FIELD(composition),
+    FIELD(explore),      FIELD(dwell_max),    FIELD(dwell_min),    WHOLE(tiles),            WHOLE(apart),
+    FIELD(uneven),       FIELD(rate_floor),   FIELD(rate_unknown), FIELD(hopeless),         FIELD(cap),
+    FIELD(rest_ms),      FIELD(settle_us),    FIELD(flyback_us),   FIELD(slew_px_per_us),   FIELD(stop_error),
+    WHOLE(stop_epochs),  FIELD(stop_agreement), FIELD(stop_composition), FIELD(stop_floor),
 };
 enum { FIELDS = sizeof fields / sizeof *fields };
 
@@ -196,7 +203,7 @@ static int read_seeds(struct bench_steer *b, const char *text)
 }
 
 enum { OPT_POLICY = 1000, OPT_SPECIMEN, OPT_SEEDS, OPT_JUDGE, OPT_BUDGET, OPT_SURVEY, OPT_HITS, OPT_PHOTONS, OPT_SHOTS,
-       OPT_SET, OPT_HELP_SET, OPT_OUT, OPT_QUIET, OPT_HELP };
+       OPT_SET, OPT_FROM, OPT_TRUTH, OPT_HELP_SET, OPT_OUT, OPT_QUIET, OPT_HELP };
 
 static int read_option(struct bench_steer *b, int id, const char *option, const char *text)
 {
@@ -218,7 +225,7 @@ static int read_option(struct bench_steer *b, int id, const char *option, const 
     case OPT_BUDGET:
         return fly_tool_f64(option, text, 1.0, 64.0, &b->budget);
     case OPT_SURVEY:
-        return fly_tool_f64(option, text, 0.1, 1000.0, &b->rig.survey_us);
+        return fly_tool_f64(option, text, 0.1, 1000.0, &b->survey_us);
     case OPT_HITS:
         return fly_tool_f64(option, text, 0.1, 1000.0, &b->rig.hits);
     case OPT_PHOTONS:
@@ -230,6 +237,12 @@ static int read_option(struct bench_steer *b, int id, const char *option, const 
     case OPT_SET:
         b->set = text;
         return read_set(&b->rig, text);
+    case OPT_FROM:
+        b->rig.from = text;
+        return FLY_OK;
+    case OPT_TRUTH:
+        b->rig.truth = text;
+        return FLY_OK;
     case OPT_OUT:
         b->out = text;
         return FLY_OK;
@@ -253,7 +266,8 @@ static int read_options(struct bench_steer *b, int argc, char **argv)
         {"judge", 1, NULL, OPT_JUDGE},     {"budget", 1, NULL, OPT_BUDGET},     {"survey-us", 1, NULL, OPT_SURVEY},
         {"hits", 1, NULL, OPT_HITS},       {"photons", 1, NULL, OPT_PHOTONS},   {"shots", 1, NULL, OPT_SHOTS},
         {"set", 1, NULL, OPT_SET},         {"help-set", 0, NULL, OPT_HELP_SET}, {"out", 1, NULL, OPT_OUT},
-        {"quiet", 0, NULL, OPT_QUIET},     {"help", 0, NULL, OPT_HELP},         {0},
+        {"from", 1, NULL, OPT_FROM},       {"truth", 1, NULL, OPT_TRUTH},       {"quiet", 0, NULL, OPT_QUIET},
+        {"help", 0, NULL, OPT_HELP},         {0},
     };
     int id, at = 0, rc = FLY_OK;
 
@@ -270,6 +284,10 @@ static int read_options(struct bench_steer *b, int argc, char **argv)
     }
     if (rc == FLY_OK && optind < argc && !b->done)
         rc = fly_fail(FLY_ERANGE, "%.80s: no word is expected here", argv[optind]);
+    if (rc == FLY_OK && b->rig.from && (b->first || b->n_specimens))
+        rc = fly_fail(FLY_ERANGE, "--from: a recording is one specimen, without --specimen and --seeds");
+    if (rc == FLY_OK && b->rig.truth && !b->rig.from)
+        rc = fly_fail(FLY_ERANGE, "--truth: only with --from");
     if (rc == FLY_OK && !b->judge && b->first <= JUDGE_LAST && b->last >= JUDGE_FIRST)
         rc = fly_fail(FLY_ERANGE, "--seeds %lld-%lld: %d-%d judge, once, and need --judge HASH", (long long)b->first,
                       (long long)b->last, JUDGE_FIRST, JUDGE_LAST);
@@ -304,8 +322,26 @@ static void print_look(FILE *to, const struct steer_look *look)
     fputc(']', to);
 }
 
+static void print_reference(FILE *to, const struct steer_look *reference)
+{
+    const struct {
+        const char *name;
+        double value;
+    } of[] = {
+        {"accuracy", reference->accuracy},   {"smoothed", reference->smoothed},
+        {"likeliest", reference->likeliest}, {"agreement", 1.0},
+        {"worst_recall", reference->worst_recall}, {"rare_recall", reference->rare_recall},
+    };
+
+    for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
+        fprintf(to, "%s\"%s\": ", i ? ", " : "\"reference\": {", of[i].name);
+        print_number(to, of[i].value);
+    }
+    fputc('}', to);
+}
+
 static void print_head(const struct bench_steer *b, const struct steer_rig_config *config, const char *specimen,
-                       const struct steer_look *reference)
+                       const struct steer_look *reference, int32_t frames)
 {
     FILE *to = b->to;
 
@@ -313,13 +349,13 @@ static void print_head(const struct bench_steer *b, const struct steer_rig_confi
             (unsigned long long)config->seed, fly_steer_policy_name(config->steer.policy), b->set ? b->set : "");
     fprintf(to, "\"judge\": \"%s\", \"chips\": %d, \"budget\": %g, \"survey_us\": %g, ", b->judge ? b->judge : "",
             config->geometry.rows * config->geometry.cols, b->budget, config->survey_us);
-    fprintf(to, "\"hits\": %g, \"photons\": %g, \"shots\": %d, \"teach\": %g, ", config->hits, config->photons,
-            config->shots, config->teach);
-    fprintf(to, "\"reference\": {\"accuracy\": %.6g, \"smoothed\": %.6g, \"likeliest\": %.6g, ", reference->accuracy,
-            reference->smoothed, reference->likeliest);
-    fprintf(to, "\"worst_recall\": %.6g, \"rare_recall\": ", reference->worst_recall);
-    print_number(to, reference->rare_recall);
-    fprintf(to, "}, \"columns\": [");
+    if (frames)
+        fprintf(to, "\"frames\": %d, ", frames);
+    else
+        fprintf(to, "\"hits\": %g, \"photons\": %g, \"shots\": %d, ", config->hits, config->photons, config->shots);
+    fprintf(to, "\"teach\": %g, ", config->teach);
+    print_reference(to, reference);
+    fprintf(to, ", \"columns\": [");
     for (int i = 0; i < COLUMNS; i++)
         fprintf(to, "%s\"%s\"", i ? ", " : "", columns[i]);
     fprintf(to, "], \"curve\": [");
@@ -335,7 +371,7 @@ static void run_policy(const struct bench_steer *b, struct steer_rig_config conf
 
     config.steer.budget = b->budget;
     steer_rig_open(&rig, &config);
-    print_head(b, &config, specimen, reference);
+    print_head(b, &rig.config, specimen, reference, rig.frames);
     steer_rig_pass(&rig, 1.0);
     if (config.teach > 0.0 && config.steer.policy <= FLY_STEER_MARGIN)
         steer_rig_teach(&rig, config.teach);
@@ -349,47 +385,79 @@ static void run_policy(const struct bench_steer *b, struct steer_rig_config conf
             bench_now_s() - begin);
     fflush(b->to);
     if (!b->quiet)
-        fprintf(stderr, "%-14s seed %llu %-11s dose %.2f accuracy %.3f of %.3f, %d plans, %.1f s\n", specimen,
-                (unsigned long long)config.seed, fly_steer_policy_name(config.steer.policy), look.dose, look.accuracy,
-                reference->accuracy, look.plans, bench_now_s() - begin);
+        fprintf(stderr, "%-14s seed %llu %-11s dose %.2f accuracy %.3f of %.3f, agreement %.3f, %d plans, "
+                "%.1f s\n", specimen, (unsigned long long)config.seed, fly_steer_policy_name(config.steer.policy),
+                look.dose, look.accuracy, reference->accuracy, look.agreement, look.plans, bench_now_s() - begin);
     steer_rig_close(&rig);
 }
 
-static void run_specimen(const struct bench_steer *b, const struct specimen_kind *kind, int64_t seed)
+/* One uniform frame of the whole budget, by another beam; of a recording all of its frames. */
+static void run_specimen(const struct bench_steer *b, struct steer_rig_config config, const char *name)
 {
-    struct steer_rig_config config = b->rig, whole;
+    struct steer_rig_config whole = config;
     struct steer_look reference;
     struct steer_rig rig;
     int32_t *labels;
 
-    config.geometry = *fly_geometry_find(kind->geometry);
-    config.inclusion = kind->inclusion;
-    config.taught = kind->taught;
-    config.seed = (uint64_t)seed;
-    whole = config;
     whole.beam_stream = 1;
     whole.dwell_most = b->budget;
     steer_rig_open(&rig, &whole);
-    steer_rig_pass(&rig, b->budget);
+    steer_rig_pass(&rig, rig.frames ? rig.frames : b->budget);
     steer_score(&rig, NULL, &reference);
     labels = bench_need((size_t)rig.chips, sizeof *labels);
     memcpy(labels, steer_labels(&rig), (size_t)rig.chips * sizeof *labels);
     steer_rig_close(&rig);
     for (int p = 0; p < b->n_policies; p++) {
         config.steer.policy = (enum fly_steer_policy)b->policies[p];
-        run_policy(b, config, kind->name, labels, &reference);
+        run_policy(b, config, name, labels, &reference);
     }
     free(labels);
 }
 
+static void run_simulated(const struct bench_steer *b, const struct specimen_kind *kind, int64_t seed)
+{
+    struct steer_rig_config config = b->rig;
+
+    if (b->survey_us > 0.0)
+        config.survey_us = b->survey_us;
+    config.geometry = *fly_geometry_find(kind->geometry);
+    config.inclusion = kind->inclusion;
+    config.taught = kind->taught;
+    config.seed = (uint64_t)seed;
+    run_specimen(b, config, kind->name);
+}
+
+static void run_recorded(const struct bench_steer *b)
+{
+    struct steer_rig_config config = b->rig;
+
+    config.seed = 0; /* nobody knows it */
+    config.survey_us = b->survey_us;
+    run_specimen(b, config, "recorded");
+}
+
+static void run_all(const struct bench_steer *b)
+{
+    int64_t first = b->first ? b->first : 1, last = b->first ? b->last : 1;
+
+    if (b->rig.from) {
+        run_recorded(b);
+        return;
+    }
+    for (int64_t seed = first; seed <= last; seed++)
+        for (int i = 0; i < (b->n_specimens ? b->n_specimens : KINDS); i++)
+            run_simulated(b, &kinds[b->n_specimens ? b->specimens[i] : i], seed);
+}
+
 int fly_bench_steer(int argc, char **argv)
 {
-    struct bench_steer b = {.policies = {FLY_STEER_ADAPTIVE, FLY_STEER_INTERLACED}, .n_policies = 2,
-                            .n_specimens = KINDS, .first = 1, .last = 1, .budget = 8.0, .rig = steer_rig_default(),
-                            .to = stdout};
+    struct bench_steer b = {.policies = {FLY_STEER_ADAPTIVE, FLY_STEER_INTERLACED}, .n_policies = 2, .budget = 8.0,
+                            .rig = steer_rig_default(), .to = stdout};
 
-    for (int i = 0; i < KINDS; i++)
-        b.specimens[i] = i;
+    /* A survey as poor as one that is to be steered from: of the map that the whole budget makes it has four fifths, and
+     * uniform passes need three to five for most of the rest. Of 10 counts and 40 photons it has nine tenths. */
+    b.rig.hits = 3.0;
+    b.rig.photons = 12.0;
     if (read_options(&b, argc, argv) < 0) {
         fprintf(stderr, "flyback bench steer: %s\n", fly_fail_text());
         return 2;
@@ -400,8 +468,6 @@ int fly_bench_steer(int argc, char **argv)
         fprintf(stderr, "flyback bench steer: %s: %s\n", b.out, strerror(errno));
         return 1;
     }
-    for (int64_t seed = b.first; seed <= b.last; seed++)
-        for (int i = 0; i < b.n_specimens; i++)
-            run_specimen(&b, &kinds[b.specimens[i]], seed);
+    run_all(&b);
     return ferror(b.to) || (b.out && fclose(b.to)) ? 1 : 0;
 }

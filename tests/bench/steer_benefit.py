@@ -1,7 +1,9 @@
 """What steering gains: runs `flyback bench steer` and makes tables, a picture and intervals of its lines.
 
     tests/bench/steer_benefit.py run --seeds 1-5 --out RUNS.jsonl [--policy LIST] [--specimen LIST] [--set LIST]
-                                     [--ablate] [-j N] [--judge HASH] [-- options of `flyback bench steer`]
+                                     [--ablate] [-j N] [--judge HASH] [--sessions FOLDER]
+                                     [-- options of `flyback bench steer`]
+    tests/bench/steer_benefit.py sessions FOLDER --seeds 1-5 [--specimen LIST] [--frames 8] [-j N] [--judge HASH]
     tests/bench/steer_benefit.py report RUNS.jsonl [--set LIST] [--criterion accuracy] [--markdown FILE]
                                         [--picture FILE.png]
 
@@ -10,29 +12,51 @@ for tuning. 101-120 judge, once: they need --judge HASH, the commit in which sim
 frozen; sim/, engine/ and tests/bench/ must be what they are there, and the program is built from them first. A file
 holds runs of one judgement and one choice of options. --set: constants of the policy other than the
 defaults; --ablate adds runs with one more of them at 0. $FLYBACK names the program (build/default/flyback).
+With --sessions, the recorded sessions in FOLDER are specimens beside the others (`flyback bench steer --from`).
+
+sessions: makes these: a simulated microscope scans a specimen several times, each time for 0.11 us a pixel and
+without drift; `flyback run`, with a support set, records it. What remains is NAME-SEED.fly and
+NAME-SEED.npy, the phases of its chips. What is there is not made again.
 
 report: the criterion is the published label's accuracy against the truth (tests/bench/steer_score.h). Dose to 95 % is
 the mean dose of the map at the first of HOLD looks in a row (or of all that are left) at which the accuracy is at
 least 0.95 of the reference's, a map of the same specimen by one uniform frame of the whole budget. A run that never
-gets there counts as infinite. Ratios are paired, seed by seed, to interlaced; a seed in which neither gets there has
-none. Intervals are 95 % percentiles of the median over 10000 resamplings of the seeds.
+gets there counts as infinite. Of a recorded session the criterion is agreement with the map of all its frames; by the
+truth it stands beside itself, as NAME_truth. Ratios are paired, seed by seed, to interlaced; a seed in which neither
+gets there has none. Intervals are 95 % percentiles of the median over 10000 resamplings of the seeds.
 """
 import argparse
 import concurrent.futures
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
+import time
 
 import numpy as np
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BINARY = os.environ.get("FLYBACK", os.path.join(ROOT, "build", "default", "flyback"))
 SPECIMENS = ("pristine_0", "pristine_0.1", "defective_0", "defective_0.1", "rare", "novel")
+SESSIONS = {  # options of `flyback sim`, side of a chip
+    "session_pristine_0.1": (["--geometry", "table2_pristine_0.1"], 20),
+    "session_defective_0.1": (["--geometry", "table2_defective_0.1"], 10),
+    "session_rare": (["--geometry", "table2_defective_0", "--inclusion", "0.01"], 15),
+}
+TRUTH = "_truth"
+ALL = SPECIMENS + tuple(SESSIONS) + tuple(name + TRUTH for name in SESSIONS)
+# A frame has 10 image counts (the simulated beam makes 90 a us) and 40 photons a chip: the survey of the others, of 3 and
+# 12, is shorter than a frame can be. 8 support chips.
+FRAME_US, FRAME_PHOTONS, SHOTS = 0.11, 40.0, 8
+TOLD_US = 2.0  # so that dwell and moves compare as with the others
+READY_S = 60.0
 POLICIES = ("adaptive", "margin", "interlaced", "raster", "random")
 ABLATIONS = ("boundary=0", "novel=0", "explore=0", "disagree=0", "composition=0", "potts_iterations=0")
+RARE = ("rare", "novel", "session_rare" + TRUTH)
 LEVELS = (0.90, 0.95, 0.98)
 BASE = "interlaced"
 JUDGES = range(101, 121)
@@ -40,6 +64,7 @@ FROZEN = ("sim", "engine", "tests/bench")
 HOLD = 5
 RESAMPLINGS = 10000
 SETUP = ("judge", "options", "budget", "survey_us", "hits", "photons", "shots")
+OF_BEAM = ("hits", "photons", "shots")
 COLOURS = {"adaptive": "#c1272d", "margin": "#e6a13a", "interlaced": "#1f5fa8", "raster": "#6fa8dc", "random": "#7f7f7f"}
 
 
@@ -81,12 +106,15 @@ def read(path):
 
 
 def one_setup(lines, path, setup=SETUP):
-    """What all of them were made with: {name: value}. Ends the program where they differ."""
+    """What all of them were made with: {name: value}. Ends the program where they differ. A recorded session has a
+    specimen and a beam of its own."""
+    one = {}
     for name in setup:
-        found = {line.get(name) for line in lines}
+        found = {line.get(name) for line in lines if not (line.get("frames") and name in OF_BEAM)}
         if len(found) > 1:
             sys.exit("steer_benefit: %s holds runs with %s %s: a file each" % (path, name, sorted(map(repr, found))))
-    return {name: lines[0].get(name) for name in setup} if lines else {}
+        one[name] = found.pop() if found else math.nan
+    return one
 
 
 def key_of(run):
@@ -106,31 +134,117 @@ def jobs_of(args, done):
                     yield specimen, seed, left, what
 
 
+def what_is_measured(args, specimen, seed):
+    if specimen not in SESSIONS:
+        return ["--specimen", specimen, "--seeds", "%d-%d" % (seed, seed)]
+    return ["--from", session_path(args.sessions, specimen, seed, "fly"),
+            "--truth", session_path(args.sessions, specimen, seed, "npy"), "--survey-us", str(TOLD_US)]
+
+
 def run_job(args, job, file, lock):
     specimen, seed, policies, what = job
-    command = [BINARY, "bench", "steer", "--specimen", specimen, "--seeds", "%d-%d" % (seed, seed), "--policy",
-               ",".join(policies)]
+    command = [BINARY, "bench", "steer", *what_is_measured(args, specimen, seed), "--policy", ",".join(policies)]
     command += ["--quiet"] + (["--set", what] if what else [])
     command += ["--judge", args.judge] if args.judge else []
     out = subprocess.run(command + args.more, check=True, stdout=subprocess.PIPE, text=True).stdout
-    lines = [dict(json.loads(line), options=" ".join(args.more)) for line in out.splitlines()]
+    lines = [dict(json.loads(line), options=" ".join(args.more), specimen=specimen, seed=seed) for line in out.splitlines()]
     with lock:
         file.writelines(json.dumps(line) + "\n" for line in lines)
         file.flush()
 
 
-def run(args):
+def check_seeds(args):
     if any(seed in JUDGES for seed in seeds_of(args.seeds)) and not args.judge:
         sys.exit("steer_benefit: seeds %d-%d judge, once, and need --judge HASH" % (JUDGES[0], JUDGES[-1]))
     if args.judge:
         args.judge = check_frozen(args.judge)
         build()
+
+
+def run(args):
+    args.specimen = args.specimen or list(SPECIMENS) + (list(SESSIONS) if args.sessions else [])
+    if not args.sessions and any(specimen in SESSIONS for specimen in args.specimen):
+        sys.exit("steer_benefit: %s: --sessions FOLDER says where they lie" % ", ".join(SESSIONS))
+    check_seeds(args)
     there = read(args.out) if os.path.exists(args.out) else []
     one_setup(there + [{"judge": args.judge, "options": " ".join(args.more)}], args.out, ("judge", "options"))
     done = {key_of(r) for r in there}
     lock = threading.Lock()
     with open(args.out, "a") as file, concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
         for job in [pool.submit(run_job, args, job, file, lock) for job in jobs_of(args, done)]:
+            job.result()
+
+
+# ---- sessions ---------------------------------------------------------------------------------------
+
+
+def session_path(folder, specimen, seed, what):
+    return os.path.join(folder, "%s-%d.%s" % (specimen, seed, what))
+
+
+def wait_for(path, process):
+    """What stands in a JSON file that a process writes."""
+    end = time.monotonic() + READY_S
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            with open(path) as file:
+                return json.load(file)
+        except (OSError, ValueError):  # not there, or not whole
+            time.sleep(0.02)
+    raise RuntimeError("flyback sim wrote no %s" % path)
+
+
+def record(args, specimen, seed, folder):
+    """A session, in a folder of its own: where its recording and its truth lie."""
+    options, side = SESSIONS[specimen]
+    at = {name: "ipc://%s/%s" % (folder, name) for name in ("ingest", "publish", "control")}
+    sim = [BINARY, "sim", "--quiet", "--session", "recorded", "--seed", str(seed), "--frames", str(args.frames), "--pace", "0"]
+    sim += options + ["--dwell-us", str(FRAME_US), "--eds-counts", str(FRAME_PHOTONS / side**2), "--channels", "2048"]
+    sim += ["--drift-px", "0", "--line-jitter-px", "0", "--lines-per-message", "32", "--truth", folder + "/truth"]
+    sim += ["--support", folder + "/support.json", "--support-shots", str(SHOTS)]
+    sim += [word for name in at for word in ("--" + name, at[name])]
+    beam = subprocess.Popen(sim, stdout=subprocess.DEVNULL)
+    plugin = None
+    try:  # the microscope waits until Flyback answers, which needs its support set
+        rows, cols = wait_for(folder + "/truth/truth.json", beam)["grid_shape"]
+        wait_for(folder + "/support.json", beam)
+        settings = {"sockets." + name: at[name] for name in at}
+        settings.update({"recording.dir": folder, "page.listen": "", "chip.size_px": side, "chip.rows": rows, "chip.cols": cols,
+                         "fewshot.support": folder + "/support.json", "graph.chips_max": 0, "tree.chips_max": 0,
+                         "engine.threads": 1})
+        command = [BINARY, "run"] + [word for key in settings for word in ("--set", "%s=%s" % (key, settings[key]))]
+        with open(folder + "/log", "w") as log:
+            plugin = subprocess.Popen(command, stdout=log, stderr=log)
+        if beam.wait(10 * READY_S):
+            raise RuntimeError("flyback sim ended with %d:\n%s" % (beam.returncode, open(folder + "/log").read()))
+        plugin.terminate()
+        if plugin.wait(READY_S):
+            raise RuntimeError("flyback run ended with %d:\n%s" % (plugin.returncode, open(folder + "/log").read()))
+    finally:
+        for process in (beam, plugin):
+            if process and process.poll() is None:
+                process.kill()
+                process.wait()
+    return folder + "/recorded.fly", folder + "/truth/truth_chip.npy"
+
+
+def make_session(args, specimen, seed):
+    with tempfile.TemporaryDirectory(prefix="fly.") as folder:
+        recording, truth = record(args, specimen, seed, folder)
+        shutil.move(truth, session_path(args.folder, specimen, seed, "npy"))
+        shutil.move(recording, session_path(args.folder, specimen, seed, "part"))
+    whole = session_path(args.folder, specimen, seed, "fly")
+    os.rename(session_path(args.folder, specimen, seed, "part"), whole)
+    print("%s: %.1f MB" % (whole, os.path.getsize(whole) / 1e6), file=sys.stderr)
+
+
+def sessions(args):
+    check_seeds(args)
+    os.makedirs(args.folder, exist_ok=True)
+    with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
+        jobs = [pool.submit(make_session, args, specimen, seed) for seed in seeds_of(args.seeds) for specimen in args.specimen
+                if not os.path.exists(session_path(args.folder, specimen, seed, "fly"))]
+        for job in jobs:
             job.result()
 
 
@@ -194,8 +308,11 @@ class Runs:
 
     def __init__(self, lines, criterion, plain):
         self.plain, self.criterion = plain, criterion
-        self.curves = {key_of(line): Curve(line, criterion) for line in lines}
-        self.specimens = [s for s in SPECIMENS if any(k[0] == s for k in self.curves)]
+        self.curves = {key_of(line): Curve(line, "agreement" if line.get("frames") else criterion) for line in lines}
+        for line in [line for line in lines if line.get("frames") and line["reference"][criterion] is not None]:
+            twin = dict(line, specimen=line["specimen"] + TRUTH)
+            self.curves[key_of(twin)] = Curve(twin, criterion)
+        self.specimens = [s for s in ALL if any(k[0] == s for k in self.curves)]
         self.policies = [p for p in POLICIES if any(k[2] == p and k[3] == plain for k in self.curves)]
         self.sets = sorted({k[3] for k in self.curves} - {plain})
 
@@ -267,7 +384,7 @@ def tell_ends(out, runs):
     out.append("")
     rows = [[specimen, policy] + [said(runs.many(specimen, policy, lambda c, d=d: at_dose(c, "rare_recall", d)))
                                   for d in (2, 4, 8)]
-            for specimen in runs.specimens if specimen in ("rare", "novel") for policy in runs.policies]
+            for specimen in runs.specimens if specimen in RARE for policy in runs.policies]
     table(out, ["specimen", "policy", "2", "4", "8"], rows)
 
 
@@ -316,7 +433,7 @@ def draw(path, runs):
         for level in LEVELS[1:]:
             top.axhline(level * full, color="#bbbbbb", lw=0.8, ls=":")
         for at, policy in enumerate(runs.policies):
-            all_of = np.array([[at_dose(runs.curve(specimen, s, policy), runs.criterion, d) for d in grid]
+            all_of = np.array([[at_dose(runs.curve(specimen, s, policy), runs.curve(specimen, s, policy).criterion, d) for d in grid]
                                for s in runs.seeds(specimen, policy)])
             top.plot(grid, np.median(all_of, axis=0), color=COLOURS[policy], lw=1.6, label=policy)
             top.fill_between(grid, *np.percentile(all_of, (25, 75), axis=0), color=COLOURS[policy], alpha=0.12, lw=0)
@@ -350,7 +467,7 @@ def report(args):
     if args.picture:
         draw(args.picture, runs)
         out += ["![Accuracy against dose, and ratios of dose](%s)" % os.path.basename(args.picture), ""]
-    out.append("Criterion %s; seeds %s; budget %g, survey %g us, %g image counts, %g photons a chip, %d shots; %s" % (
+    out.append("Criterion %s; seeds %s; budget %g, survey %g us, %g image counts, %g photons a chip, %g shots; %s" % (
         args.criterion, ", ".join(map(str, sorted({line["seed"] for line in lines}))), setup["budget"],
         setup["survey_us"], setup["hits"], setup["photons"], setup["shots"],
         "judged, frozen in " + setup["judge"] if setup["judge"] else "tuning, no judgement"))
@@ -372,12 +489,20 @@ def main():
     one.add_argument("--seeds", required=True)
     one.add_argument("--out", required=True)
     one.add_argument("--policy", type=lambda t: t.split(","), default=list(POLICIES))
-    one.add_argument("--specimen", type=lambda t: t.split(","), default=list(SPECIMENS))
+    one.add_argument("--specimen", type=lambda t: t.split(","))
+    one.add_argument("--sessions")
     one.add_argument("--ablate", action="store_true")
     one.add_argument("--set", default="")
     one.add_argument("--judge", default="")
     one.add_argument("-j", dest="jobs", type=int, default=2)
     one.add_argument("more", nargs="*", help="after --: options of flyback bench steer")
+    make = parts.add_parser("sessions")
+    make.add_argument("folder")
+    make.add_argument("--seeds", required=True)
+    make.add_argument("--specimen", type=lambda t: t.split(","), default=list(SESSIONS))
+    make.add_argument("--frames", type=int, default=8)
+    make.add_argument("--judge", default="")
+    make.add_argument("-j", dest="jobs", type=int, default=1)
     two = parts.add_parser("report")
     two.add_argument("runs")
     two.add_argument("--criterion", default="accuracy", choices=("accuracy", "smoothed", "likeliest"))
@@ -385,7 +510,7 @@ def main():
     two.add_argument("--markdown")
     two.add_argument("--picture")
     args = parser.parse_args()
-    (run if args.part == "run" else report)(args)
+    {"run": run, "sessions": sessions, "report": report}[args.part](args)
 
 
 if __name__ == "__main__":

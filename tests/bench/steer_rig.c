@@ -2,7 +2,9 @@
 
 #include <string.h>
 
+#include "engine/base/npy.h"
 #include "engine/base/rng.h"
+#include "stream/disk.h"
 #include "tests/bench/measure.h"
 
 /* Intensities keep a sixteenth of a survey count: rounding adds a 50th of its noise, whatever the dwell. */
@@ -110,26 +112,110 @@ static void teach(struct steer_rig *rig)
     free(chips);
 }
 
-void steer_rig_open(struct steer_rig *rig, const struct steer_rig_config *config)
+static void open_simulated(struct steer_rig *rig)
 {
-    const struct fly_geometry *g = &config->geometry;
+    const struct fly_geometry *g = &rig->config.geometry;
     size_t row_px = (size_t)g->chip_px * (size_t)g->width_px;
 
-    memset(rig, 0, sizeof *rig);
-    rig->config = *config;
-    rig->exec = fly_exec_serial();
-    rig->chips = g->rows * g->cols;
-    rig->taught = bench_need((size_t)rig->chips, sizeof *rig->taught);
-    rig->dose = bench_need((size_t)rig->chips, sizeof *rig->dose);
     rig->pixels = bench_need(row_px, sizeof *rig->pixels);
     rig->row_ptr = bench_need(row_px + 1, sizeof *rig->row_ptr);
     open_specimen(rig);
     open_engine(rig);
+    memcpy(rig->phase, rig->truth->label, (size_t)rig->chips * sizeof *rig->phase);
     teach(rig);
+}
+
+/* ---- recorded ---------------------------------------------------------------------------------------- */
+
+static void find_session(struct steer_rig *rig)
+{
+    struct steer_session_facts facts;
+    const struct fly_grid *grid;
+
+    bench_check(steer_session_open(&rig->session, rig->config.from, rig->config.survey_us));
+    steer_session_facts(rig->session, &facts);
+    rig->engine = steer_session_engine(rig->session);
+    grid = fly_engine_grid(rig->engine);
+    rig->config.geometry = (struct fly_geometry){.name = "recorded", .height_px = facts.height_px,
+                                                 .width_px = facts.width_px, .chip_px = grid->side_px,
+                                                 .rows = grid->rows, .cols = grid->cols};
+    rig->config.top_px = 0;
+    rig->config.survey_us = facts.dwell_us;
+    rig->config.steer.cap = rig->frames = facts.frames;
+}
+
+/* Classes are matched by name: a phase without a support is one that nobody taught. */
+static void take_support(struct steer_rig *rig)
+{
+    const struct fly_support *support = fly_engine_support(rig->engine);
+
+    for (int p = 0; p < FLY_PHASES; p++) {
+        int32_t c = fly_support_find(support, fly_phase_name((enum fly_phase)p));
+
+        rig->class_of[p] = c >= 0 ? c : FLY_LABEL_UNKNOWN;
+    }
+    for (int32_t k = 0; k < rig->chips; k++)
+        rig->taught[k] = support->class_of[k] >= 0;
+}
+
+static int read_truth(const struct steer_rig *rig, const char *path, int32_t *phase)
+{
+    unsigned char *bytes = NULL;
+    struct fly_npy npy;
+    size_t len;
+    int rc = fly_file_read(path, (size_t)1 << 30, &bytes, &len);
+
+    if (rc == FLY_OK)
+        rc = fly_npy_view(&npy, bytes, len, path);
+    if (rc == FLY_OK && (npy.type != FLY_NPY_I32 || npy.dims != 2 || npy.shape[0] != rig->config.geometry.rows ||
+                         npy.shape[1] != rig->config.geometry.cols))
+        rc = fly_fail(FLY_ERANGE, "%s: %d x %d phases (i4) are needed, one for each chip", path,
+                      rig->config.geometry.rows, rig->config.geometry.cols);
+    if (rc == FLY_OK)
+        memcpy(phase, npy.data, (size_t)rig->chips * sizeof *phase);
+    free(bytes);
+    for (int32_t k = 0; rc == FLY_OK && k < rig->chips; k++)
+        if (phase[k] < 0 || phase[k] >= FLY_PHASES)
+            rc = fly_fail(FLY_ERANGE, "%s: chip %d has phase %d, 0 .. %d are there", path, k, phase[k], FLY_PHASES - 1);
+    return rc;
+}
+
+static void open_recorded(struct steer_rig *rig)
+{
+    bench_check(fly_engine_set_steer(rig->engine, &rig->config.steer));
+    take_support(rig);
+    if (rig->config.truth) {
+        bench_check(read_truth(rig, rig->config.truth, rig->phase));
+        return;
+    }
+    free(rig->phase);
+    rig->phase = NULL;
+}
+
+/* ---- open and close ---------------------------------------------------------------------------------- */
+
+void steer_rig_open(struct steer_rig *rig, const struct steer_rig_config *config)
+{
+    memset(rig, 0, sizeof *rig);
+    rig->config = *config;
+    rig->exec = fly_exec_serial();
+    if (config->from)
+        find_session(rig);
+    rig->chips = rig->config.geometry.rows * rig->config.geometry.cols;
+    rig->taught = bench_need((size_t)rig->chips, sizeof *rig->taught);
+    rig->dose = bench_need((size_t)rig->chips, sizeof *rig->dose);
+    rig->phase = bench_need((size_t)rig->chips, sizeof *rig->phase);
+    if (config->from)
+        open_recorded(rig);
+    else
+        open_simulated(rig);
 }
 
 void steer_rig_close(struct steer_rig *rig)
 {
+    if (rig->session)
+        rig->engine = NULL;
+    steer_session_close(&rig->session);
     fly_engine_close(&rig->engine);
     fly_embedder_close(&rig->embedder);
     fly_truth_close(&rig->truth);
@@ -137,6 +223,7 @@ void steer_rig_close(struct steer_rig *rig)
     fly_specimen_close(&rig->specimen);
     free(rig->taught);
     free(rig->dose);
+    free(rig->phase);
     free(rig->pixels);
     free(rig->row_ptr);
     free(rig->channels);
@@ -186,13 +273,36 @@ static void send_photons(struct steer_rig *rig, const struct fly_shot *shot)
                                    now_ns(rig), &taken));
 }
 
-/* A box of whole chips of one row, in the frame that is being measured. */
+/* Recorded frames that a dwell is worth; simulated it is one of any length. */
+static int32_t frames_of(const struct steer_rig *rig, double dwell_us)
+{
+    double frames = rig->session ? nearbyint(dwell_us / rig->config.survey_us) : 1.0;
+
+    return frames < 1.0 ? 1 : (int32_t)frames;
+}
+
+static double dwell_of(const struct steer_rig *rig, double asked_us)
+{
+    return rig->session ? frames_of(rig, asked_us) * rig->config.survey_us : asked_us;
+}
+
+static void buy(struct steer_rig *rig, int32_t first, int32_t cols, enum fly_signal signal)
+{
+    for (int32_t k = first; k < first + cols; k++)
+        rig->dose[k] += (float)steer_session_buy(rig->session, rig->frame, k, signal, now_ns(rig));
+}
+
+/* A box of whole chips of one row, in the frame that is being measured; of a recording one of its frames. */
 static void expose(struct steer_rig *rig, int32_t row, int32_t col, int32_t cols, double dwell_us,
                    enum fly_signal signal)
 {
     int32_t side = rig->config.geometry.chip_px, first = row * rig->config.geometry.cols + col;
     struct fly_shot shot = {rig->frame, rig->config.top_px + row * side, col * side, side, cols * side, dwell_us};
 
+    if (rig->session) {
+        buy(rig, first, cols, signal);
+        return;
+    }
     if (signal != FLY_SIGNAL_EDS)
         send_image(rig, &shot);
     if (signal != FLY_SIGNAL_HAADF)
@@ -223,21 +333,29 @@ void steer_rig_think(struct steer_rig *rig)
 void steer_rig_pass(struct steer_rig *rig, double dwells)
 {
     const struct fly_geometry *g = &rig->config.geometry;
-    double dwell_us = dwells * rig->config.survey_us;
+    double dwell_us = dwell_of(rig, dwells * rig->config.survey_us);
+    int32_t frames = frames_of(rig, dwell_us);
 
     spend(rig, 0.0, 0.0, g->rows * g->chip_px, g->cols * g->chip_px, dwell_us);
-    for (int32_t r = 0; r < g->rows; r++)
-        expose(rig, r, 0, g->cols, dwell_us, FLY_SIGNAL_BOTH);
+    for (int32_t f = 0; f < frames; f++) {
+        rig->frame += f > 0;
+        for (int32_t r = 0; r < g->rows; r++)
+            expose(rig, r, 0, g->cols, dwell_us, FLY_SIGNAL_BOTH);
+    }
     steer_rig_think(rig);
 }
 
 void steer_rig_chip(struct steer_rig *rig, int32_t chip, double dwells)
 {
     int32_t cols = rig->config.geometry.cols, side = rig->config.geometry.chip_px;
-    double dwell_us = dwells * rig->config.survey_us;
+    double dwell_us = dwell_of(rig, dwells * rig->config.survey_us);
+    int32_t frames = frames_of(rig, dwell_us);
 
     spend(rig, (double)(chip / cols) * side, (double)(chip % cols) * side, side, side, dwell_us);
-    expose(rig, chip / cols, chip % cols, 1, dwell_us, FLY_SIGNAL_BOTH);
+    for (int32_t f = 0; f < frames; f++) {
+        rig->frame += f > 0;
+        expose(rig, chip / cols, chip % cols, 1, dwell_us, FLY_SIGNAL_BOTH);
+    }
 }
 
 void steer_rig_teach(struct steer_rig *rig, double dwells)
@@ -257,22 +375,33 @@ double steer_rig_mean_dose(const struct steer_rig *rig)
     return sum / rig->chips;
 }
 
+/* One frame of a tile; the beam goes there once. */
+static void measure(struct steer_rig *rig, const struct fly_steer_tile *tile, int go)
+{
+    int32_t side = rig->config.geometry.chip_px;
+    double dwell_us = dwell_of(rig, tile->dwell_us);
+
+    FLY_ASSERT(tile->rows == 1);
+    if (go)
+        spend(rig, (double)tile->row * side, (double)tile->col * side, side, tile->cols * side, dwell_us);
+    expose(rig, tile->row, tile->col, tile->cols, dwell_us, tile->signal);
+}
+
 int steer_rig_step(struct steer_rig *rig)
 {
     struct fly_plan_ask ask = {.now_ns = now_ns(rig), .survey_us = rig->config.survey_us, .surveyed = 1,
                                .dose_left_us = INFINITY, .time_left_us = INFINITY,
                                .beam_px = {rig->beam_px[0], rig->beam_px[1]}};
-    int32_t side = rig->config.geometry.chip_px;
+    int32_t frames;
 
     bench_check(fly_engine_plan(rig->engine, &ask, &rig->plan));
     if (rig->plan.n_tiles == 0)
         return 0;
-    for (int32_t i = 0; i < rig->plan.n_tiles; i++) {
-        const struct fly_steer_tile *tile = &rig->plan.tiles[i];
-
-        FLY_ASSERT(tile->rows == 1);
-        spend(rig, (double)tile->row * side, (double)tile->col * side, side, tile->cols * side, tile->dwell_us);
-        expose(rig, tile->row, tile->col, tile->cols, tile->dwell_us, tile->signal);
+    frames = frames_of(rig, rig->plan.dwell_us);
+    for (int32_t f = 0; f < frames; f++) {
+        rig->frame += f > 0;
+        for (int32_t i = 0; i < rig->plan.n_tiles; i++)
+            measure(rig, &rig->plan.tiles[i], f == 0);
     }
     rig->cost_told_us += rig->plan.cost_us;
     rig->plans++;

@@ -1,11 +1,13 @@
-/* tests/bench/steer_rig.h: a closed loop in one process: a simulated specimen under a beam that goes where it is told,
- * and the engine that tells it.
+/* tests/bench/steer_rig.h: a closed loop in one process: a specimen under a beam that goes where it is told, and the
+ * engine that tells it. The specimen is simulated, or a recorded session (steer_session.h).
  *
  * The beam surveys the whole chip grid once (frame 0). From then on the engine makes a map of what there is, plans
  * (fly_engine_plan), and the beam measures the tiles of the plan as a new frame: again and again until the policy stops
  * or the budget is spent. Uniform policies go the same way, so that all are judged at the same moments by the same
  * inference: profile robust, few-shot with the simulator's support set, ensemble of image and X-rays.
  *
+ * Recorded an exposure buys whole frames of each chip, one at least, as frames of their own; the survey buys the first.
+ *          A chip whose frames are used up gives nothing: the cap of every policy is the number of frames.
  * Beam     what one exposure gives does not depend on the policy's other doings. Image pixels are intensities, as
  *          detectors with a converter tell them: counts over dwell, in sixteenths of a survey count. There is no drift:
  *          what the engine makes of drift is another matter than what to measure.
@@ -21,8 +23,12 @@
 #include "sim/beam.h"
 #include "sim/specimen.h"
 #include "sim/truth.h"
+#include "tests/bench/steer_session.h"
 
 struct steer_rig_config {
+    const char *from;         /* a recorded session; NULL: simulated. It sets geometry and cap, and survey_us where that is
+                               * 0; of the rest the policy's constants alone matter */
+    const char *truth;        /* with from: a .npy of the chips' phases as `flyback sim --truth` writes it, or NULL */
     struct fly_geometry geometry;
     int32_t top_px;           /* lines of the specimen above the scan, which has the rest of the geometry's height */
     double inclusion;         /* sim/specimen.h */
@@ -44,13 +50,16 @@ struct steer_rig_config steer_rig_default(void);
 
 struct steer_rig {
     struct steer_rig_config config;
-    struct fly_specimen *specimen;
+    struct fly_specimen *specimen;    /* those three NULL where it is recorded */
     struct fly_beam *beam;
     struct fly_truth *truth;
+    struct steer_session *session;    /* NULL where it is simulated */
     struct fly_embedder *embedder;
-    struct fly_engine *engine;
+    struct fly_engine *engine;        /* the session's where there is one */
     struct fly_exec exec;
     int32_t chips;                    /* K */
+    int32_t frames;                   /* recorded; 0: simulated */
+    int32_t *phase;                   /* (K) enum fly_phase, the truth; NULL: not known */
     int32_t class_of[FLY_PHASES];     /* of the support set; FLY_LABEL_UNKNOWN: nobody taught it */
     uint8_t *taught;                  /* (K) 1: a support chip */
     float *dose;                      /* (K) survey dwells that the beam gave */

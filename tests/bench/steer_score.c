@@ -57,7 +57,7 @@ void steer_smooth(double *q, const double *p, int32_t stride, int32_t rows, int3
 
 static int right(const struct steer_rig *rig, int32_t chip, int32_t label)
 {
-    return label == rig->class_of[rig->truth->label[chip]];
+    return label == rig->class_of[rig->phase[chip]];
 }
 
 static int32_t best_of(const double *score, int32_t classes)
@@ -94,8 +94,8 @@ static void recalls(const struct steer_rig *rig, const int32_t *labels, struct s
 
     for (int32_t k = 0; k < rig->chips; k++)
         if (!rig->taught[k]) {
-            of[rig->truth->label[k]]++;
-            hits[rig->truth->label[k]] += right(rig, k, labels[k]);
+            of[rig->phase[k]]++;
+            hits[rig->phase[k]] += right(rig, k, labels[k]);
         }
     look->worst_recall = 1.0;
     for (int p = 0; p < FLY_PHASES; p++) {
@@ -108,22 +108,33 @@ static void recalls(const struct steer_rig *rig, const int32_t *labels, struct s
     look->rare_recall = of[FLY_INCLUSION] ? (double)hits[FLY_INCLUSION] / of[FLY_INCLUSION] : NAN;
 }
 
-static void agreements(const struct steer_rig *rig, const int32_t *labels, const int32_t *reference,
-                       struct steer_look *look)
+static double ami_of(const struct steer_rig *rig, const int32_t *labels)
 {
     int32_t *truth = bench_need((size_t)rig->chips, sizeof *truth);
-    int32_t *ours = bench_need((size_t)rig->chips, sizeof *ours), n = 0, same = 0;
+    int32_t *ours = bench_need((size_t)rig->chips, sizeof *ours), n = 0;
+    double ami;
 
     for (int32_t k = 0; k < rig->chips; k++)
         if (!rig->taught[k]) {
-            truth[n] = rig->truth->label[k];
+            truth[n] = rig->phase[k];
             ours[n++] = labels[k];
-            same += reference && labels[k] == reference[k];
         }
-    look->ami = fly_ami(truth, ours, n);
-    look->agreement = reference ? (double)same / n : NAN;
+    ami = fly_ami(truth, ours, n);
     free(truth);
     free(ours);
+    return ami;
+}
+
+static double agreement_of(const struct steer_rig *rig, const int32_t *labels, const int32_t *reference)
+{
+    int32_t n = 0, same = 0;
+
+    for (int32_t k = 0; reference && k < rig->chips; k++)
+        if (!rig->taught[k]) {
+            n++;
+            same += labels[k] == reference[k];
+        }
+    return n ? (double)same / n : NAN;
 }
 
 static void doses(const struct steer_rig *rig, struct steer_look *look)
@@ -144,9 +155,13 @@ void steer_score(const struct steer_rig *rig, const int32_t *reference, struct s
     const int32_t *labels = steer_labels(rig);
 
     *look = (struct steer_look){.time_ms = 1e-3 * rig->time_us, .plans = rig->plans, .stop = (int)rig->plan.stop,
-                                .error_told = rig->plans ? rig->plan.expected_error : NAN};
+                                .error_told = rig->plans ? rig->plan.expected_error : NAN,
+                                .agreement = agreement_of(rig, labels, reference), .accuracy = NAN, .smoothed = NAN,
+                                .likeliest = NAN, .ami = NAN, .worst_recall = NAN, .rare_recall = NAN};
+    doses(rig, look);
+    if (!rig->phase)
+        return;
     recalls(rig, labels, look);
     other_labels(rig, labels, look);
-    agreements(rig, labels, reference, look);
-    doses(rig, look);
+    look->ami = ami_of(rig, labels);
 }

@@ -7,6 +7,9 @@
  *   likeliest   the class with the highest of the same scores, rejected or not
  *   smoothed    the likeliest class after 3 mean-field iterations of a Potts model, beta 0.8, on the same scores;
  *               `unknown` stays what it is
+ *
+ * Of a recording without a truth, agreement with the map of all its frames is the criterion, and what needs a truth is
+ * NaN.
  */
 #ifndef FLY_TESTS_BENCH_STEER_SCORE_H
 #define FLY_TESTS_BENCH_STEER_SCORE_H

@@ -8,7 +8,7 @@ import sys
 import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from flyback_test import BINARY, ROOT, run  # noqa: E402
+from flyback_test import BINARY, ROOT, Flyback, flyback, run  # noqa: E402
 
 sys.path.insert(0, os.path.join(ROOT, "tests", "bench"))
 import steer_benefit as sb  # noqa: E402
@@ -35,6 +35,8 @@ def wrong_words_are_refused_with_what_is_allowed():
         (["--set", "speed=7"], "no such constant"),
         (["--budget", "0"], "1 .. 64"),
         (["adaptive"], "no word is expected"),
+        (["--from", "x.fly", "--seeds", "1-2"], "without --specimen and --seeds"),
+        (["--truth", "x.npy"], "only with --from"),
     ):
         got = bench(*words)
         assert got.returncode == 2 and says in got.stderr and not got.stdout, (words, got)
@@ -56,6 +58,47 @@ def a_run_is_the_same_again_and_keeps_its_budget():
         assert all(time[1:] > time[:-1]) and curve.of["max_dose"][-1] <= 8.0
         assert 0.5 < curve.of["accuracy"][-1] <= 1.0 and 0.0 <= curve.of["rare_recall"][-1] <= 1.0
     assert lines[0]["curve"][0] == lines[1]["curve"][0]  # the survey is the same
+
+
+def a_session_without_a_support_set_is_refused():
+    with Flyback() as fly:
+        flyback("sim", "--ingest", fly.ingest, "--publish", fly.publish, "--control", fly.control, "--quiet", "--size", "64x64",
+                "--chip", 16, "--frames", 2, "--pace", 0, "--session", "bare")
+        got = bench("--from", fly.recording("bare"))
+        assert got.returncode == 1 and "a support set is needed" in got.stderr and not got.stdout, got
+    got = bench("--from", "/nowhere.fly")
+    assert got.returncode == 1 and "/nowhere.fly" in got.stderr, got
+
+
+def recorded_sessions_stand_beside_the_others():
+    name = "session_pristine_0.1"
+    with tempfile.TemporaryDirectory() as folder:
+        made = benefit("sessions", folder, "--seeds", "3", "--specimen", name, "--frames", "3")
+        assert made.returncode == 0, made
+        assert sorted(os.listdir(folder)) == [name + "-3.fly", name + "-3.npy"]
+        again = benefit("sessions", folder, "--seeds", "3", "--specimen", name, "--frames", "3")
+        assert again.returncode == 0 and ".fly" not in again.stderr, again  # it is there
+        out = folder + "/runs.jsonl"
+        words = ["run", "--seeds", "3", "--out", out, "--policy", "adaptive,interlaced", "--specimen", name]
+        got = benefit(*words)
+        assert got.returncode == 1 and "--sessions FOLDER" in got.stderr, got
+        got = benefit(*words, "--sessions", folder)
+        assert got.returncode == 0, got
+        lines = sb.read(out)
+        assert [(line["specimen"], line["seed"], line["policy"]) for line in lines] == [
+            (name, 3, "adaptive"), (name, 3, "interlaced")]
+        for line in lines:
+            curve = sb.Curve(line, "agreement")
+            assert line["frames"] == 3 and curve.of["dose"][0] == 1.0 and abs(curve.of["dose"][-1] - 3.0) < 1e-6, line
+            assert 0.5 < curve.of["agreement"][0] < 1.0 == curve.of["agreement"][-1]  # the same frames, the same map
+            chips = curve.of["dose"] * line["chips"]
+            assert abs(chips - chips.round()).max() < 0.01  # whole frames; six digits are written
+            assert curve.of["accuracy"][-1] == line["reference"]["accuracy"] > 0.5
+        got = benefit("report", out)
+        assert got.returncode == 0 and "| %s | adaptive |" % name in got.stdout, got
+        assert "| %s_truth | adaptive |" % name in got.stdout, got
+    got = benefit("sessions", folder, "--seeds", "101")
+    assert got.returncode == 1 and "need --judge HASH" in got.stderr and not os.path.exists(folder), got
 
 
 def line_of(policy, seed, accuracy, full=1.0, specimen="pristine_0", setting=""):
@@ -126,6 +169,8 @@ if __name__ == "__main__":
     run(
         wrong_words_are_refused_with_what_is_allowed,
         a_run_is_the_same_again_and_keeps_its_budget,
+        a_session_without_a_support_set_is_refused,
+        recorded_sessions_stand_beside_the_others,
         a_level_is_reached_when_it_is_held,
         ratios_are_paired_and_their_interval_holds_the_median,
         a_median_is_between_the_two_in_the_middle,

@@ -62,6 +62,8 @@ static inline struct rig *rig_make(int32_t rows, int32_t cols, int32_t classes)
     rig->config = fly_steer_config_default();
     rig->config.dwell_max = 8.0;
     rig->config.hopeless = 1.0;
+    rig->config.again = 0.0;
+    rig->config.uneven = 1e6; /* rules are looked at one by one */
     rig->config.tiles = 128;
     rig_state(rig, rows, cols, classes);
     return rig;
@@ -199,6 +201,8 @@ static inline struct rig *rig_random(uint64_t seed)
     c->slew_px_per_us = rig_coin(&rng) ? INFINITY : exp(rig_between(&rng, -4.0, 4.0));
     c->stop_epochs = rig_whole(&rng, 0, 1);
     c->stop_floor = rig_coin(&rng) ? 0.0 : 0.01;
+    c->again = rig_coin(&rng) ? 0.5 : 0.0;
+    c->uneven = rig_coin(&rng) ? rig_between(&rng, 1.0, 3.0) : 1e6;
     return rig;
 }
 

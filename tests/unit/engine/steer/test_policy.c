@@ -351,6 +351,7 @@ static void every_field_of_the_config_has_its_range(void **state)
     REFUSED(potts_iterations, 17);
     REFUSED(boundary, -0.1);
     REFUSED(novel, 1.1);
+    REFUSED(again, 1.1);
     REFUSED(disagree, NAN);
     REFUSED(composition, 2.0);
     REFUSED(explore, 1.01);
@@ -359,6 +360,7 @@ static void every_field_of_the_config_has_its_range(void **state)
     REFUSED(tiles, 0);
     REFUSED(tiles, FLY_STEER_TILES_MAX + 1);
     REFUSED(apart, 2);
+    REFUSED(uneven, 0.9);
     REFUSED(rate_floor, 0.0);
     REFUSED(hopeless, 0.5);
     REFUSED(rate_unknown, 0.0);

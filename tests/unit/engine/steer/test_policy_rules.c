@@ -182,6 +182,82 @@ static void a_class_of_poor_composition_wants_beam_beside_the_queue(void **state
     rig_free(rig);
 }
 
+/* Labels are shown unsmoothed: neighbours that are sure make no label right. */
+static void the_error_told_is_that_of_the_labels_as_they_are_shown(void **state)
+{
+    struct rig *rig = rig_make(6, 6, 2);
+    double told;
+
+    (void)state;
+    for (int32_t k = 0; k < 36; k += 5)
+        rig_doubt(rig, k, k % 6 < 3 ? 1.0 : -1.0);
+    rig->config.potts_iterations = 0;
+    rig_plan(rig);
+    told = rig->plan.expected_error;
+    assert_true(fabs(told - 8.0 / 36.0 / (1.0 + exp(1.0))) < 1e-6);
+    rig->config.potts_iterations = 3;
+    rig_plan(rig);
+    assert_true(rig->plan.expected_error == told);
+    rig_free(rig);
+}
+
+static void a_chip_like_no_class_is_looked_at_again_beside_the_queue(void **state)
+{
+    struct rig *rig = rig_make(6, 6, 2);
+
+    (void)state;
+    rig->config.explore = rig->config.boundary = 0.0;
+    rig->config.stop_error = rig->config.stop_floor = 0.0;
+    rig->view.novel = rig->novel;
+    rig->novel[8] = 0.4f;
+    rig->novel[20] = 0.9f;
+    rig_plan(rig);
+    assert_int_equal(rig->plan.n_tiles, 0); /* the weight is 0 */
+    rig->config.again = 0.5;
+    rig_plan(rig);
+    assert_int_equal(rig->plan.queued, 0);
+    assert_int_equal(rig->plan.n_tiles, 1);
+    assert_int_equal(rig->plan.tiles[0].reason, FLY_STEER_FOR_NOVEL);
+    assert_int_equal(rig->plan.tiles[0].row * 6 + rig->plan.tiles[0].col, 20);
+    assert_true(fabs(rig->plan.tiles[0].value - 0.5 * (double)0.9f) < 1e-6);
+    rig_free(rig);
+}
+
+static void who_is_far_ahead_of_the_mean_waits_for_the_others(void **state)
+{
+    struct rig *rig = rig_make(6, 6, 2); /* all surveyed at 2 us */
+    uint8_t in[36];
+
+    (void)state;
+    rig->config.explore = 0.1;
+    rig->config.tiles = 6;
+    rig->config.uneven = 2.0;
+    rig->config.stop_error = 0.0;
+    rig_doubt(rig, 8, 1.0);
+    rig_plan(rig);
+    rig_chips(rig, in);
+    assert_int_equal(in[8], 1);
+    rig->mean_us[8] = rig->max_us[8] = 4.0f; /* the mean is 2.06 now */
+    rig_plan(rig);
+    assert_int_equal(rig->plan.queued, 1);
+    assert_true(rig->plan.n_tiles > 1);
+    rig_chips(rig, in);
+    assert_int_equal(in[8], 0); /* the others are: so the mean rises */
+    for (int32_t i = 0; i < rig->plan.n_tiles; i++)
+        assert_int_equal(rig->plan.tiles[i].reason, FLY_STEER_FOR_EXPLORE);
+    for (int32_t k = 0; k < 36; k++)
+        if (k != 8)
+            rig->mean_us[k] = rig->max_us[k] = 2.5f; /* 5 us are less than twice 2.54 */
+    rig_plan(rig);
+    rig_chips(rig, in);
+    assert_int_equal(in[8], 1);
+    memset(rig->mean_us, 0, sizeof rig->mean_us); /* nothing tells the dose */
+    rig_plan(rig);
+    rig_chips(rig, in);
+    assert_int_equal(in[8], 1);
+    rig_free(rig);
+}
+
 /* ---- signal ---------------------------------------------------------------------------------------------- */
 
 static void the_image_alone_is_asked_where_a_fast_frame_will_do(void **state)
@@ -266,7 +342,7 @@ static void exploration_goes_on_without_a_queue(void **state)
 }
 
 /* Posteriors and rates as they are, dose anyhow below the cap: who is chosen for what he is worth stays chosen. */
-static void dose_changes_no_more_than_caps_and_exploration(void **state)
+static void dose_changes_no_more_than_caps_evenness_and_exploration(void **state)
 {
     static struct fly_steer_plan even;
 
@@ -278,6 +354,7 @@ static void dose_changes_no_more_than_caps_and_exploration(void **state)
 
         rig->config.policy = rig_coin(&rng) ? FLY_STEER_ADAPTIVE : FLY_STEER_MARGIN;
         rig->config.explore = 0.0;
+        rig->config.uneven = 1e6;
         rig->config.budget = 0.0;
         rig->config.cap = 1e6;
         rig->config.cap_us = INFINITY;
@@ -312,21 +389,26 @@ static void the_map_is_right_when_all_three_say_so(void **state)
         assert_int_equal(rig->plan.stop == FLY_STEER_STOP_ERROR, epoch >= 5);
         rig_plan(rig); /* asked again in the same epoch */
         assert_int_equal(rig->plan.stop == FLY_STEER_STOP_ERROR, epoch >= 5);
+        assert_int_equal(fly_steer_found(rig->state).quiet, epoch < 2 ? epoch : epoch - 2);
         rig->view.epoch++;
     }
     rig->view.agreement = 0.8; /* it moves */
     rig_plan(rig);
     assert_int_equal(rig->plan.stop, FLY_STEER_GO);
+    assert_true(fabs(fly_steer_found(rig->state).agreement_change - 0.1) < 1e-12);
     rig->view.epoch++;
     rig_plan(rig);
     assert_int_equal(rig->plan.stop, FLY_STEER_STOP_ERROR);
     rig->composition[1] = 0.3;
     rig_plan(rig);
     assert_int_equal(rig->plan.stop, FLY_STEER_GO);
+    assert_true(fly_steer_found(rig->state).composition_error == 0.3);
     rig->composition[1] = NAN; /* not known, not asked */
     rig_plan(rig);
     assert_int_equal(rig->plan.stop, FLY_STEER_STOP_ERROR);
     assert_int_equal(rig->plan.n_tiles, 0);
+    assert_true(fly_steer_found(rig->state).composition_error == 0.05);
+    assert_true(fly_steer_found(rig->state).mean_us == (double)rig->mean_us[0]);
     rig_free(rig);
 }
 
@@ -421,10 +503,13 @@ int main(void)
         cmocka_unit_test(hopeless_chips_are_left_out_and_counted),
         cmocka_unit_test(terms_rank_chips_that_are_in_equal_doubt),
         cmocka_unit_test(a_class_of_poor_composition_wants_beam_beside_the_queue),
+        cmocka_unit_test(the_error_told_is_that_of_the_labels_as_they_are_shown),
+        cmocka_unit_test(a_chip_like_no_class_is_looked_at_again_beside_the_queue),
+        cmocka_unit_test(who_is_far_ahead_of_the_mean_waits_for_the_others),
         cmocka_unit_test(the_image_alone_is_asked_where_a_fast_frame_will_do),
         cmocka_unit_test(a_tenth_explores_the_least_dosed),
         cmocka_unit_test(exploration_goes_on_without_a_queue),
-        cmocka_unit_test(dose_changes_no_more_than_caps_and_exploration),
+        cmocka_unit_test(dose_changes_no_more_than_caps_evenness_and_exploration),
         cmocka_unit_test(the_map_is_right_when_all_three_say_so),
         cmocka_unit_test(it_stops_where_dose_time_or_worth_are_gone),
         cmocka_unit_test(all_explore_when_the_queue_is_capped),
