@@ -76,6 +76,7 @@ static void forget(struct fly_engine *e, int32_t k)
     image->measured[k] = 0;
     image->version[k] = fly_assembly_version(e->assembly, k);
     memset(e->embeddings + (size_t)k * (size_t)e->width, 0, (size_t)e->width * sizeof(float));
+    fly_engine_forget_levels(e, k);
     fly_engine_mark(e, FLY_HAADF, k, 0);
     fly_engine_touch_image(e, k);
 }
@@ -93,7 +94,8 @@ void fly_engine_image_changed(struct fly_engine *engine, int64_t stamp)
                 forget(e, k);
                 continue;
             }
-            fly_engine_set_dwell(e, k, fly_assembly_dwell_ns(e->assembly, k));
+            if (e->levels.n > 1)
+                fly_engine_set_dwell(e, k, fly_assembly_dwell_ns(e->assembly, k));
             if (stamp > e->image_stamp[k])
                 e->image_stamp[k] = stamp;
             fly_queue_push(&e->to_embed, e->modality[FLY_HAADF].measured[k] ? FLY_QUEUE_AGAIN : FLY_QUEUE_FIRST,

@@ -28,7 +28,7 @@ static struct fly_features features_of(const struct fly_engine *e, int i)
     return (struct fly_features){fly_spectra_of(e->spectra, 0), e->config.n_channels, FLY_FEATURE_U32};
 }
 
-/* What a chip itself is compared by: at level 0 those that are no support chips are as measured at level 1. */
+/* What a chip itself is compared by (engine/levels.c): at level 0 that of level 1. */
 static struct fly_features own_features(const struct fly_engine *e, int i)
 {
     return features_of(e, i == 0 && e->levels.n > 1 ? 1 : i);

@@ -54,9 +54,10 @@ FLY_MUST_USE int32_t fly_cnn_input_px(const struct fly_embedder_config *config, 
 /* Pictures of px * px in a batch that has the work of `count` pictures of usual_px: 1 .. count. */
 int32_t fly_cnn_batch_size(int32_t count, int32_t usual_px, int32_t px);
 
+struct fly_embed_levels;
+
 /* The entries of a kind's table; self is a struct fly_cnn. close takes NULL. */
 void fly_cnn_close(void *self);
-struct fly_embed_levels;
 void fly_cnn_batch(void *self, int32_t worker, const double *pictures, int32_t n, float *out,
                    const struct fly_embed_levels *levels);
 void fly_cnn_input(const void *self, const double *picture, float *input);

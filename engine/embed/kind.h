@@ -18,7 +18,7 @@ struct fly_embedder_facts {
     int32_t batch;    /* pictures of one job, >= 1 */
     int32_t input_px; /* P */
     size_t bytes;     /* held: weights, tables, every worker's workspace */
-    int levels;       /* 1: knows how noise moves its numbers; 0: level is never asked for */
+    int levels;       /* 1: knows how noise moves its numbers; 0: levels are never asked for */
     char name[FLY_EMBED_NAME_CAP];
 };
 

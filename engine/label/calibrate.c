@@ -344,12 +344,11 @@ void fly_calibration_widen(struct fly_calibration *calibration, double scatter)
     struct fly_calibration *cal = calibration;
 
     FLY_ASSERT(scatter >= 0.0);
-    if (scatter > 0.0)
-        for (int32_t c = 0; c < cal->n_classes; c++) {
-            cal->width[c] *= sqrt((1.0 + scatter / cal->class_scatter[c]) / (1.0 + scatter / cal->scatter));
-            cal->class_scatter[c] += scatter;
-        }
     cal->scatter += scatter;
+    for (int32_t c = 0; scatter > 0.0 && c < cal->n_classes; c++) {
+        cal->class_scatter[c] += scatter;
+        cal->width[c] = sqrt(cal->class_scatter[c] / cal->scatter);
+    }
 }
 
 void fly_calibrated_ratios(const struct fly_calibration *calibration, const double *d, double noise,

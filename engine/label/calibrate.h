@@ -118,7 +118,7 @@ void fly_calibrate(struct fly_calibration *calibration, const struct fly_tau_pri
                    const struct fly_left_out *left);
 
 /* Chips to be scored scatter by so much more, squared, than the support chips did (a longer look at those): scatter and
- * width are theirs from then on. What was learned by leaving out stands: support chips were compared with their own. */
+ * width are theirs from then on. Of features without known noise. What was learned by leaving out stands: support chips were compared with their own. */
 void fly_calibration_widen(struct fly_calibration *calibration, double scatter);
 
 /* Ratios (C) of a chip from its distances (C, fly_fewshot_distances) and its noise; INFINITY: all are 1. */

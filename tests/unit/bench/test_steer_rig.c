@@ -271,6 +271,22 @@ static void better_known_classes_make_a_better_map(void **state)
     assert_true(gain > 0.02);
 }
 
+/* Frames of a raster, whole ones: as measured, to the bit. */
+static void even_frames_are_as_measured(void **state)
+{
+    struct steer_rig_config config = uniform();
+    int32_t none[170] = {0};
+    struct steer_rig rig;
+
+    (void)state;
+    steer_rig_open(&rig, &config);
+    for (int frame = 0; frame < 4; frame++) {
+        steer_rig_pass(&rig, 1.0);
+        check_levelled(&rig, none);
+    }
+    steer_rig_close(&rig);
+}
+
 /* Film and substrate, taught by chips of the survey: dose moves no chip of one to the other, nor out of both. */
 static void few_shot_keeps_a_phase_together_under_uneven_dose(void **state)
 {
@@ -356,6 +372,7 @@ int main(void)
         cmocka_unit_test(with_frozen_input_labels_and_queue_stand_within_five_epochs),
         cmocka_unit_test(a_uniform_specimen_is_not_split_by_uneven_dose),
         cmocka_unit_test(chips_are_levelled_while_their_dose_is_uneven),
+        cmocka_unit_test(even_frames_are_as_measured),
         cmocka_unit_test(better_known_classes_make_a_better_map),
         cmocka_unit_test(few_shot_keeps_a_phase_together_under_uneven_dose),
         cmocka_unit_test(smoothing_follows_its_formula),

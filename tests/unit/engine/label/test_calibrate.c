@@ -418,6 +418,49 @@ static void one_support_chip_alone_is_bare(void **state)
 }
 
 /* What used to be certain of everything. */
+static void chips_that_scatter_more_than_the_support_chips_lie_as_near(void **state)
+{
+    static const int32_t shots[CLASSES] = {4, 4, 4, 4};
+    struct scene s;
+    double ratio[FLY_CLASSES_MAX], score[FLY_CLASSES_MAX], d[FLY_CLASSES_MAX];
+    struct fly_calibration before;
+
+    (void)state;
+    scene_open(&s);
+    fill(&s, 3, 4.0, 0.0);
+    support_fill(&s, shots);
+    make(&s);
+    before = s.cal;
+    fly_calibration_widen(&s.cal, 0.0);
+    assert_true(s.cal.scatter == before.scatter && s.cal.width[1] == before.width[1]);
+    fly_calibration_widen(&s.cal, 0.7);
+    fly_fewshot_distances(&s.prototypes, &s.features, CHIPS - 1, d);
+    ask(&s, CHIPS - 1, ratio, score);
+    near(s.cal.scatter, before.scatter + 0.7, 1e-13);
+    for (int c = 0; c < CLASSES; c++) {
+        near(s.cal.width[c], sqrt((before.class_scatter[c] + 0.7) / (before.scatter + 0.7)), 1e-13);
+        near(ratio[c], fmax(0.05, (d[c] * d[c] - before.doubt[c]) / (before.class_scatter[c] + 0.7)), 1e-13);
+    }
+    fly_arena_fini(&s.arena);
+}
+
+/* One chip scatters by nothing: what is missing is all there is to go by. */
+static void one_support_chip_can_be_widened(void **state)
+{
+    struct scene s;
+    double ratio[FLY_CLASSES_MAX], score[FLY_CLASSES_MAX];
+
+    (void)state;
+    scene_open(&s);
+    fill(&s, 5, 4.0, 0.0);
+    support_add(&s, 0, 0);
+    make(&s);
+    fly_calibration_widen(&s.cal, 0.7);
+    ask(&s, 1, ratio, score);
+    assert_true(s.cal.width[0] == 1.0 && isfinite(ratio[0]) && score[0] == 1.0);
+    fly_arena_fini(&s.arena);
+}
+
 static void a_single_class_is_as_sure_as_the_chip_is_like_it(void **state)
 {
     static const int32_t shots[CLASSES] = {6, 0, 0, 0};
@@ -578,6 +621,8 @@ int main(void)
         cmocka_unit_test(noise_flattens_scores_to_even),
         cmocka_unit_test(no_class_names_nothing),
         cmocka_unit_test(one_support_chip_alone_is_bare),
+        cmocka_unit_test(chips_that_scatter_more_than_the_support_chips_lie_as_near),
+        cmocka_unit_test(one_support_chip_can_be_widened),
         cmocka_unit_test(a_single_class_is_as_sure_as_the_chip_is_like_it),
         cmocka_unit_test(one_shot_classes_keep_the_prior),
         cmocka_unit_test(chips_all_alike_share_their_scores),
