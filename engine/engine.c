@@ -90,6 +90,7 @@ static void lay_out_levels(struct fly_engine *e, struct fly_arena *arena, size_t
     s->dwell_ns = take(arena, need, k, sizeof(double));
     s->bins = take(arena, need, FLY_DWELL_BINS, sizeof(int32_t));
     s->of = take(arena, need, k, sizeof(uint8_t));
+    s->has_lowest = take(arena, need, k, sizeof(uint8_t));
     s->exposures = take(arena, need, (size_t)unit * (size_t)s->n, sizeof(double));
     s->missing = take(arena, need, k * (size_t)s->n, sizeof(float));
     s->fresh.n = s->n;
@@ -273,6 +274,7 @@ int fly_engine_open(struct fly_engine **out, const struct fly_engine_config *con
     whole = fly_size_add(whole, fly_engine_quality_need(e));
     whole = fly_size_add(whole, fly_engine_ledger_need(e));
     whole = fly_size_add(whole, fly_engine_steering_need(e));
+    whole = fly_size_add(whole, fly_engine_damage_need(e));
     whole = fly_size_add(whole, fly_engine_reliability_need(e));
     if (whole > config->memory_limit) {
         fly_engine_close(&e);
@@ -318,6 +320,8 @@ int fly_engine_open(struct fly_engine **out, const struct fly_engine_config *con
     if (rc == FLY_OK)
         rc = fly_engine_open_steering(e, alloc ? alloc : &lazy);
     if (rc == FLY_OK)
+        rc = fly_engine_open_damage(e, config->quantify, alloc ? alloc : &lazy);
+    if (rc == FLY_OK)
         rc = fly_engine_open_reliability(e, alloc ? alloc : &lazy);
     if (rc < 0) {
         fly_engine_close(&e);
@@ -345,6 +349,7 @@ void fly_engine_close(struct fly_engine **engine)
     struct fly_alloc alloc = e->arena.alloc;
 
     fly_engine_close_reliability(e);
+    fly_engine_close_damage(e);
     fly_engine_close_steering(e);
     fly_arena_fini(&e->ledger_arena);
     fly_engine_close_quality(e);
@@ -369,12 +374,15 @@ int fly_engine_lines(struct fly_engine *engine, int64_t frame, struct fly_rect r
     fly_engine_book_lines(engine, frame, rect, dwell_ns, stamp, rc, taken);
     if (rc < 0)
         return rc;
+    fly_engine_dwell_told(engine, dwell_ns != FLY_DWELL_UNKNOWN_NS);
     fly_engine_quality_lines(engine, frame, rect, pixels, taken);
     if (taken->fresh_px)
         fly_engine_rows_changed(engine, rect.y0, rect.h);
     fly_engine_image_changed(engine, stamp);
     if (!engine->range_known && frame == 0 && fly_engine_range_there(engine))
         fly_engine_settle_range(engine, 0);
+    if (taken->chips_done)
+        fly_engine_damage_lines(engine, frame, dwell_ns);
     return FLY_OK;
 }
 
@@ -387,6 +395,8 @@ int fly_engine_photons(struct fly_engine *engine, const struct fly_photons *phot
     fly_engine_book_photons(engine, photons, stamp, rc, taken);
     if (rc == FLY_OK)
         fly_engine_eds_changed(engine, stamp);
+    if (rc == FLY_OK && taken->chips_done)
+        fly_engine_damage_photons(engine, photons->frame, photons->dwell_ns);
     return rc;
 }
 
@@ -406,6 +416,7 @@ int fly_engine_shift(struct fly_engine *engine, int64_t frame, int32_t dy_px, in
     }
     if (rc == FLY_OK) {
         fly_ledger_shift(engine->ledger, frame, dy_px, dx_px);
+        fly_engine_damage_shift(engine, frame, dy_px, dx_px);
         fly_engine_quality_shift(engine, frame, dy_px, dx_px);
     }
     return rc;

@@ -30,6 +30,7 @@
 #include "engine/base/exec.h"
 #include "engine/chip/assemble.h"
 #include "engine/chip/grid.h"
+#include "engine/damage.h"
 #include "engine/eds/quantify.h"
 #include "engine/eds/spectra.h"
 #include "engine/embed/embed.h"
@@ -362,8 +363,9 @@ const double *fly_engine_distances(const struct fly_engine *engine, enum fly_mod
 const float *fly_engine_embeddings(const struct fly_engine *engine, int32_t *width,
                                    const uint8_t **measured);
 /* (K, D) the same for comparing chips with chips, as graphs and hierarchies do: in the robust profile, of an embedder
- * that levels, as if no chip had been measured longer than 2.2 times as long as the least of them. Of a raster, whose
- * frames are whole but for the one that is coming in, they are the embeddings. */
+ * that levels, as if no chip had been measured longer than about twice (2.0 to 2.2 times) as long as the tenth of the chips
+ * that were measured least. Of a raster, whose frames are whole but for the one that is coming in, they are the
+ * embeddings. */
 const float *fly_engine_comparable(const struct fly_engine *engine);
 /* (K, E), as taken so far; measured: (K) 1 where complete, its composition made or not. NULL without EDS. */
 const uint32_t *fly_engine_spectra(const struct fly_engine *engine, int32_t *channels,
@@ -428,7 +430,8 @@ struct fly_plan_ask {
     double survey_us;       /* dwell of a pixel of the survey: pixel_time_us, or what frame 0 came with */
     int surveyed;           /* 1: the survey has passed (a frame after it has begun, or its last line came); what is not
                              * measured was missed. 0: nothing is planned while chips that are not barred lack data */
-    const uint8_t *barred;  /* (K) 1: not to be planned (masked, under way, damaged); NULL: none */
+    const uint8_t *barred;  /* (K) 1: not to be planned (masked, under way); NULL: none */
+    int past_damage;        /* 1: chips that change under the beam (engine/damage.h) are planned as well */
     double dose_left_us;    /* mean dose that the map may still have, INFINITY: any; config.budget holds as well */
     double time_left_us;    /* beam time, the same */
     double beam_px[2];      /* y, x where the beam is; NaN: not known */

@@ -252,9 +252,11 @@ void fly_engine_quality(const struct fly_engine *engine, struct fly_quality *qua
                                     .has_eds = e->spectra != NULL,
                                     .advice = e->quality.advice,
                                     .chip_px = e->config.grid.side_px,
+                                    .chip_cols = e->config.grid.cols,
                                     .pixel_nm = nm[0] > 0.0 && nm[1] > 0.0 ? fmax(nm[0], nm[1]) : 0.0,
                                     .elements = e->n_elements};
     tell_counts(e, &quality->counts);
+    fly_engine_tell_damage(e, &quality->damage);
     for (int32_t i = 0; i < e->n_elements; i++)
         quality->users_k += fly_quantifier_line(e->quantifier, i).users_k;
     if (!image)

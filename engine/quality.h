@@ -16,6 +16,7 @@
 
 #include "engine/chip/drift.h"
 #include "engine/chip/saturation.h"
+#include "engine/damage.h"
 #include "engine/region/advice.h"
 
 struct fly_engine;
@@ -50,9 +51,11 @@ struct fly_quality {
     struct fly_quality_counts counts;
     struct fly_quality_saturation saturation; /* without an image all of it is zero */
     struct fly_quality_drift drift;           /* the same */
+    struct fly_quality_damage damage;
     struct fly_advice advice;                 /* TOO_LITTLE before there is any */
     int advice_final;   /* 1: all lines that are ever looked at were */
     int32_t chip_px;    /* as configured */
+    int32_t chip_cols;  /* chips in a row */
     double pixel_nm;    /* the larger of both; 0: not known */
     int32_t elements;   /* quantified; 0: none */
     int32_t users_k;    /* of them, those whose k-factor is the user's */

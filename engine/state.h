@@ -3,6 +3,7 @@
 #define FLY_ENGINE_STATE_H
 
 #include "engine/adoption.h"
+#include "engine/damage.h"
 #include "engine/engine.h"
 #include "engine/graphs.h"
 #include "engine/histories.h"
@@ -85,7 +86,9 @@ enum {
 };
 struct fly_levels_state {
     int32_t n;             /* FLY_LEVELS; or 1: all are as measured, and there is nothing below but of and main */
-    float *at[FLY_LEVELS]; /* (K, D) the embeddings at each level; at 0 those of support chips alone */
+    float *at[FLY_LEVELS]; /* (K, D) the embeddings at each level; at 0 of support chips, others are as measured there */
+    uint8_t *has_lowest;   /* (K) 1: at 0, too */
+    int told[2];           /* 1: data came that did not tell their dwell; that did */
     double *dwell_ns;      /* (K) mean of its pixels; 0: incomplete */
     int32_t *bins;         /* (FLY_DWELL_BINS) chips of about that dwell */
     int32_t least_bin;     /* the lowest with chips in it, or FLY_DWELL_BINS */
@@ -100,7 +103,7 @@ struct fly_levels_state {
 struct fly_fewshot_state {
     struct fly_prototypes prototypes;
     struct fly_calibration calibration; /* robust */
-    int in_use;                         /* some chip is compared with it */
+    int in_use;                         /* some chip is compared with it; always 1 of the lowest level and of EDS */
 };
 enum { FLY_FEWSHOT_EDS = FLY_LEVELS, FLY_FEWSHOTS }; /* those of the image first, one a level */
 
@@ -213,6 +216,7 @@ struct fly_engine {
     struct fly_arena ledger_arena;
     struct fly_ledger *ledger;         /* dose.c: of the specimen, whoever saw it */
     struct fly_steering_state steering;
+    struct fly_damage_state damage;
 
     /* scoring.c, robust: what few-shot is sure of */
     struct fly_left_out left_out;
@@ -328,6 +332,17 @@ void fly_engine_close_steering(struct fly_engine *engine);
 size_t fly_engine_steering_need(const struct fly_engine *engine);
 void fly_engine_steering_epoch(struct fly_engine *engine, int anything);
 
+/* engine/damage.c: what it reserves, after quality; chips took a frame of lines or of photons; a frame is being shifted, what
+ * quality knows of it is the shift before; what it has found. */
+FLY_MUST_USE int fly_engine_open_damage(struct fly_engine *engine, const struct fly_quantify_config *quantify,
+                                        const struct fly_alloc *alloc);
+void fly_engine_close_damage(struct fly_engine *engine);
+size_t fly_engine_damage_need(const struct fly_engine *engine);
+void fly_engine_damage_lines(struct fly_engine *engine, int64_t frame, uint64_t dwell_ns);
+void fly_engine_damage_photons(struct fly_engine *engine, int64_t frame, uint64_t dwell_ns);
+void fly_engine_damage_shift(struct fly_engine *engine, int64_t frame, int32_t dy_px, int32_t dx_px);
+void fly_engine_tell_damage(const struct fly_engine *engine, struct fly_quality_damage *told);
+
 /* engine/reliability.c: chips that assembly is to halve, how many (0: nothing is measured); what it reserves, after the
  * graphs; few-shot compares another feature; the one step whose turn it is, 1 when it was done; is the last measurement
  * due, or one under way? */
@@ -345,6 +360,8 @@ int fly_engine_reliability_waits(const struct fly_engine *engine);
 int32_t fly_engine_count_levels(const struct fly_engine *engine);
 void fly_engine_set_dwell(struct fly_engine *engine, int32_t chip, double dwell_ns);
 void fly_engine_settle_least(struct fly_engine *engine);
+void fly_engine_dwell_told(struct fly_engine *engine, int is_known); /* of data that came */
+void fly_engine_forget_levels(struct fly_engine *engine, int32_t chip);
 void fly_engine_exposures(const struct fly_engine *engine, int32_t chip, double *exposures);
 void fly_engine_take_levels(struct fly_engine *engine, int32_t i, int32_t chip); /* of the i-th picked, as embedded */
 void fly_engine_level_support(struct fly_engine *engine);

@@ -347,7 +347,8 @@ int fly_engine_plan(struct fly_engine *engine, const struct fly_plan_ask *ask, s
     if (rc < 0)
         return rc;
     for (int32_t k = 0; k < e->n_chips; k++)
-        s->barred[k] = (ask->barred && ask->barred[k]) || waits(e, k);
+        s->barred[k] = (ask->barred && ask->barred[k]) || waits(e, k) ||
+                       (!ask->past_damage && fly_damage_bars(e->damage.watch, k));
     take_dose(e, ask->survey_us, &dose);
     fly_engine_eds_rates(e);
     fly_engine_composition_errors(e);

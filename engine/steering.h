@@ -17,6 +17,7 @@
  *             each time the dose grows e-fold. The noise is that of the halves of even and odd frames
  *             (engine/reliability.h), so that before a second frame the rate is not known. Scatter that dose does not lower gives none, and so the policy's floor.
  * Waiting     a chip whose data wait to be embedded, quantified or scored is barred: what is on its way may settle it.
+ * Damage      a chip whose early and late data disagree is barred with its neighbours (engine/damage.h).
  * Unknown     exposures whose dwell nothing told count as one survey dwell each.
  *
  * Part of the engine, and of nobody else's concern: engine.h says what is seen outside.

@@ -162,8 +162,8 @@ int fly_engine_steer_clusters(struct fly_engine *engine)
     if (s->classes > s->classes_cap)
         return fly_fail(FLY_ERANGE, "steering between %d clusters, %d chips allow %d", s->classes, e->n_chips, s->classes_cap);
     if (s->classes < 2)
-        return fly_fail(FLY_EAGAIN, "steering needs two clusters or two classes of a support set, there are %d clusters",
-                        s->classes);
+        return fly_fail(FLY_EAGAIN, "steering needs two clusters, or two classes of a support set: the map has %s",
+                        s->classes ? "one cluster" : "no cluster yet");
     s->by_cluster = 1;
     scatter = scatter_of(e, &f, s->centre, members, s->classes);
     for (int32_t k = 0; k < e->n_chips; k++) {

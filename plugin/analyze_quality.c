@@ -87,6 +87,26 @@ static void tell_drift(struct fly_json *json, const struct fly_pub_quality *q)
     fly_json_end(json);
 }
 
+static void tell_damage(struct fly_json *json, const struct fly_pub_quality *q)
+{
+    open_part(json, "damage", 1);
+    tell_int(json, "chips", q->damage.chips, 1);
+    tell_int(json, "barred", q->damage.barred, 1);
+    tell_word(json, "sign", q->damage.sign);
+    fly_json_key(json, "chip");
+    if (q->damage.row >= 0) {
+        fly_json_row(json);
+        fly_json_int(json, q->damage.row);
+        fly_json_int(json, q->damage.col);
+        fly_json_end(json);
+    } else {
+        fly_json_null(json);
+    }
+    tell_word(json, "element", q->damage.element);
+    tell_number(json, "change", q->damage.change);
+    fly_json_end(json);
+}
+
 static void tell_chip_size(struct fly_json *json, const struct fly_pub_quality *q)
 {
     if (!open_part(json, "chip_size", q->has_image))
@@ -113,6 +133,7 @@ void fly_analyze_tell_quality(const struct fly_analyze_out *out, struct fly_json
     tell_counts(json, &told);
     tell_saturation(json, &told);
     tell_drift(json, &told);
+    tell_damage(json, &told);
     tell_chip_size(json, &told);
     open_part(json, "calibration", 1);
     tell_flag(json, "pixel", told.pixel_known);

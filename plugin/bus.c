@@ -456,6 +456,21 @@ int fly_bus_take_decision(struct fly_bus *bus, uint64_t serial, struct fly_decis
     return there;
 }
 
+void fly_bus_post_idle(struct fly_bus *bus, const struct fly_steer_idle *idle)
+{
+    pthread_mutex_lock(&bus->lock);
+    bus->idle = *idle;
+    pthread_mutex_unlock(&bus->lock);
+}
+
+int fly_bus_look_idle(struct fly_bus *bus, uint64_t serial, struct fly_steer_idle *into)
+{
+    pthread_mutex_lock(&bus->lock);
+    *into = bus->idle;
+    pthread_mutex_unlock(&bus->lock);
+    return serial != 0 && into->serial == serial;
+}
+
 void fly_bus_post_answer(struct fly_bus *bus, const struct fly_answer *answer)
 {
     pthread_mutex_lock(&bus->lock);

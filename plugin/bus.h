@@ -168,6 +168,7 @@ struct fly_bus {
     uint64_t in_force_serial, in_force_version;
     struct fly_steer_orders orders;  /* version 0: none yet */
     struct fly_decision decision;    /* the newest not taken; serial 0: none waits */
+    struct fly_steer_idle idle;      /* as posted last */
     struct fly_answer answers[2];    /* of the command under way and the one before it; cmd_id "": none waits */
     struct fly_helm_memory memory;   /* of the session with this serial */
     uint64_t memory_serial;
@@ -231,6 +232,9 @@ void fly_bus_post_decision(struct fly_bus *bus, const struct fly_decision *decis
 int fly_bus_take_decision(struct fly_bus *bus, uint64_t serial, struct fly_decision *into);
 void fly_bus_post_answer(struct fly_bus *bus, const struct fly_answer *answer);
 int fly_bus_take_answer(struct fly_bus *bus, struct fly_answer *into);
+/* Why nothing is proposed in a session: 1 when something was said of this one. */
+void fly_bus_post_idle(struct fly_bus *bus, const struct fly_steer_idle *idle);
+int fly_bus_look_idle(struct fly_bus *bus, uint64_t serial, struct fly_steer_idle *into);
 /* The highest frame of a session, and what its recording says of the time before a restart: 1 when of this one. */
 void fly_bus_post_seen(struct fly_bus *bus, uint64_t serial, int64_t frame);
 int fly_bus_look_seen(struct fly_bus *bus, uint64_t serial, int64_t *frame);

@@ -25,7 +25,8 @@ static void print_help(void)
            "  ls       the recordings of a folder (without one: recording.dir), the newest last: when they began, what they\n"
            "           are of, how large they are, and whether they are finished. Reads the beginning of each file alone\n"
            "  verify   reads every record: checksums, messages by the rules of the protocol, numbers of each stream\n"
-           "           against those that its stop told; says what is missing, torn or damaged, and where\n"
+           "           against those that its stop told; says what is missing, torn or damaged, and where. Of a session\n"
+           "           that was steered it counts decisions, commands (stops among them) and acks, too\n"
            "  --json   one JSON object a line\n"
            "  --config FILE, --set key=value   settings (recording.dir)\n"
            "\n"
@@ -255,6 +256,10 @@ static void verified_json(const struct fly_verified *v, const char *path)
     fly_json_uint(&json, v->requests);
     fly_json_key(&json, "decisions");
     fly_json_uint(&json, v->decisions);
+    fly_json_key(&json, "commands");
+    fly_json_uint(&json, v->commands);
+    fly_json_key(&json, "acks");
+    fly_json_uint(&json, v->acks);
     fly_json_key(&json, "gaps");
     fly_json_uint(&json, v->gaps);
     fly_json_key(&json, "finished");
@@ -274,10 +279,12 @@ static void verified_json(const struct fly_verified *v, const char *path)
 
 static void print_verified(const struct fly_verified *v, const char *path)
 {
-    printf("%s: %s; %" PRIu64 " records, %" PRIu64 " messages, %" PRIu64 " requests, %" PRIu64
-           " decisions, %s\n", path,
-           *what_is_wrong(v) ? "WRONG" : "whole", v->records, v->messages, v->requests, v->decisions,
-           v->finished ? "finished" : "not finished: Flyback goes on with it at its next start");
+    printf("%s: %s; %" PRIu64 " records, %" PRIu64 " messages, %" PRIu64 " requests, ", path,
+           *what_is_wrong(v) ? "WRONG" : "whole", v->records, v->messages, v->requests);
+    if (v->decisions + v->commands + v->acks)
+        printf("steering: %" PRIu64 " decisions, %" PRIu64 " commands, %" PRIu64 " acks, ", v->decisions, v->commands,
+               v->acks);
+    printf("%s\n", v->finished ? "finished" : "not finished: Flyback goes on with it at its next start");
     for (int32_t i = 0; i < v->n_streams; i++)
         if (v->stream[i].missing)
             printf("  %s: %" PRIu64 " of %" PRIu64 " numbers are not in it\n", v->stream[i].name, v->stream[i].missing,

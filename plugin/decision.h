@@ -46,10 +46,17 @@ struct fly_decision {
     struct fly_target alternatives[FLY_ALTERNATIVES_MAX];
     struct fly_as_of as_of;
     double expected_error;
+    struct fly_suggest_until until[FLY_UNTILS];
     double cost_us;         /* of beam time, moves included */
     double beam_px[2];      /* where it leaves the beam */
     double dose_mean_us, dose_max_us, dose_factor; /* of the map so far; e-/A^2 of a us, NaN: not known */
     int64_t valid_until_ns; /* Unix; the helm says */
+};
+
+/* Why nothing is proposed just now, a sentence for people; "": something is. */
+struct fly_steer_idle {
+    uint64_t serial; /* of the session */
+    char why[256];
 };
 
 /* From the helm to the engine stage. */

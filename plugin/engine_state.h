@@ -39,7 +39,7 @@ struct fly_stage_steer {
     int64_t last_number;               /* of decisions */
     int resting;                       /* all that was wanted rests: it is looked at again */
     int32_t state_wait;                /* decisions until the policy's state is kept again */
-    int failure_told;
+    int failure_told, no_dwell_said;
     struct fly_helm_memory memory;     /* while a restart reads back */
     struct fly_steering_inputs inputs;
     struct fly_steer_plan plan;

@@ -322,10 +322,19 @@ static int keep_decision(struct fly_stage_engine *stage, const struct fly_steeri
     return rc;
 }
 
+static void say_idle(struct fly_stage_engine *stage, const char *why)
+{
+    struct fly_steer_idle idle = {.serial = stage->info->serial};
+
+    snprintf(idle.why, sizeof idle.why, "%s", why);
+    fly_bus_post_idle(stage->config.bus, &idle);
+}
+
 static void tell_failure(struct fly_stage_engine *stage)
 {
     struct fly_stage_steer *s = &stage->steer;
 
+    say_idle(stage, fly_fail_text());
     if (!s->failure_told)
         fly_bus_event(stage->config.bus, FLY_ERROR, "steer_plan", NULL, 0, "nothing is suggested: %s", fly_fail_text());
     s->failure_told = 1;
@@ -344,6 +353,7 @@ static void undo(struct fly_stage_engine *stage, const unsigned char *before, si
 static void plan(struct fly_stage_engine *stage, int64_t now)
 {
     struct fly_stage_steer *s = &stage->steer;
+    char why[sizeof ((struct fly_steer_idle *)0)->why];
     unsigned char *before;
     size_t len;
     int rc = fly_steering_state(stage->session, &before, &len);
@@ -357,10 +367,12 @@ static void plan(struct fly_stage_engine *stage, int64_t now)
     s->planned_again = s->orders.again;
     fill_inputs(stage, &s->inputs, now);
     rc = fly_steering_plan(stage->session, &s->inputs, s->barred, &s->plan);
-    if (rc == FLY_EAGAIN)
+    if (rc == FLY_EAGAIN) {
+        say_idle(stage, s->surveyed ? fly_fail_text() : "the survey, the session's first frame, is not over yet");
         s->resting = 0; /* the survey is under way: the next epoch is looked at */
-    else
+    } else {
         s->not_before_ns = now + cycle_ns(stage);
+    }
     if (rc < 0 && rc != FLY_EAGAIN)
         tell_failure(stage);
     if (rc == FLY_OK && keep_decision(stage, &s->inputs, &s->plan) < 0) {
@@ -371,21 +383,27 @@ static void plan(struct fly_stage_engine *stage, int64_t now)
     if (rc < 0)
         return;
     s->resting = s->resting && s->plan.n_tiles == 0 && s->plan.stop == FLY_STEER_GO;
+    fly_steering_why_nothing(why, sizeof why, fly_engine_steer_config(fly_session_engine(stage->session)), &s->plan);
+    say_idle(stage, why);
     fly_steering_decision(&s->decision, stage->session, &s->inputs, &s->plan);
     s->decision.orders = s->orders.version;
     fly_bus_post_decision(stage->config.bus, &s->decision);
 }
 
-/* Whoever wants to be steered is told why nothing comes. */
+/* Whoever wants to be steered is told why nothing comes; whoever looks may read it. */
 static void tell_no_dwell(struct fly_stage_engine *stage)
 {
     struct fly_stage_steer *s = &stage->steer;
 
-    if (s->failure_told || !s->surveyed || s->survey_us > 0.0 || s->orders.mode < FLY_STEER_ASK)
+    if (!s->surveyed || s->survey_us > 0.0 || s->failure_told || (s->no_dwell_said && s->orders.mode < FLY_STEER_ASK))
         return;
     fly_fail(FLY_ERANGE,
              "no dwell is known, neither from the session's start (pixel_time_us) nor from its data (dwell_us)");
-    tell_failure(stage);
+    s->no_dwell_said = 1;
+    if (s->orders.mode < FLY_STEER_ASK)
+        say_idle(stage, fly_fail_text());
+    else
+        tell_failure(stage);
 }
 
 int fly_stage_steer(struct fly_stage_engine *stage)

@@ -204,14 +204,79 @@ static int says_not_now(const char *reason)
     return 0;
 }
 
+/* A hold of the guard's own, which nobody here can see but by its verdicts; not ours, of which it may not have heard the
+ * end. NULL: it is none. */
+static const char *held_by_guard(const struct fly_helm *h, const struct fly_ack *ack)
+{
+    static const char held[] = "guard: held: ", ours[] = "held at the plugin";
+    const char *words = ack->reason + sizeof held - 1;
+
+    if (h->held || !h->asked.guard || strncmp(ack->reason, held, sizeof held - 1) != 0 ||
+        strncmp(words, ours, sizeof ours - 1) == 0)
+        return NULL;
+    return words[0] ? words : "held";
+}
+
 static void reject(struct fly_helm *h, struct fly_helm_command *c, const struct fly_ack *ack)
 {
+    const char *held = held_by_guard(h, ack);
+    int known = held && h->guard_held[0];
+
     c->bars = 0;
+    snprintf(c->reason, sizeof c->reason, "%s", ack->reason);
+    snprintf(h->guard_held, sizeof h->guard_held, "%s", held ? held : "");
     if (!says_not_now(ack->reason))
         fly_helm_leave_alone(h, c->boxes, c->n_boxes);
     h->out.count(h->out.ctx, FLY_COUNT_COMMANDS_REJECTED);
+    if (known)
+        return; /* each of its commands until it resumes */
     fly_helm_tell(h, FLY_WARNING, "command_rejected", "cmd_id", c->cmd_id, "command %s was rejected: %s", c->cmd_id,
                   ack->reason[0] ? ack->reason : "no reason was given");
+}
+
+/* What was measured of a command, as its data or its acquisition say. */
+struct measured {
+    const char *who;
+    double dwell_us, commanded_us;
+    int64_t outside_px;
+};
+
+/* A dose that is not the one commanded: told with the first of it, once a command. */
+static void tell_differs(struct fly_helm *h, struct fly_helm_command *c, const struct measured *m)
+{
+    struct fly_helm_args data;
+    char text[400];
+
+    if (c->differs_told || (m->outside_px <= 0 &&
+                            !(fabs(m->dwell_us - m->commanded_us) > FLY_HELM_DWELL_PART * m->commanded_us)))
+        return;
+    c->differs_told = 1;
+    if (m->outside_px > 0)
+        snprintf(text, sizeof text, "%s command %s cover %" PRId64 " px that were not commanded", m->who, c->cmd_id,
+                 m->outside_px);
+    else
+        snprintf(text, sizeof text, "%s command %s came with %g us a pixel, commanded were %g us: the dose of these chips "
+                 "is not what was planned", m->who, c->cmd_id, m->dwell_us, m->commanded_us);
+    fly_helm_args_begin(&data, 4);
+    fly_helm_put_str(&data.pack, "cmd_id", c->cmd_id);
+    fly_helm_put_f64(&data.pack, "dwell_us", m->dwell_us);
+    fly_helm_put_f64(&data.pack, "commanded_us", m->commanded_us);
+    fly_helm_put_int(&data.pack, "outside_px", m->outside_px);
+    h->out.tell(h->out.ctx, FLY_WARNING, "dose_differs", data.bytes, data.pack.len, text);
+}
+
+/* What the acquisition says that it did: data may tell another dwell than the beam had. */
+static void hold_against(struct fly_helm *h, struct fly_helm_command *c, const struct fly_ack *ack)
+{
+    struct measured m = {"by its acquisition, pixels of", c->dwell_us, c->dwell_us, 0};
+
+    if (!ack->has_achieved)
+        return;
+    if (isfinite(ack->achieved.dwell_us) && ack->achieved.pixels > 0)
+        m.dwell_us = ack->achieved.dwell_us;
+    if (ack->achieved.pixels > c->pixels)
+        m.outside_px = ack->achieved.pixels - c->pixels;
+    tell_differs(h, c, &m);
 }
 
 void fly_helm_ack(struct fly_helm *helm, const struct fly_helm_peer *peer, const struct fly_ack *ack)
@@ -244,37 +309,22 @@ void fly_helm_ack(struct fly_helm *helm, const struct fly_helm_peer *peer, const
     c->due_ns = fly_helm_mono_ns(h) + (to == FLY_HELM_DONE ? FLY_HELM_DATA_NS : 2 * c->work_ns + FLY_HELM_GRACE_NS);
     if (to == FLY_HELM_REJECTED)
         reject(h, c, ack);
-    if (to == FLY_HELM_DONE)
+    else
+        h->guard_held[0] = '\0';
+    if (to == FLY_HELM_DONE) {
         h->out.count(h->out.ctx, FLY_COUNT_COMMANDS_DONE);
+        hold_against(h, c, ack);
+    }
     if (to >= FLY_HELM_DONE)
         h->orders.again++;
     h->stale = 1;
     fly_helm_tick(h);
 }
 
-static void tell_differs(struct fly_helm *h, struct fly_helm_command *c, const struct fly_answer *answer)
-{
-    struct fly_helm_args data;
-    char text[400];
-
-    c->differs_told = 1;
-    snprintf(text, sizeof text,
-             "data of command %s came with %g us a pixel, commanded were %g us: the dose of these chips "
-                                "is not what was planned", c->cmd_id, answer->dwell_us, answer->commanded_us);
-    fly_helm_args_begin(&data, 4);
-    fly_helm_put_str(&data.pack, "cmd_id", c->cmd_id);
-    fly_helm_put_f64(&data.pack, "dwell_us", answer->dwell_us);
-    fly_helm_put_f64(&data.pack, "commanded_us", answer->commanded_us);
-    fly_helm_put_int(&data.pack, "outside_px", answer->outside_px);
-    if (answer->outside_px)
-        snprintf(text, sizeof text, "data of command %s cover %" PRId64 " px that were not commanded", c->cmd_id,
-                 answer->outside_px);
-    h->out.tell(h->out.ctx, FLY_WARNING, "dose_differs", data.bytes, data.pack.len, text);
-}
-
 void fly_helm_answer(struct fly_helm *helm, const struct fly_answer *answer)
 {
     struct fly_helm *h = helm;
+    struct measured m = {"data of", answer->dwell_us, answer->commanded_us, answer->outside_px};
 
     for (int i = 0; i < FLY_HELM_COMMANDS; i++) {
         struct fly_helm_command *c = &h->commands[i];
@@ -282,10 +332,7 @@ void fly_helm_answer(struct fly_helm *helm, const struct fly_answer *answer)
         if (!c->state || strcmp(c->cmd_id, answer->cmd_id) != 0)
             continue;
         c->came = answer->image_px > answer->eds_px ? answer->image_px : answer->eds_px;
-        if (!c->differs_told &&
-            (answer->outside_px > 0 ||
-             fabs(answer->dwell_us - answer->commanded_us) > FLY_HELM_DWELL_PART * answer->commanded_us))
-            tell_differs(h, c, answer);
+        tell_differs(h, c, &m);
         if (c->bars && c->came >= c->pixels) {
             c->bars = 0;
             h->orders.again++;

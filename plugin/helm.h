@@ -59,6 +59,8 @@ struct fly_helm_peer {
     size_t id_len;
     const char *name; /* for people; at most FLY_STEER_BY_MAX bytes are kept */
     const char *key;  /* what its key proves it to be, "" without keys: another one under the same id is another peer */
+    const char *role; /* what it is let in as, for people; "" without keys */
+    const char *address; /* id, for programs: words or hexadecimals */
 };
 
 struct fly_helm_ask {
@@ -108,6 +110,8 @@ struct fly_helm_command {
     int bars;               /* 1: its chips are not proposed until their data came */
     int64_t came;           /* pixels of it that did */
     int differs_told;
+    double dwell_us;        /* commanded of each pixel: targets of one command have one dwell */
+    char reason[FLY_ACK_REASON_MAX + 1]; /* why it was rejected or withdrawn, else "" */
     struct fly_chip_box boxes[FLY_DECISION_TARGETS];
     int32_t n_boxes;
 };
@@ -130,6 +134,9 @@ struct fly_helm {
 
     int held;
     char held_by[FLY_STEER_BY_MAX + 1];
+    char held_role[FLY_STEER_BY_MAX + 1], held_id[FLY_STEER_BY_MAX + 1]; /* "" after a restart: it was another's socket */
+    /* The guard's own words, while it holds by itself: as far as it answered the last command. "": it does not. */
+    char guard_held[FLY_ACK_REASON_MAX + 1];
 
     struct fly_decision decision;  /* open (ask), or ready to be commanded */
     int open, ready;
@@ -195,7 +202,7 @@ int fly_helm_decision(struct fly_helm *helm, struct fly_decision *decision);
  * counted and told, without effect. */
 void fly_helm_ack(struct fly_helm *helm, const struct fly_helm_peer *peer, const struct fly_ack *ack);
 
-/* What came in of a command's data so far. */
+/* What came in of a command's data so far. The first of it that was measured otherwise than commanded is told at once. */
 void fly_helm_answer(struct fly_helm *helm, const struct fly_answer *answer);
 
 void fly_helm_seen(struct fly_helm *helm, int64_t frame);       /* the highest frame that data carried */

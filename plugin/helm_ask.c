@@ -190,6 +190,8 @@ int fly_helm_hold(struct fly_helm *helm, const struct fly_helm_peer *peer)
                       peer->name);
     h->held = 1;
     snprintf(h->held_by, sizeof h->held_by, "%s", peer->name);
+    snprintf(h->held_role, sizeof h->held_role, "%s", peer->role);
+    snprintf(h->held_id, sizeof h->held_id, "%s", peer->address);
     if (h->ready)
         fly_helm_expire(h, "held");
     if (fly_helm_in_flight(&h->commands[0]) || (h->owned && fly_helm_mode(h) >= FLY_STEER_ASK))
@@ -217,7 +219,7 @@ int fly_helm_resume(struct fly_helm *helm, const struct fly_helm_peer *peer)
         fly_helm_tell(helm, FLY_INFO, "steer_resumed", "by", peer->name, "%s resumes what %s held", peer->name,
                       helm->held_by[0] ? helm->held_by : "somebody");
     helm->held = 0;
-    helm->held_by[0] = '\0';
+    helm->held_by[0] = helm->held_role[0] = helm->held_id[0] = '\0';
     helm->n_left = 0;
     helm->orders.again++;
     helm->stale = 1;

@@ -179,6 +179,7 @@ void fly_helm_withdraw(struct fly_helm *h, const char *why)
 
     c->state = FLY_HELM_WITHDRAWN;
     c->bars = 0;
+    snprintf(c->reason, sizeof c->reason, "%s", why);
     fly_helm_args_begin(&args, 2);
     fly_helm_put_str(&args.pack, "cmd_id", c->cmd_id);
     fly_helm_put_str(&args.pack, "why", why);
@@ -224,6 +225,7 @@ void fly_helm_drop_owner(struct fly_helm *h, const char *why)
     fly_helm_note(h, "steer.detach", &args);
     fly_helm_tell(h, FLY_INFO, "steer_detached", "by", h->owner_name, "%s has the beam no more: %s", h->owner_name, why);
     h->owned = 0;
+    h->guard_held[0] = '\0';
     h->stale = 1;
 }
 
@@ -298,6 +300,7 @@ static void enter(struct fly_helm *h, const struct fly_command *command)
                                    .pixels = pixels_of(command),
                                    .valid_until_ns = command->valid_until_ns,
                                    .work_ns = (int64_t)(h->decision.cost_us * 1e3),
+                                   .dwell_us = command->dwell_us,
                                    .bars = 1};
     memcpy(c->cmd_id, command->cmd_id, sizeof c->cmd_id);
     memcpy(c->decision_id, command->decision_id, sizeof c->decision_id);

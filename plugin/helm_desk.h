@@ -28,14 +28,19 @@ int32_t fly_helm_desk_wait(const struct fly_stage_publish *stage, int32_t timeou
 void fly_helm_desk_heard(struct fly_stage_publish *stage, const struct fly_msg *msg);
 void fly_helm_desk_ack(struct fly_stage_publish *stage, const struct fly_msg *msg);
 
+/* What the engine stage is to know, if it is new: after anything that may have changed it. */
+void fly_helm_desk_post_orders(struct fly_stage_publish *stage);
+
 /* 1: the op is steering's, and the job answered; its reply may have to wait for the disk. */
 int fly_helm_desk_request(struct fly_stage_publish *stage, struct fly_job *job);
 
 /* The entries `owner` and `steer` of a status. */
 void fly_helm_desk_status(struct fly_stage_publish *stage, struct fly_pack *pack);
 
-/* A peer's address as a person reads it: the words it chose, else its bytes in hexadecimals. */
-void fly_helm_name_peer(char name[FLY_STEER_BY_MAX + 1], const struct fly_part *id);
+/* A peer's address: the words it chose, and 1; else its bytes in hexadecimals. */
+int fly_helm_name_peer(char name[FLY_STEER_BY_MAX + 1], const struct fly_part *id);
+/* The entries `held`, `held_by`, `held_role` and `held_id` of a map. */
+void fly_helm_pack_held(struct fly_pack *pack, const struct fly_helm *helm);
 void fly_helm_pack_limits(struct fly_pack *pack, const struct fly_steer_limits *limits);
 
 /* ---- helm_hold.c: the file that a hold outlives the process in; without recording.enabled there is none ----- */

@@ -154,6 +154,7 @@ struct fly_options {
         int32_t policy; /* enum fly_steer_policy of engine/steer/policy.h */
         int32_t signal; /* auto, then enum fly_signal */
         int32_t tiles, cycle_ms, seed;
+        int32_t damage; /* 1: chips that change under the beam are barred */
         double dose_cap, dose_cap_e_per_A2, budget, explore, target_error, ask_s, rest_ms, settle_us, slew_px_per_us;
     } steer;
     struct {

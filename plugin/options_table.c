@@ -293,6 +293,8 @@ static const struct fly_option table[] = {
     {"steer.explore", FLY_OPTION_FLOAT, AT(steer.explore), .min = 0, .max = 1, .unit = "", .initial = "0.1",
      .flags = FLY_OPTION_LIVE,
      .help = "Share of a suggestion that goes to the least-dosed chips, whatever the map says."},
+    {"steer.damage", FLY_OPTION_BOOL, AT(steer.damage), .unit = "", .initial = "true", .flags = FLY_OPTION_LIVE,
+     .help = "Whether chips whose early and late data disagree, and their neighbours, are measured no more."},
     {"steer.target_error", FLY_OPTION_FLOAT, AT(steer.target_error), .min = 0, .max = 1, .unit = "", .initial = "0.02",
      .flags = FLY_OPTION_LIVE, .help = "Expected error of the map at which suggestions end."},
     {"steer.cycle_ms", FLY_OPTION_INT, AT(steer.cycle_ms), .min = 20, .max = 60000, .unit = "ms", .initial = "500",

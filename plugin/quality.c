@@ -71,6 +71,8 @@ static int holds(const struct fly_quality *q, enum fly_quality_condition conditi
         return clips_top(q) || clips_bottom(q);
     case FLY_DRIFT:
         return has_drifted(q);
+    case FLY_DAMAGE:
+        return q->damage.chips > 0;
     default:
         return 0;
     }
@@ -243,6 +245,45 @@ static void write_drift(struct letter *letter, struct fly_event *event, const st
     fly_pack_bool(&letter->pack, last->ambiguous);
 }
 
+static const char *sign_word(const struct fly_quality *q)
+{
+    return q->damage.last.sign == FLY_DAMAGE_NONE ? NULL : fly_damage_sign_name(q->damage.last.sign);
+}
+
+static void write_damage(struct letter *letter, struct fly_event *event, const struct fly_quality *q)
+{
+    const struct fly_damage_finding *last = &q->damage.last;
+    int32_t cols = q->chip_cols;
+
+    begin(letter, event, FLY_WARNING, "damage", 8);
+    say(letter, "%d %s under the beam: the newest, chip (%d, %d)%s, ", q->damage.chips,
+        q->damage.chips == 1 ? "chip changes" : "chips change", last->chip / cols, last->chip % cols,
+        last->together ? " with its neighbours" : "");
+    if (last->sign == FLY_DAMAGE_SHARE)
+        say(letter, "has the share of %s in its X-rays", q->damage.element);
+    else
+        say(letter, last->sign == FLY_DAMAGE_RATE ? "has its X-rays for a dose" : "has its mean intensity");
+    say(letter, " changed by %+.0f %% since it was first exposed (p = %.0e); ", 100.0 * last->change, last->p);
+    say(letter, "%d chips, damaged or beside such, are not proposed any more unless steer.damage is false; less dose helps",
+        q->damage.barred);
+    put_int(letter, "chips", q->damage.chips);
+    put_int(letter, "barred", q->damage.barred);
+    fly_pack_str(&letter->pack, "sign");
+    fly_pack_str(&letter->pack, sign_word(q));
+    fly_pack_str(&letter->pack, "chip");
+    fly_pack_array(&letter->pack, 2);
+    fly_pack_int(&letter->pack, last->chip / cols);
+    fly_pack_int(&letter->pack, last->chip % cols);
+    fly_pack_str(&letter->pack, "element");
+    if (q->damage.element)
+        fly_pack_str(&letter->pack, q->damage.element);
+    else
+        fly_pack_nil(&letter->pack);
+    put_f64(letter, "change", last->change);
+    put_f64(letter, "p", last->p);
+    put_f64(letter, "dose_us", last->dose_us);
+}
+
 static void write_event(struct fly_event *event, enum fly_quality_condition condition, const struct fly_quality *q)
 {
     struct letter letter;
@@ -266,6 +307,9 @@ static void write_event(struct fly_event *event, enum fly_quality_condition cond
     case FLY_SATURATION:
         write_saturation(&letter, event, q);
         break;
+    case FLY_DAMAGE:
+        write_damage(&letter, event, q);
+        break;
     default:
         write_drift(&letter, event, q);
         break;
@@ -280,10 +324,14 @@ int fly_quality_watch_next(struct fly_quality_watch *watch, const struct fly_qua
     for (int c = 0; c < FLY_QUALITY_CONDITIONS; c++) {
         int now = holds(quality, (enum fly_quality_condition)c), recent;
 
+        if (c == FLY_DAMAGE && quality->damage.chips >= 2 * watch->damaged)
+            watch->of[c].holds = 0; /* news */
         recent = watch->of[c].told && now_ns - watch->of[c].told_ns < TOLD_AGAIN_NS;
         if (now && !watch->of[c].holds && !recent) {
             watch->of[c].holds = watch->of[c].told = 1;
             watch->of[c].told_ns = now_ns;
+            if (c == FLY_DAMAGE)
+                watch->damaged = quality->damage.chips;
             write_event(event, (enum fly_quality_condition)c, quality);
             return 1;
         }
@@ -331,6 +379,20 @@ static void tell_drift(struct fly_pub_quality *out, const struct fly_quality_dri
     out->drift.adopted = drift->adopted;
 }
 
+static void tell_damage(struct fly_pub_quality *out, const struct fly_quality *q)
+{
+    const struct fly_damage_finding *last = &q->damage.last;
+    int any = q->damage.chips > 0;
+
+    out->damage.chips = q->damage.chips;
+    out->damage.barred = q->damage.barred;
+    out->damage.sign = sign_word(q);
+    out->damage.row = any ? last->chip / q->chip_cols : -1;
+    out->damage.col = any ? last->chip % q->chip_cols : -1;
+    out->damage.element = q->damage.element;
+    out->damage.change = any ? last->change : NAN;
+}
+
 void fly_quality_told(struct fly_pub_quality *out, const struct fly_quality *quality)
 {
     const struct fly_quality *q = quality;
@@ -347,6 +409,7 @@ void fly_quality_told(struct fly_pub_quality *out, const struct fly_quality *qua
     out->saturation.top_value = q->saturation.top.value;
     out->saturation.bottom_value = q->saturation.bottom.value;
     tell_drift(out, &q->drift);
+    tell_damage(out, q);
     out->chip_size.reason = advice_word(q->advice.reason);
     out->chip_size.advised_px = q->advice.chip_px;
     out->chip_size.cell_px = found ? q->advice.cell_px : NAN;

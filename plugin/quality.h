@@ -9,6 +9,8 @@
  *   saturation               warning  0.1 % of the pixels or more lie on a value where the detector clips
  *   drift                    warning  the frame measured last lies farther from the first, what fly_engine_shift made
  *                                     good apart, than a tenth of a chip, 1 px and 3 sigma
+ *   damage                   warning  chips' early data disagree with their late ones (engine/damage.h); told again when
+ *                                     twice as many do
  *   chip_below_cell          warning  chips hold less than one unit cell
  *   chip_size                info     all that is ever looked at was, and chips hold a cell, or are larger than needed
  *   uncalibrated_pixel       warning  an image without a pixel size
@@ -33,6 +35,7 @@ enum fly_quality_condition {
     FLY_COUNTS_LOW,
     FLY_SATURATION,
     FLY_DRIFT,
+    FLY_DAMAGE,
     FLY_QUALITY_CONDITIONS
 };
 
@@ -42,6 +45,7 @@ struct fly_quality_watch {
         int holds, told;
         int64_t told_ns;
     } of[FLY_QUALITY_CONDITIONS];
+    int32_t damaged; /* chips, as last told */
 };
 
 /* 1: event is the next to be told of this state; call it again until 0. now_ns: of a clock that never goes back. */

@@ -94,6 +94,7 @@ int fly_steering_plan(struct fly_session *session, const struct fly_steering_inp
                                .survey_us = inputs->survey_us,
                                .surveyed = inputs->surveyed,
                                .barred = scratch,
+                               .past_damage = !fly_session_options(session)->steer.damage,
                                .dose_left_us = INFINITY,
                                .time_left_us = INFINITY,
                                .beam_px = {inputs->beam_px[0], inputs->beam_px[1]}};
@@ -186,6 +187,51 @@ static void fill_dose(struct fly_decision *d, struct fly_engine *engine)
     d->dose_mean_us = sum / chips;
 }
 
+/* As the policy asks for them (engine/steer/policy.h). The budget counts as it does there: what is left holds no tile. */
+static void fill_until(struct fly_suggest_until *until, const struct fly_steer_config *c, const struct fly_steer_plan *plan,
+                       const struct fly_steer_found *found, double survey_us)
+{
+    double dose = found->mean_us / survey_us;
+
+    until[FLY_UNTIL_ERROR] = (struct fly_suggest_until){plan->expected_error, c->stop_error,
+                                                        plan->expected_error < c->stop_error};
+    until[FLY_UNTIL_BIRTHS] = (struct fly_suggest_until){found->quiet, c->stop_epochs, found->quiet >= c->stop_epochs};
+    until[FLY_UNTIL_AGREEMENT] = (struct fly_suggest_until){found->agreement_change, c->stop_agreement,
+                                                            !(found->agreement_change > c->stop_agreement)};
+    until[FLY_UNTIL_COMPOSITION] = (struct fly_suggest_until){found->composition_error, c->stop_composition,
+                                                              !(found->composition_error > c->stop_composition)};
+    until[FLY_UNTIL_BUDGET] = (struct fly_suggest_until){dose, c->budget > 0.0 ? c->budget : NAN,
+                                                         c->budget > 0.0 && plan->stop == FLY_STEER_STOP_DOSE && !plan->capped};
+}
+
+void fly_steering_why_nothing(char *out, size_t cap, const struct fly_steer_config *config,
+                              const struct fly_steer_plan *plan)
+{
+    int32_t wait = plan->barred + plan->resting;
+
+    out[0] = '\0';
+    if (plan->n_tiles > 0)
+        return;
+    if (plan->stop == FLY_STEER_STOP_ERROR)
+        snprintf(out, cap, "the map is as right as was asked: %.2g %% of it is expected wrong, steer.target_error is %.2g %%",
+                 100.0 * plan->expected_error, 100.0 * config->stop_error);
+    else if (plan->stop == FLY_STEER_STOP_FLOOR)
+        snprintf(out, cap, "nothing that could be measured is worth its time any more");
+    else if (plan->stop == FLY_STEER_STOP_TIME)
+        snprintf(out, cap, "no time is left");
+    else if (plan->stop == FLY_STEER_STOP_DOSE && plan->capped > 0)
+        snprintf(out, cap, "every chip that wants beam has had what it may have (%d are at their cap, steer.dose_cap)",
+                 plan->capped);
+    else if (plan->stop == FLY_STEER_STOP_DOSE)
+        snprintf(out, cap, config->budget > 0.0 ? "the map has had its dose (steer.budget %g survey dwells)"
+                                                : "no chip may have more dose", config->budget);
+    else if (config->policy == FLY_STEER_FROZEN)
+        snprintf(out, cap, "steer.policy is frozen");
+    else
+        snprintf(out, cap, "all %d chips that want beam wait: for their data, to rest, or because they were vetoed, rejected or damaged",
+                 wait);
+}
+
 void fly_steering_decision(struct fly_decision *decision, struct fly_session *session,
                            const struct fly_steering_inputs *inputs, const struct fly_steer_plan *plan)
 {
@@ -194,6 +240,7 @@ void fly_steering_decision(struct fly_decision *decision, struct fly_session *se
     const struct fly_grid *grid = fly_engine_grid(engine);
     struct place place = {grid, inputs->shift_px, fly_steering_dose_factor(info)};
     double score[FLY_DECISION_TARGETS];
+    struct fly_steer_found found;
     int32_t across = chips_across(grid, inputs->limits.box_px);
 
     *decision = (struct fly_decision){.serial = info->serial,
@@ -206,6 +253,8 @@ void fly_steering_decision(struct fly_decision *decision, struct fly_session *se
     memcpy(decision->id, inputs->decision_id, sizeof decision->id);
     snprintf(decision->policy, sizeof decision->policy, "%s",
              fly_steer_policy_name(fly_engine_steer_config(engine)->policy));
+    found = fly_steer_found(fly_engine_steer(engine));
+    fill_until(decision->until, fly_engine_steer_config(engine), plan, &found, inputs->survey_us);
     if (plan->stop != FLY_STEER_GO)
         snprintf(decision->stop, sizeof decision->stop, "%s", fly_steer_stop_name(plan->stop));
     for (int32_t i = 0, from_right = 0; i < plan->n_tiles; i++) {
@@ -347,7 +396,7 @@ static uint64_t config_hash(const struct fly_steer_config *c)
                               c->potts_iterations, c->boundary, c->novel, c->disagree, c->composition, c->explore,
                               c->dwell_max, c->dwell_min, c->tiles, c->apart, c->rate_floor, c->hopeless,
                               c->rate_unknown, c->cap, c->cap_us, c->budget, c->rest_ms, c->settle_us, c->flyback_us,
-                              c->slew_px_per_us,
+                              c->slew_px_per_us, c->again, c->uneven,
                               c->stop_error, c->stop_epochs, c->stop_agreement, c->stop_composition, c->stop_floor};
 
     return fly_hash_parts(&(struct fly_part){numbers, sizeof numbers}, 1);

@@ -51,6 +51,10 @@ void fly_steering_runs(struct fly_steering_inputs *inputs, const uint8_t *barred
 FLY_MUST_USE int fly_steering_plan(struct fly_session *session, const struct fly_steering_inputs *inputs,
                                    uint8_t *scratch, struct fly_steer_plan *plan);
 
+/* Why a plan proposes nothing, a sentence; "" of one that does. */
+void fly_steering_why_nothing(char *out, size_t cap, const struct fly_steer_config *config,
+                              const struct fly_steer_plan *plan);
+
 /* What is told and commanded of a plan; a tile wider than limits.box_px goes as several boxes. */
 void fly_steering_decision(struct fly_decision *decision, struct fly_session *session,
                            const struct fly_steering_inputs *inputs, const struct fly_steer_plan *plan);

@@ -101,7 +101,12 @@ static void take_used(struct reading *r, const struct fly_record *record)
         count(r->v, (int32_t)stream, seq);
 }
 
-/* What steering writes down is no request, but its decisions are worth a number. */
+static int is(const char *text, size_t len, const char *word)
+{
+    return len == strlen(word) && memcmp(text, word, len) == 0;
+}
+
+/* What steering writes down is no request, but what it decided, and had done, is worth a number. */
 static void count_control(struct reading *r, const struct fly_record *record)
 {
     struct fly_value root, op;
@@ -115,7 +120,9 @@ static void count_control(struct reading *r, const struct fly_record *record)
     if (fly_value_get(root, "op", &op) && fly_value_str(op, &text, &len) && len > 6)
         steer = memcmp(text, "steer.", 6) == 0;
     r->v->requests += !steer;
-    r->v->decisions += steer && len == strlen("steer.plan") && memcmp(text, "steer.plan", len) == 0;
+    r->v->decisions += steer && is(text, len, "steer.plan");
+    r->v->commands += steer && is(text, len, "steer.command");
+    r->v->acks += steer && is(text, len, "steer.ack");
 }
 
 static void take_record(struct reading *r, const struct fly_record *record)

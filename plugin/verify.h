@@ -22,7 +22,7 @@ FLY_MUST_USE int fly_brief_read(struct fly_brief *brief, const char *path);
 
 struct fly_verified {
     uint64_t records, messages, requests, gaps; /* gaps: told ones */
-    uint64_t decisions; /* of steering */
+    uint64_t decisions, commands, acks; /* of steering; stops among the commands */
     int finished;
     int32_t n_streams;
     struct {

@@ -20,6 +20,7 @@ struct fly_acquire {
     struct fly_head head;
     int32_t segments;
     uint64_t photons;
+    struct fly_harm *harm; /* NULL: the beam does none */
     uint16_t *pixels;   /* (block, W): an image; or (block, W, n_channels): dense counts */
     uint32_t *row_ptr;  /* (block * W + 1) */
     uint32_t *pixel_of; /* (photon_cap), pairs */
@@ -117,6 +118,8 @@ int fly_acquire_open(struct fly_acquire **out, const struct fly_specimen *specim
             name[3] = (char)('1' + i);
     }
     rc = reserve(a);
+    if (rc == FLY_OK && config->harm.kind != FLY_HARM_NONE)
+        rc = fly_harm_open(&a->harm, &config->harm, &specimen->config, &a->optics, config->dwell_us);
     if (rc < 0)
         goto fail;
     *out = a;
@@ -131,6 +134,7 @@ void fly_acquire_close(struct fly_acquire **acquire)
 {
     if (!*acquire)
         return;
+    fly_harm_close(&(*acquire)->harm);
     free((*acquire)->pixels);
     free((*acquire)->row_ptr);
     free((*acquire)->channel);
@@ -291,6 +295,8 @@ static void fill_lines(struct fly_acquire *a, const struct fly_patch *patch, int
 
         fly_beam_image_off(a->beam, &shot, off_px, a->pixels + (size_t)line * (size_t)patch->w);
     }
+    if (a->harm)
+        fly_harm_image(a->harm, patch, a->pixels);
     if (a->config.commanded)
         scale_to_intensity(a, pixels, patch->dwell_us);
     fly_head_begin(&a->head, &pack, "lines", 1, t_ns, fly_head_place_keys(patch) + 1, message);
@@ -335,6 +341,8 @@ static int draw_photons(struct fly_acquire *a, const struct fly_patch *patch, in
         for (size_t i = 0; first > 0 && i <= pixels; i++)
             row_ptr[i] += first;
     }
+    if (a->harm)
+        *photons = fly_harm_photons(a->harm, patch, segment, a->row_ptr, a->channel);
     return FLY_OK;
 }
 
@@ -389,13 +397,33 @@ int fly_acquire_patch(struct fly_acquire *a, const struct fly_patch *patch, int3
     return fill_photons(a, patch, stream, t_ns, message);
 }
 
-int fly_acquire_block(struct fly_acquire *a, int64_t frame, int32_t step, int32_t stream, int64_t t_ns,
-                      struct fly_message *message)
+static struct fly_patch block_of(const struct fly_acquire *a, int64_t frame, int32_t step)
 {
     struct fly_patch patch = {.frame = frame, .w = a->specimen->config.width_px, .dwell_us = a->config.dwell_us};
 
     fly_scan_block(&a->config.scan, frame, step, &patch.y0_px, &patch.h);
+    return patch;
+}
+
+int fly_acquire_block(struct fly_acquire *a, int64_t frame, int32_t step, int32_t stream, int64_t t_ns,
+                      struct fly_message *message)
+{
+    struct fly_patch patch = block_of(a, frame, step);
+
     return fly_acquire_patch(a, &patch, stream, t_ns, message);
+}
+
+static void expose(struct fly_acquire *a, const struct fly_patch *patch)
+{
+    if (a->harm)
+        fly_harm_expose(a->harm, patch);
+}
+
+void fly_acquire_block_done(struct fly_acquire *a, int64_t frame, int32_t step)
+{
+    struct fly_patch patch = block_of(a, frame, step);
+
+    expose(a, &patch);
 }
 
 void fly_acquire_take_back(struct fly_acquire *a, const struct fly_message *message)
@@ -458,8 +486,7 @@ static int table_measure(void *ctx, const struct fly_patch *patch, int32_t strea
 
 static void table_done(void *ctx, const struct fly_patch *patch)
 {
-    (void)ctx;
-    (void)patch;
+    expose(ctx, patch);
 }
 
 static void table_take_back(void *ctx, const struct fly_message *message)

@@ -15,6 +15,7 @@
 
 #include "engine/base/err.h"
 #include "sim/beam.h"
+#include "sim/harm.h"
 #include "sim/instrument.h"
 #include "sim/scan.h"
 #include "stream/wire.h"
@@ -34,6 +35,7 @@ struct fly_acquire_config {
     int commanded;                 /* 1: it will be told where to measure. Pixels are then intensities: counts over
                                     * dwell, in FLY_ACQUIRE_GAIN of a count at dwell_us; the start says neither how
                                     * many frames nor in which order */
+    struct fly_harm_config harm;   /* what the beam does to the specimen; NONE: nothing */
 };
 
 /* Rounded intensities add a 50th of the noise that a count has. */
@@ -68,6 +70,9 @@ FLY_MUST_USE int fly_acquire_block(struct fly_acquire *acquire, int64_t frame, i
 /* The same of any rectangle: h * w at most lines in a block times the width, dwell_us at most the beam's longest. */
 FLY_MUST_USE int fly_acquire_patch(struct fly_acquire *acquire, const struct fly_patch *patch, int32_t stream,
                                    int64_t t_ns, struct fly_message *message);
+
+/* All streams have seen that block: the specimen had its dose. fly_acquire_instrument's done() says so of a patch. */
+void fly_acquire_block_done(struct fly_acquire *acquire, int64_t frame, int32_t step);
 
 /* The microscope as a table; acquire is lent as long as it is used. */
 struct fly_instrument fly_acquire_instrument(struct fly_acquire *acquire);

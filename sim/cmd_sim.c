@@ -46,6 +46,7 @@ static int measure_block(struct fly_run *run, int64_t frame, int32_t step, int64
         if (rc < 0)
             return rc;
     }
+    fly_acquire_block_done(run->acquire, frame, step);
     run->blocks_done++;
     run->scanned = (double)run->blocks_done / (double)run->blocks;
     return FLY_OK;

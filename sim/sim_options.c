@@ -34,6 +34,8 @@ static const char help_text[] =
     "  --dpa D                irradiation, 0 .. 1: above 0 the film has an amorphous triangle (0)\n"
     "  --cap METAL            Cr or Pt\n"
     "  --inclusion SHARE      of the area taken by one inclusion of Fe3O4 in the film, 0 .. 0.05 (0: none)\n"
+    "  --damage KIND=LOSS     the middle third each way loses with its dose, of oxygen or thickness, up to this share,\n"
+    "                         0 .. 1: 63 % of it after 4 survey dwells\n"
     "  --chip S               side of the chips that truth, support and judge speak of, 4 .. 256 (15)\n"
     "  --rows R, --cols C     chips each way, 0 as many as fit (33, 33; 0, 0 once --size or --chip is set)\n"
     "  --seed N               of all that is random, 0 .. 9223372036854775807 (1)\n"
@@ -109,7 +111,7 @@ const char *fly_sim_help(void)
 
 enum option_id {
     OPT_INGEST = 1000, OPT_PUBLISH, OPT_CONTROL, OPT_KEYS, OPT_SERVER_KEY, OPT_CONNECT, OPT_PATIENCE, OPT_STOP_TIMEOUT, OPT_GEOMETRY,
-    OPT_SIZE, OPT_PIXEL, OPT_KIND, OPT_DPA, OPT_CAP, OPT_INCLUSION, OPT_CHIP, OPT_ROWS, OPT_COLS, OPT_SEED, OPT_FRAMES,
+    OPT_SIZE, OPT_PIXEL, OPT_KIND, OPT_DPA, OPT_CAP, OPT_INCLUSION, OPT_DAMAGE, OPT_CHIP, OPT_ROWS, OPT_COLS, OPT_SEED, OPT_FRAMES,
     OPT_DWELL, OPT_PACE, OPT_ORDER, OPT_LINES, OPT_DRIFT, OPT_JITTER, OPT_WARP, OPT_NO_HAADF, OPT_EDS_COUNTS,
     OPT_EDS_LAYOUT, OPT_SEGMENTS, OPT_CHANNELS, OPT_EV_PER, OPT_EV_OFFSET, OPT_ZERO, OPT_SESSION, OPT_T0,
     OPT_TRUTH, OPT_SUPPORT, OPT_SHOTS, OPT_JUDGE, OPT_FAULTS, OPT_WINDOW, OPT_QUIET, OPT_HELP,
@@ -132,6 +134,7 @@ static const struct option long_options[] = {
     {"dpa", 1, NULL, OPT_DPA},
     {"cap", 1, NULL, OPT_CAP},
     {"inclusion", 1, NULL, OPT_INCLUSION},
+    {"damage", 1, NULL, OPT_DAMAGE},
     {"chip", 1, NULL, OPT_CHIP},
     {"rows", 1, NULL, OPT_ROWS},
     {"cols", 1, NULL, OPT_COLS},
@@ -261,6 +264,17 @@ static int read_int32(const char *option, const char *text, int64_t low, int64_t
     return rc;
 }
 
+static int read_damage(struct fly_harm_config *harm, const char *text)
+{
+    if (strncmp(text, "oxygen=", 7) == 0)
+        harm->kind = FLY_HARM_OXYGEN;
+    else if (strncmp(text, "thickness=", 10) == 0)
+        harm->kind = FLY_HARM_THICKNESS;
+    else
+        return fly_fail(FLY_ERANGE, "--damage %.80s: oxygen=LOSS or thickness=LOSS is allowed", text);
+    return fly_tool_f64("--damage", strchr(text, '=') + 1, 0.0, 1.0, &harm->loss);
+}
+
 static int read_specimen(struct fly_sim_options *o, int id, const char *option, const char *text)
 {
     const char *kinds[] = {fly_growth_name(FLY_PRISTINE), fly_growth_name(FLY_DEFECTIVE)};
@@ -303,6 +317,8 @@ static int read_specimen(struct fly_sim_options *o, int id, const char *option, 
         return fly_tool_f64(option, text, 0.0, 1.0, &o->specimen.dpa);
     case OPT_INCLUSION:
         return fly_tool_f64(option, text, 0.0, 0.05, &o->specimen.inclusion);
+    case OPT_DAMAGE:
+        return read_damage(&o->acquire.harm, text);
     case OPT_WARP:
         return fly_tool_f64(option, text, 0.0, 4.0, &o->specimen.warp_px);
     case OPT_CHIP:
@@ -454,6 +470,8 @@ static int complete_obeying(struct fly_sim_options *o)
     if (!o->obey.mode && o->obey.given[0])
         return fly_fail(FLY_ERANGE, "%s: only with --obey%s", o->obey.given,
                         o->obey.from ? "; flyback replay plays a recording as it is" : "");
+    if (o->obey.from && o->acquire.harm.kind != FLY_HARM_NONE)
+        return fly_fail(FLY_ERANGE, "--from: a recorded specimen has no --damage");
     if (o->obey.from && (o->truth_dir || o->support_file || o->judge_file))
         return fly_fail(FLY_ERANGE, "--from: of a recorded specimen there is no --truth, --support or --judge");
     if (!o->obey.mode)

@@ -226,6 +226,13 @@ struct fly_pub_quality {
         int64_t adopted;            /* frames shifted by what was measured */
     } drift;
     struct {
+        int64_t chips, barred;
+        const char *sign; /* of what was found last: "share", "rate", "image" */
+        int64_t row, col; /* chip; -1: nil */
+        const char *element;
+        double change;
+    } damage;
+    struct {
         const char *reason;
         int64_t advised_px; /* 0: nil */
         double cell_px, cells;

@@ -83,6 +83,24 @@ static void pack_drift(struct fly_pack *pack, const struct fly_pub_quality *q)
     put_int(pack, "adopted", q->drift.adopted, 1);
 }
 
+static void pack_damage(struct fly_pack *pack, const struct fly_pub_quality *q)
+{
+    open_part(pack, "damage", 6, 1);
+    put_int(pack, "chips", q->damage.chips, 1);
+    put_int(pack, "barred", q->damage.barred, 1);
+    put_word(pack, "sign", q->damage.sign);
+    fly_pack_str(pack, "chip");
+    if (q->damage.row >= 0) {
+        fly_pack_array(pack, 2);
+        fly_pack_int(pack, q->damage.row);
+        fly_pack_int(pack, q->damage.col);
+    } else {
+        fly_pack_nil(pack);
+    }
+    put_word(pack, "element", q->damage.element);
+    put_number(pack, "change", q->damage.change);
+}
+
 static void pack_chip_size(struct fly_pack *pack, const struct fly_pub_quality *q)
 {
     if (!open_part(pack, "chip_size", 6, q->has_image))
@@ -101,10 +119,11 @@ void fly_pub_pack_quality(struct fly_pack *pack, const struct fly_pub_quality *q
         fly_pack_nil(pack);
         return;
     }
-    fly_pack_map(pack, 5);
+    fly_pack_map(pack, 6);
     pack_counts(pack, quality);
     pack_saturation(pack, quality);
     pack_drift(pack, quality);
+    pack_damage(pack, quality);
     pack_chip_size(pack, quality);
     open_part(pack, "calibration", 2, 1);
     put_flag(pack, "pixel", quality->pixel_known);

@@ -152,6 +152,16 @@ enum fly_refusal fly_ack_decode(struct fly_ack *ack, const struct fly_part *part
 
 /* ---- suggest --------------------------------------------------------------------------------------- */
 
+/* When enough is measured: with all of the first four, or with the budget alone. */
+enum fly_until { FLY_UNTIL_ERROR, FLY_UNTIL_BIRTHS, FLY_UNTIL_AGREEMENT, FLY_UNTIL_COMPOSITION, FLY_UNTIL_BUDGET, FLY_UNTILS };
+const char *fly_until_name(enum fly_until until); /* "error", "births", ... */
+
+struct fly_suggest_until {
+    double now;   /* NaN: not known */
+    double limit; /* NaN: none is set */
+    int met;
+};
+
 struct fly_suggest {
     char decision_id[FLY_CMD_ID_MAX + 1];
     char policy[FLY_STEER_WORD_MAX + 1];
@@ -164,6 +174,7 @@ struct fly_suggest {
     int64_t valid_until_ns;
     double expected_error;           /* of the map, 0 .. 1; NaN: nil */
     char stop[FLY_STEER_WORD_MAX + 1]; /* why nothing more is needed; "": nil, it goes on */
+    struct fly_suggest_until until[FLY_UNTILS];
 };
 
 /* FLY_ERANGE as in publish.h, or a rule of targets is broken. */
@@ -172,7 +183,7 @@ FLY_MUST_USE int fly_pub_suggest(struct fly_pub_message *out, struct fly_pack *p
                                  const struct fly_steer_field *field);
 
 /* header as fly_published_decode left it; storage of targets as in a command; alternatives_cap 0 passes
- * them over. field as there.
+ * them over; `until` is for people, and is not read. field as there.
  *
  * FLY_EWIRE  a key is missing or wrong, or there are more targets than room */
 FLY_MUST_USE int fly_suggest_decode(struct fly_suggest *out, struct fly_value header,

@@ -41,6 +41,29 @@ static void pack_word(struct fly_pack *pack, const char *key, const char *word)
         fly_pack_nil(pack);
 }
 
+const char *fly_until_name(enum fly_until until)
+{
+    static const char *const names[FLY_UNTILS] = {"error", "births", "agreement", "composition", "budget"};
+
+    return names[until];
+}
+
+static void pack_until(struct fly_pack *pack, const struct fly_suggest_until until[FLY_UNTILS])
+{
+    fly_pack_str(pack, "until");
+    fly_pack_map(pack, FLY_UNTILS);
+    for (int i = 0; i < FLY_UNTILS; i++) {
+        fly_pack_str(pack, fly_until_name((enum fly_until)i));
+        fly_pack_map(pack, 3);
+        fly_pack_str(pack, "now");
+        fly_pack_f64(pack, until[i].now);
+        fly_pack_str(pack, "limit");
+        fly_pack_f64(pack, until[i].limit);
+        fly_pack_str(pack, "met");
+        fly_pack_bool(pack, until[i].met);
+    }
+}
+
 int fly_pub_suggest(struct fly_pub_message *out, struct fly_pack *pack, const struct fly_pub_id *id,
                     const struct fly_suggest *suggest, const struct fly_steer_field *field)
 {
@@ -51,13 +74,14 @@ int fly_pub_suggest(struct fly_pub_message *out, struct fly_pack *pack, const st
     if (!fly_name_valid(suggest->decision_id, strlen(suggest->decision_id)))
         return fly_fail(FLY_ERANGE, "suggest: decision_id '%s', allowed are 1 .. %d of [A-Za-z0-9._-]",
                         suggest->decision_id, FLY_CMD_ID_MAX);
-    fly_pub_open_header(pack, "suggest", id, 9);
+    fly_pub_open_header(pack, "suggest", id, 10);
     pack_word(pack, "decision_id", suggest->decision_id);
     pack_word(pack, "policy", suggest->policy);
     pack_word(pack, "mode", suggest->mode);
     pack_word(pack, "stop", suggest->stop);
     fly_pack_str(pack, "expected_error");
     fly_pack_f64(pack, suggest->expected_error);
+    pack_until(pack, suggest->until);
     fly_pack_str(pack, "valid_until_ns");
     fly_pack_int(pack, suggest->valid_until_ns);
     fly_pack_str(pack, "as_of");

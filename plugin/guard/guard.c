@@ -156,6 +156,7 @@ void fly_guard_set_hold(struct fly_guard *g, int held, const char *by)
     if (g->held == held)
         return;
     g->held = held;
+    snprintf(g->held_by, sizeof g->held_by, "held by %s", by);
     obey_hold(g);
     fly_guard_say(g, FLY_GUARD_WARNING, held ? "hold" : "resume", "%s by %s", held ? "held" : "resumed", by);
     fly_guard_wrote(g, fly_guard_journal_word(&g->journal, fly_guard_unix(g), held ? "hold" : "resume", by, NULL));
@@ -327,6 +328,7 @@ static int open_journal(struct fly_guard *g)
     g->sessions = past.sessions;
     g->has_book = g->session_kept = past.has_session;
     g->held = past.held;
+    snprintf(g->held_by, sizeof g->held_by, "held since before its restart");
     if (past.has_session)
         fly_guard_say(g, FLY_GUARD_INFO, "journal", "%lld lines read back: session %s, %d commands, worst dose %g e-/A^2",
                       (long long)past.lines, g->book.session.id, (int)g->book.commands.count,

@@ -498,7 +498,9 @@ static void judge(struct fly_guard *g, const struct fly_part *parts, int32_t n_p
     struct fly_guard_now now = {.mono_ns = fly_guard_mono(g), .unix_ns = fly_guard_unix(g),
                                 .session = g->plugin.session,
                                 .attached = g->plugin.attached && wants_commands(g) && !g->plugin.lost,
-                                .held = fly_guard_held(g), .ledger_asked = g->plugin.ledger_answered,
+                                .held = fly_guard_held(g),
+                                .held_by = g->held ? g->held_by : "held at the plugin",
+                                .ledger_asked = g->plugin.ledger_answered,
                                 .journal_ok = g->journal.ok && !g->journal.broken && (!g->has_book || g->session_kept)};
     struct fly_command command;
     enum fly_guard_verdict verdict;

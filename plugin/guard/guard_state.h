@@ -78,6 +78,7 @@ struct fly_guard {
     struct fly_guard_order order;
     char stop_id[FLY_CMD_ID_MAX + 1]; /* of the plugin's newest stop or blank */
     int held;                         /* by us */
+    char held_by[FLY_PEER_NAME_MAX + 32]; /* "held by ...", while it is */
     int told_held;                    /* the acquisition was told to stop for a hold that stands */
     volatile sig_atomic_t signal;     /* 0 nothing, 1 hold, 2 resume */
     int64_t beat_ns;

@@ -67,7 +67,7 @@ static enum fly_guard_verdict judge_world(const struct hearing *h)
     if (!now->attached)
         return NO(FLY_GUARD_DETACHED, "plugin and acquisition are not both attached, in ask or auto");
     if (now->held)
-        return NO(FLY_GUARD_HELD, "held");
+        return NO(FLY_GUARD_HELD, "%s", now->held_by ? now->held_by : "held");
     if (!book)
         return NO(FLY_GUARD_SESSION, "no session is known");
     if (strcmp(book->session.id, now->session) != 0)

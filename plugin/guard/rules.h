@@ -57,6 +57,7 @@ struct fly_guard_now {
     const char *session;  /* the plugin's, as it last said */
     int attached;         /* acquisition and plugin both are, in a mode that sends commands */
     int held;
+    const char *held_by;  /* in words, NULL: not told */
     int ledger_asked;     /* dose.get was answered, if only with an error */
     int journal_ok;
 };

@@ -7,7 +7,7 @@
 #include "plugin/page/state.h"
 #include "stream/sequence.h"
 
-/* FLY_PAGE_DIR is where the files lie when this is compiled (CMakeLists.txt). */
+/* FLY_PAGE_DIR is where the files lie when this is compiled, made smaller (CMakeLists.txt, embed.cmake). */
 #define EMBED(name, parts)                                                                                             \
     __asm__(".section .rodata\n"                                                                                       \
             ".balign 8\n"                                                                                              \

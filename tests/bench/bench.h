@@ -40,6 +40,7 @@ int bench_ward(FILE *out, const struct bench_options *options);     /* Ward's tr
 int bench_guard(FILE *out, const struct bench_options *options);    /* a steering command past its supervisor */
 int bench_stages(FILE *out, const struct bench_options *options);   /* all after the features of a row but its graphs */
 int bench_steer_plan(FILE *out, const struct bench_options *options); /* what to measure next: a plan */
+int bench_damage(FILE *out, const struct bench_options *options);   /* the damage watch: cost, false alarms, power */
 int bench_scan(FILE *out, const struct bench_options *options);     /* a whole scan, for compare_igraph.py */
 
 int fly_cmd_bench(int argc, char **argv);

@@ -72,6 +72,7 @@ static const struct {
     {"region", bench_region, "region.spacing, region.square: d-spacings of regions, beside bare transforms"},
     {"ward", bench_ward, "ward.batch, ward.row, ward.growth: hierarchies of 2601 chips"},
     {"steer_plan", bench_steer_plan, "a plan of what to measure next, 2601 and 65536 chips"},
+    {"damage", bench_damage, "damage.row, damage.means, damage.found, damage.false: is the specimen changing, 2601 chips of 60 frames"},
     {"guard", bench_guard, "guard.judge, guard.pass, guard.forward: a command of 128 tiles past the supervisor"},
     {"stages", bench_stages, "stages.row, stages.support: trees, few-shot, stable maps and regions, row by row"},
     {"scan", bench_scan, "live.scan: all rows of a scan, quantified (compare_igraph.py reads it)"},

@@ -54,6 +54,23 @@ def numbers_are_told_to_the_digit_that_their_error_leaves():
     assert np.allclose(lengths, [5, 0.5, 1, 20, 200]), lengths
 
 
+def few_photons_are_not_called_good():
+    """Whatever is borrowed from neighbours: the limits are those of the event counts_low."""
+    page = sitting["page"]
+    for too_few, pooled, grave in ((0.0, 0.97, 2), (0.3, 0.3, 2), (0.95, 0.0, 3), (0.0, 0.4, 0), (0.0, 0.0, 0)):
+        got, words = page.js("return countWords({too_few: arguments[0], pooled: arguments[1], median: 33, needed: 100})",
+                             too_few, pooled)
+        assert got == grave and "33 photons" in words and "100" in words, (too_few, pooled, got, words)
+    shown = page.js("""
+      state.metrics = {quality: {counts: {chips: 9, too_few: 0, pooled: 0.97, median: 33, needed: 100}}};
+      drawQuality();
+      const shown = $('light-word').textContent;
+      state.metrics = null;
+      drawQuality();
+      return shown;""")
+    assert shown == "Data with care", shown
+
+
 def the_first_map_is_seen_soon_after_the_first_chip_row():
     page = sitting["page"]
     sender = sitting["sender"] = sitting["fly"].sender(session="browser-1")
@@ -508,6 +525,7 @@ if __name__ == "__main__":
         run(
             a_page_without_a_session_says_what_to_do,
             numbers_are_told_to_the_digit_that_their_error_leaves,
+            few_photons_are_not_called_good,
             the_first_map_is_seen_soon_after_the_first_chip_row,
             the_picture_fills_as_lines_come,
             clicks_teach_classes_and_the_map_answers,

@@ -3,11 +3,14 @@
 One plugin, one page, and the Python controller with a microscope that is made up; the claims build on each other.
 """
 
+import re
 import sys
 import threading
 
 import browser
+import msgpack
 import numpy as np
+import zmq
 from browser import GONE, Page, free_port
 from flyback_test import SLOW, Flyback, run, wait_until
 
@@ -90,6 +93,7 @@ def what_the_plugin_proposes_is_on_the_map_and_in_words():
     page = begin()
     page.wait("state.steer && !$('hold').hidden", "the panel of steering")
     assert page.js("return $('targets').hidden && $('steer-acts').hidden"), "the panel has more to say than there is"
+    assert page.text("#steer-idle") == "Nothing is proposed: there is no session", page.text("#steer-idle")
     the_survey()
     page.wait("state.start && proposed().length > 3", "proposals", 15)
     page.click("#method [data-value=ward]")
@@ -100,8 +104,25 @@ def what_the_plugin_proposes_is_on_the_map_and_in_words():
     drawn = np.array(page.js(EDGES))
     assert drawn.min() > 0.25, "of the edges of the first boxes %s are drawn" % drawn  # dashed once it is expired
     page.wait("$('steer-state').textContent.includes('advise')", "the mode")
+    page.wait("!$('steer-idle').textContent", "the panel to know that something is proposed")
     page.shot("proposed")
     return told
+
+
+def what_is_still_open_is_listed_with_how_far_it_is():
+    page = sitting["page"]
+    until = page.wait("state.suggest.until", "the conditions")
+    assert set(until) == {"error", "births", "agreement", "composition", "budget"}, until
+    assert until["error"]["limit"] == 0.02 and until["error"]["now"] == page.js("return state.suggest.expected_error")
+    page.wait("!changes.size", "the page to be drawn")
+    rows = page.js("return [...$('until').children].map((row) => [row.className, row.textContent])")
+    kinds = dict((words, kind) for kind, words in rows)
+    error = [words for words in kinds if words.startswith("expected error ")]
+    assert len(error) == 1 and "below 2\u202f% is asked" in error[0], rows
+    assert kinds[error[0]] == ("fine" if until["error"]["met"] else "open"), (rows, until)
+    assert any("of 3 maps in a row" in words for words in kinds), rows
+    assert not any("budget" in words for words in kinds), rows  # there is none
+    return "; ".join("%s (%s)" % (words, kind) for kind, words in rows)
 
 
 def a_chip_under_the_pointer_tells_its_proposal():
@@ -125,13 +146,15 @@ def a_step_that_is_approved_is_measured():
     page = sitting["page"]
     attach()
     step = decided()
-    assert page.text("#steer-ask") == "Step %s waits for you" % step
+    told = page.text("#steer-ask")
+    left = re.fullmatch(r"Step %s waits for you, (\d+) s more" % step, told)
+    assert left and int(left[1]) <= 10 * SLOW + 1, told  # a heartbeat is as old as a second
     assert "Stub has the beam" in page.text("#steer-state"), page.text("#steer-state")
     before = sitting["control"].done
     page.click("#approve")
     wait_until(lambda: sitting["control"].done > before, 10, "the command to be done")
     page.wait("state.steer.undecided !== '%s'" % step, "the page to know")
-    return page.text("#steer-error")
+    return page.text("#until li")
 
 
 def a_step_that_is_vetoed_is_not():
@@ -201,11 +224,91 @@ def the_expected_error_has_a_course():
     return page.js("return $('errors').getAttribute('aria-label')")
 
 
+class Peer:
+    """A DEALER that says little of itself."""
+
+    def __init__(self, address):
+        self.socket = zmq.Context.instance().socket(zmq.DEALER)
+        self.socket.setsockopt(zmq.LINGER, 0)
+        self.socket.connect(address)
+        self.commands = []
+
+    def say(self, header):
+        self.socket.send_multipart([b"", msgpack.packb(header)])
+
+    def hear(self, timeout_s):
+        """A message of another type than command, or None."""
+        if not self.socket.poll(int(1000 * timeout_s)):
+            return None
+        header = msgpack.unpackb(self.socket.recv_multipart()[1])
+        if header["type"] == "command":
+            self.commands.append(header)
+            return None
+        return header
+
+    def ask(self, op, **args):
+        self.say({"type": "request", "id": 0, "op": op, "args": args})
+        reply = wait_until(lambda: self.hear(1), 10, "a reply to %s" % op)
+        assert reply["ok"], reply
+        return reply["result"]
+
+    def box(self):
+        """The next command that measures. Asks now and then, and so stays the owner."""
+        while True:
+            command = wait_until(lambda: (self.ask("status"), self.hear(0.05), self.commands)[2], 15, "a command").pop(0)
+            if command["kind"] == "box":
+                return command
+
+    def answer(self, status, reason=None):
+        """What it says of a command, which may have been withdrawn by then: of the next one. Its id."""
+
+        def known():
+            number = self.box()["cmd_id"]
+            self.say({"type": "ack", "cmd_id": number, "status": status, "reason": reason})
+            return [c["cmd_id"] for c in self.ask("status")["steer"]["commands"] if (c["cmd_id"], c["state"]) == (number, status)]
+
+        return wait_until(known, 20, "a command to be %s" % status)[0]
+
+
+def what_the_guard_refuses_is_told_with_its_limit_and_its_own_hold_apart():
+    page, fly = sitting["page"], sitting["fly"]
+    let_go_of_the_beam()
+    with fly.controller() as control:
+        control.params_set({"steer.policy": "random", "steer.target_error": 0})  # something to command, however good the map
+    guard = Peer(fly.control)
+    guard.ask("steer.attach", mode="auto", **{"as": "guard"})
+    page.wait("$('steer-state').textContent.includes('the guard has the beam')", "who has the beam")
+
+    def shown(text):
+        """In words that the guard's requests, which keep it the owner, do not outrun."""
+        wait_until(lambda: (guard.ask("status"), text in page.text("#refusals") + page.text("#steer-ask"))[1], 10, text)
+
+    refused = guard.answer("rejected", "guard: chip_dose: 9 e-/A^2, at most 8 are allowed")
+    shown("%s rejected: guard: chip_dose: 9 e-/A^2, at most 8 are allowed" % refused)
+    assert page.text("#steer-ask").strip() == "", page.text("#steer-ask")
+    guard.answer("rejected", "guard: held: held by signal")
+    shown("The guard holds by itself (held by signal)")
+    assert page.text("#hold") == "HOLD", "a hold of the guard's is none of ours"
+    page.shot("guard_holds")
+    Peer(fly.control).ask("steer.hold")
+    shown("Held by a client without a name: nothing is commanded. The guard holds by itself")
+    told = guard.ask("status")["steer"]
+    assert len(told["held_id"]) == 10 and int(told["held_id"], 16) >= 0, told  # hexadecimals of a routing id: for programs
+    guard.commands.clear()
+    Peer(fly.control).ask("steer.resume")
+    guard.answer("received")
+    wait_until(lambda: (guard.ask("status"), page.text("#steer-ask").strip() == "")[1], 10, "the end of both holds")
+    guard.ask("steer.detach")
+    with fly.controller() as control:
+        control.params_set({"steer.policy": "adaptive", "steer.target_error": 0.02})
+
+
 def nothing_is_proposed_once_it_is_switched_off():
     page = sitting["page"]
     page.set("#set-steer", "off")
     page.wait("state.config['steer.mode'] === 'off' && state.steer.mode === 'off'", "off")
     assert status()["steer"]["mode"] == "off"
+    page.wait("$('steer-idle').textContent === 'Nothing is proposed: steer.mode is off'", "why nothing is proposed")
     page.set("#controls [data-key='steer.policy']", "random")
     page.wait("state.steer.policy === 'random'", "the policy")
     page.keys("u")
@@ -221,12 +324,16 @@ def nothing_went_wrong_unseen():
     assert not wrong, "the console says\n%s" % "\n".join(wrong)
 
 
-def let_go():
+def let_go_of_the_beam():
     if "end" in sitting:
         sitting["end"].set()
         sitting["obey"].join()
         sitting.pop("control").__exit__()
         sitting.pop("end")
+
+
+def let_go():
+    let_go_of_the_beam()
     for name in ("sender", "page"):
         if name in sitting:
             made = sitting.pop(name)
@@ -245,6 +352,7 @@ if __name__ == "__main__":
     try:
         run(
             what_the_plugin_proposes_is_on_the_map_and_in_words,
+            what_is_still_open_is_listed_with_how_far_it_is,
             a_chip_under_the_pointer_tells_its_proposal,
             a_step_that_is_approved_is_measured,
             a_step_that_is_vetoed_is_not,
@@ -252,6 +360,7 @@ if __name__ == "__main__":
             hold_is_a_key_and_a_level,
             the_dose_map_has_its_unit_and_its_cap,
             the_expected_error_has_a_course,
+            what_the_guard_refuses_is_told_with_its_limit_and_its_own_hold_apart,
             nothing_is_proposed_once_it_is_switched_off,
             nothing_went_wrong_unseen,
             the_plugin_ends_well,

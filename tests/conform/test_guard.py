@@ -48,10 +48,10 @@ class Trio:
         self.plugin.ack_of(made["cmd_id"], "done")
         return made
 
-    def refuses(self, why, **more):
+    def refuses(self, why, words="", **more):
         made = self.send(**more)
         ack = self.plugin.ack_of(made["cmd_id"], "rejected")
-        assert ack["reason"].startswith("guard: %s:" % why), (why, ack["reason"])
+        assert ack["reason"].startswith("guard: %s: %s" % (why, words)), (why, words, ack["reason"])
         assert all(c["cmd_id"] != made["cmd_id"] for c in self.acquisition.measuring())
         return made
 
@@ -166,7 +166,7 @@ def a_hold_stops_what_runs_and_lets_nothing_pass_from_either_side():
         t.plugin.held = True
         stops = len(t.acquisition.of_kind("stop"))
         wait_until(lambda: len(t.acquisition.of_kind("stop")) > stops, 3, "the plugin's hold to stop it")
-        t.refuses("held", y=24)
+        t.refuses("held", "held at the plugin", y=24)
         t.plugin.held = False
         wait_until(lambda: not t.acquisition.status()["held"], 3, "the plugin's hold to end")
 
@@ -175,12 +175,12 @@ def signals_hold_and_resume_and_a_hold_outlives_the_guard():
     with Trio() as t:
         t.guard.process.send_signal(signal.SIGUSR1)
         t.acquisition.wait_command("stop")
-        t.refuses("held")
+        t.refuses("held", "held by signal")
         t.guard.kill()
         t.guard.start()
         assert t.acquisition.attach()["state"] in ("held", "waiting")
         t.plugin.wait_attached()
-        t.refuses("held")
+        t.refuses("held", "held since before its restart")
         t.guard.process.send_signal(signal.SIGUSR2)
         wait_until(lambda: not t.acquisition.status()["held"], 3, "the hold to end")
         t.passes()

@@ -104,6 +104,20 @@ def code_of(control, op, args=None):
 # ---- roles ------------------------------------------------------------------------------------------
 
 
+def a_hold_says_who_and_in_what_role():
+    with served() as fly, fly.controller(keys("viewer-pc")) as viewer, fly.controller() as operator:
+        viewer.request("steer.hold", {"by": "the king"})  # what it calls itself does not count
+        told = operator.status()["steer"]
+        assert (told["held_by"], told["held_role"]) == ("viewer-pc", "viewer"), told
+        assert len(told["held_id"]) == 10 and int(told["held_id"], 16) >= 0, told
+        operator.request("steer.hold")
+        told = viewer.status()["steer"]
+        assert (told["held_by"], told["held_role"]) == ("desk", "viewer,instrument,operator"), told
+        operator.request("steer.resume")
+        told = viewer.status()["steer"]
+        assert [told[key] for key in ("held_by", "held_role", "held_id")] == [None] * 3, told
+
+
 def every_role_is_let_in_where_it_belongs_and_nowhere_else():
     with served() as fly:
         for role in ROLES:
@@ -605,6 +619,7 @@ def the_page_of_this_machine_goes_on_as_an_operator():
 try:
     run(
         every_role_is_let_in_where_it_belongs_and_nowhere_else,
+        a_hold_says_who_and_in_what_role,
         every_op_asks_for_the_role_that_the_table_says,
         the_guard_alone_attaches_as_guard,
         an_ack_from_a_role_that_may_not_is_counted,

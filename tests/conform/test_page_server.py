@@ -150,6 +150,28 @@ def start_tiny(sender):
         sender.control.support_add(name, chips)
 
 
+def squeezed(text):
+    """Without indentation, and without comments that have lines of their own."""
+    return re.sub(r"^/\*.*?\*/\s*$\n?", "", re.sub(r"^[ \n]+", "", text, flags=re.M), flags=re.M | re.S)
+
+
+def what_is_served_is_what_was_written(page):
+    """But for what only people need (plugin/page/embed.cmake)."""
+    folder = os.path.join(os.path.dirname(TESTS), "plugin", "page")
+    served = {path: page.ask("GET", path)[1].decode() for path in ("/", "/page.css", "/page.js")}
+    parts = {"/": ["page.html"], "/page.css": ["page.css"],
+             "/page.js": [os.path.join("js", name) for name in os.listdir(os.path.join(folder, "js"))]}
+    for path, names in parts.items():
+        rest = squeezed(served[path])
+        assert rest == served[path], "%s is served with what only people need" % path
+        for name in names:
+            with open(os.path.join(folder, name), encoding="utf-8") as file:
+                text = squeezed(file.read())
+            assert text in rest, "%s is not served as it is written" % name
+            rest = rest.replace(text, "", 1)
+        assert not rest, "%s has more: %s" % (path, rest[:200])
+
+
 # ---- what is served ---------------------------------------------------------------------------------
 
 
@@ -167,6 +189,7 @@ def before_a_session_there_are_files_and_little_else():
             head, nothing = page.ask("HEAD", path)
             assert head.status == 200 and not nothing and int(head.getheader("Content-Length")) == len(body)
         assert total <= 150000, total
+        what_is_served_is_what_was_written(page)
         for path in ("start", "metrics", "stop", "map/fewshot/haadf", "clusters/ward/eds", "image", "elements", "support",
                      "map/none/such", "clusters/x/y"):
             assert page.get("/api/v1/" + path, 404)["error"]["code"] == "nothing_yet", path

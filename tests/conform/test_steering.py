@@ -1,5 +1,6 @@
 """Steering over the sockets: who has the beam, what becomes of a suggestion, commands and what is said of them, hold, a restart."""
 
+import json
 import os
 import re
 import shutil
@@ -204,6 +205,11 @@ def measure(sender, specimen, command, stretch=1.0):
                      dwell_us=dwell_us, cmd_id=command["cmd_id"])
 
 
+def achieved(command, stretch=1.0):
+    return {"frames": 1, "pixels": int(sum(t["px"][2] * t["px"][3] for t in command["targets"])),
+            "dwell_us": stretch * command["dwell_us"]}
+
+
 # ---- who has the beam -------------------------------------------------------------------------------
 
 
@@ -214,6 +220,8 @@ def one_owner_at_a_time_until_it_lets_go_or_is_silent():
         a.attach("ask")
         owner = b.ask("status")["owner"]
         assert owner["mode"] == "ask" and owner["as"] is None and owner["since_ns"] > 0, owner
+        assert owner["name"] == "the controller" and int(owner["identity"], 16) >= 0, owner  # for people, for programs
+        assert a.ask("steer.hold")["held_by"] == "the controller" and b.ask("steer.resume")["held"] is False
         assert b.code("steer.attach", mode="advise") == "busy"
         assert b.code("steer.detach") == "not_owner"
         a.attach("advise")  # the owner may change its mind
@@ -295,6 +303,51 @@ def a_suggestion_says_what_why_and_until_when():
             return "%d places, error %.3f" % (len(s["targets"]), s["expected_error"])
 
 
+def why_nothing_is_proposed_is_said():
+    """In status, as a sentence; nil while something is."""
+
+    def idle(peer, words):
+        def said():
+            told = peer.ask("status")["steer"]["idle"]
+            return told is not None and words in told and told
+
+        return wait_until(said, 10, "the words '%s'" % words)
+
+    told = []
+    with Flyback(dict(FAST, **{"steer.dose_cap": 2, "tree.k": 1})) as fly, fly.sender() as sender, Peer(fly) as a, \
+            fly.controller() as control:
+        told.append(idle(a, "there is no session"))
+        specimen = Specimen()
+        sender.start(SHAPE, [("HAADF", "<u2")], **KNOWN)
+        for y in range(SHAPE[0]):
+            if y == SHAPE[0] // 2:
+                told.append(idle(a, "the survey, the session's first frame, is not over yet"))
+            sender.lines("HAADF", specimen.pixels(y, 0, 1, SHAPE[1])[0], y)
+        told.append(idle(a, "two clusters, or two classes of a support set: the map has one cluster"))
+        for y in range(SHAPE[0]):
+            sender.lines("HAADF", specimen.pixels(y, 0, 1, SHAPE[1])[0], y, frame=1)
+        control.support_add("a", [[1, 1], [5, 2]])
+        control.support_add("b", [[1, 8], [5, 7]])
+        told.append(idle(a, "has had what it may have"))  # two survey dwells, and two frames are there
+        control.params_set({"steer.policy": "frozen"})
+        told.append(idle(a, "steer.policy is frozen"))
+        control.params_set({"steer.mode": "off"})
+        told.append(idle(a, "steer.mode is off"))
+        sender.stop()
+        control.params_set({"steer.mode": "advise"})
+        told.append(idle(a, "the session is over; before its end: steer.policy is frozen"))
+    with Flyback(FAST) as fly, fly.sender() as sender, Peer(fly) as a, Heard(fly) as heard:
+        survey(sender, Specimen())
+        until = heard.suggest()["until"]
+        assert a.ask("status")["steer"]["idle"] is None
+        assert set(until) == {"error", "births", "agreement", "composition", "budget"}, until
+        assert until["error"]["limit"] == 0.02 and until["births"]["limit"] == 3, until
+        for name in ("agreement", "composition", "budget"):  # there is an image alone, and no budget
+            assert until[name]["now" if name != "budget" else "limit"] is None, until
+        assert until["budget"]["now"] == 1.0 and not until["budget"]["met"], until  # the survey
+    return "; ".join(told)
+
+
 def in_ask_a_person_decides():
     with Flyback(dict(FAST, **{"steer.ask_s": 1.0 * SLOW})) as fly, fly.sender() as sender, Heard(fly) as heard, \
             Peer(fly) as a, Peer(fly) as person:
@@ -354,13 +407,18 @@ def in_auto_the_guard_gets_commands_and_what_comes_back_is_watched():
                 heard.counted("acks_refused", 5)
             guard.ack(command, *(("received", "started") if turn else ()))
             guard.quiet(0.2)  # one at a time
-            measure(sender, specimen, command, stretch=1.2 if turn == 1 else 1.0)
-            guard.ack(command, "done")
+            measure(sender, specimen, command, stretch=1.2 if turn == 0 else 1.0)
+            guard.ack(command, "done", **(achieved(command, 1.2) if turn == 2 else achieved(command)))
         ids, frames, decisions = zip(*seen)
         assert sorted(set(ids)) == list(ids) and list(frames) == [2, 3, 4] and len(set(decisions)) == 3, seen
+        # the very first command, by its data; the third, by what its acquisition says, whatever its data do
+        wait_until(lambda: len(heard.event("dose_differs")) == 2, 15, "both alarms")
         differs = heard.event("dose_differs")
-        assert len(differs) == 1 and differs[0]["data"]["cmd_id"] == str(ids[1]), differs
-        assert abs(differs[0]["data"]["dwell_us"] / differs[0]["data"]["commanded_us"] - 1.2) < 0.01
+        assert [d["data"]["cmd_id"] for d in differs] == [str(ids[0]), str(ids[2])], differs
+        for d in differs:
+            assert d["level"] == "warning" and abs(d["data"]["dwell_us"] / d["data"]["commanded_us"] - 1.2) < 0.01, d
+        marked = {c["cmd_id"]: c["dose_differs"] for c in guard.ask("status")["steer"]["commands"]}
+        assert marked.get(str(ids[2])) and not marked.get(str(ids[1]), False), marked
         heard.counted("commands_done", 3)
         command = guard.command()
         refused = {tuple(t["px"]) for t in command["targets"]}
@@ -404,7 +462,9 @@ def hold_comes_before_the_next_command_and_ends_the_one_that_runs():
         command = guard.command()
         guard.ack(command, "received", "started")
         guard.ask("status")  # what was said before this is known
-        assert viewer.ask("steer.hold", by="anna") == {"held": True, "held_by": "anna"}
+        told = viewer.ask("steer.hold", by="anna")
+        assert {k: told[k] for k in ("held", "held_by", "held_role")} == {"held": True, "held_by": "anna", "held_role": None}
+        assert len(told["held_id"]) == 10 and told["held_id"] != viewer.ask("status")["owner"]["identity"], told
         stop = guard.command()
         assert stop["kind"] == "stop" and stop["targets"] == [] and stop["cmd_id"] != command["cmd_id"], stop
         measure(sender, specimen, command)
@@ -415,7 +475,7 @@ def hold_comes_before_the_next_command_and_ends_the_one_that_runs():
         assert steer["held"] and steer["held_by"] == "anna" and steer["mode"] == "auto", steer
         assert viewer.ask("steer.hold", by="ben")["held_by"] == "ben"  # once more says the same
         assert guard.command()["kind"] == "stop"  # and stops whatever may run
-        assert viewer.ask("steer.resume") == {"held": False, "held_by": None}
+        assert viewer.ask("steer.resume") == {"held": False, "held_by": None, "held_role": None, "held_id": None}
         assert guard.command()["kind"] == "box"
 
 
@@ -549,12 +609,27 @@ def a_restart_keeps_hold_and_numbers_and_every_decision_can_be_made_again():
             heard.poll()
         sender.stop()
         recording = fly.recording(sender.session)
+        found = json.loads(flyback("session", "verify", "--json", recording).stdout)
+        with open(recording, "rb") as file:
+            bytes_of_it = file.read()
+        for key, op in (("decisions", b"steer.plan"), ("commands", b"steer.command"), ("acks", b"steer.ack")):
+            written = bytes_of_it.count(msgpack.packb("op") + msgpack.packb(op.decode()))
+            assert found[key] == written > 0, (key, found[key], written)
+        assert found["acks"] == 3 * 5, found
+        words = "steering: %d decisions, %d commands, 15 acks" % (found["decisions"], found["commands"])
+        assert words in flyback("session", "verify", recording).stdout
         done = flyback("replay", recording, "--decisions")
         rows = done.stdout.splitlines()
         for command in before[:3] + after:
             row = [r for r in rows if r.startswith(command["decision_id"])]
             assert len(row) == 1 and "done, " in row[0], (command["decision_id"], rows)
         assert rows[-1].endswith("all come out as recorded"), rows[-1]
+        said = flyback("replay", "--decisions", "--help").stdout
+        columns = rows[0].split()
+        results = {row.split(None, len(columns) - 1)[-1].split(":")[0].split(",")[0].split(";")[0] for row in rows[1:-1]}
+        assert {"done", "told"} <= results, results
+        for word in columns + sorted(results):
+            assert re.search(r"^ +%s  " % word, said, re.M), "--help does not explain '%s':\n%s" % (word, said)
         # and it notices what does not: another policy, and a decision that was made of something else
         other = flyback("replay", recording, "--decisions", "--set", "steer.explore=0.5", status=1)
         assert "decision %s" % rows[1].split()[0] in other.stderr, other.stderr
@@ -646,6 +721,7 @@ if __name__ == "__main__":
         one_owner_at_a_time_until_it_lets_go_or_is_silent,
         what_ask_and_auto_need_is_named,
         a_suggestion_says_what_why_and_until_when,
+        why_nothing_is_proposed_is_said,
         in_ask_a_person_decides,
         in_auto_the_guard_gets_commands_and_what_comes_back_is_watched,
         what_is_not_acknowledged_is_withdrawn_for_good,

@@ -34,6 +34,13 @@ function setText(element, text) {
 
 const tell = (id, text) => setText($(id), text);
 
+/* [[class, words], ...] as the rows of a list; what is there already stays. */
+function fillList(id, list) {
+  const rows = list.map(([kind, text]) => make('li', {class: kind, text}));
+
+  if (rows.map((row) => row.outerHTML).join('') !== $(id).innerHTML) $(id).replaceChildren(...rows);
+}
+
 function clamp(value, lo, hi) {
   return Math.min(hi, Math.max(lo, value));
 }

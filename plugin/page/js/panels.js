@@ -22,12 +22,14 @@ function qualityList({counts, saturation, drift, chip_size: size, calibration}) 
   return list;
 }
 
+/* Photons borrowed from neighbours make a composition, and a coarser map of it. */
 function countWords({too_few: tooFew, median, needed, pooled}) {
-  if (tooFew > 0.5)
-    return [tooFew > 0.9 ? BAD : CARE, `${percent(tooFew)} of the chips have too few X-rays for a composition: `
-      + `${median} photons in the median, ${needed} are needed. Scan longer, or take larger chips.`];
-  return [FINE, `${median} photons a chip in the median, ${needed} needed`
-    + (pooled ? `; ${percent(pooled)} borrow their neighbours'` : '')];
+  const borrow = pooled ? `; ${percent(pooled)} borrow their neighbours'` : '';
+
+  if (tooFew + pooled > 0.5)
+    return [tooFew > 0.9 ? BAD : CARE, `${percent(tooFew + pooled)} of the chips have too few X-rays for a composition of their `
+      + `own: ${median} photons in the median, ${needed} are needed${borrow}. Scan longer, or take larger chips.`];
+  return [FINE, `${median} photons a chip in the median, ${needed} needed${borrow}`];
 }
 
 function clippedWords({top, bottom, top_value: topValue, bottom_value: bottomValue}) {
@@ -70,11 +72,8 @@ function drawQuality() {
   const worst = list.reduce((most, [grave]) => Math.max(most, grave), FINE);
 
   list.sort((a, b) => b[0] - a[0]);
-  const rows = list.map(([grave, words]) => make('li', {class: ['fine', 'note', 'care', 'bad'][grave], text: words}));
-  const text = () => rows.map((row) => row.outerHTML).join('');
-
-  if (!rows.length) rows.push(make('li', {class: 'note', text: 'nothing measured yet'}));
-  if (text() !== $('quality-list').innerHTML) $('quality-list').replaceChildren(...rows);
+  fillList('quality-list', list.length ? list.map(([grave, words]) => [['fine', 'note', 'care', 'bad'][grave], words])
+    : [['note', 'nothing measured yet']]);
   $('light').className = `light ${list.length ? ['fine', 'fine', 'care', 'bad'][worst] : ''}`;
   tell('light-word', list.length ? `Data ${LIGHT_WORDS[worst]}` : 'No data');
 }

@@ -43,7 +43,7 @@ function drawProposals(pen, X, Y, scale, unit) {
     strokeTwice(pen, unit, dash, '#ffb000');
     pen.globalAlpha = 1;
     /* Above it, else below, else nowhere. */
-    const top = [Y(y) - high, Y(y + h)].find((at) => at >= 0
+    const top = [Y(y) - high, Y(y + h)].find((at) => at >= 0 && at + high <= pen.canvas.height
       && taken.every(([tx, ty, tw]) => left >= tx + tw || tx >= left + wide || Math.abs(at - ty) >= high));
 
     if (top === undefined || i > 11) return; /* more would hide the map */
@@ -93,12 +93,10 @@ function placeWords(target) {
   return `row ${span(y - grid.y0, h)}, chip${w > grid.side ? 's' : ''} ${span(x - grid.x0, w)}`;
 }
 
-function stateWords({mode, policy, stop}) {
+function stateWords({mode, policy}) {
   const {owner} = state;
-  /* Without keys a name says nothing. */
-  const who = !owner ? 'nobody' : owner.as || (owner.name === owner.identity ? 'a controller' : owner.name);
 
-  return [stop && `nothing more to measure: ${stop}`, mode, policy, `${who} has the beam`].filter(Boolean).join(' · ');
+  return [mode, policy, `${owner ? owner.name : 'nobody'} has the beam`].join(' · ');
 }
 
 function errorWords({expected_error: error}) {
@@ -107,13 +105,58 @@ function errorWords({expected_error: error}) {
   return typeof error === 'number' ? `expected error ${percent(error)}${aim ? `, aim ${percent(aim)}` : ''}` : '';
 }
 
+/* Finer than percent: what is just missed must not look like what was asked. */
+const exactly = (share) => `${brief(100 * share)}\u202f%`;
+
+/* Of each condition under which it stops. What is not known is not asked for. */
+const UNTIL = {
+  error: ({now, limit}) => `expected error ${exactly(now)}, below ${exactly(limit)} is asked`,
+  births: ({now, limit}) => `${Math.min(now, limit)} of ${limit} maps in a row without a new class or cluster`,
+  agreement: ({now, limit}) => `agreement of image and X-rays moved by ${brief(now)}, at most ${limit} is asked`,
+  composition: ({now, limit}) => `least known composition ± ${exactly(now)}, at most ${exactly(limit)} is asked`,
+  budget: ({now, limit}) => `${brief(now)} of ${limit} survey dwells of steer.budget`,
+};
+
+function drawUntil(until) {
+  const rows = Object.entries(until || {}).filter(([name, {now, limit}]) => UNTIL[name] && now !== null && limit !== null);
+
+  $('until').hidden = !rows.length;
+  fillList('until', rows.map(([name, one]) => [one.met ? 'fine' : name === 'budget' ? 'note' : 'open', UNTIL[name](one)]));
+}
+
+/* Those whose reason no newer one has. */
+const newReasons = (commands) => commands.filter(({reason}, i) => !reason
+  || commands.findIndex((one) => one.reason === reason) === i);
+
+/* Why a command came to nothing: by what limit, and what it allows. */
+function refusalWords({cmd_id: id, state: became, reason, dose_differs: differs}) {
+  return [reason && `${id} ${became}: ${reason}`, differs && `${id}: its dose is not the one commanded, see Events`]
+    .filter(Boolean);
+}
+
+/* A hold of ours ends with Resume, one of the guard's own where the guard is. */
+function heldWords({held, held_by: by, held_role: role, guard_held: guard}) {
+  return [held && `Held${by ? ` by ${by}` : ''}${role ? ` (${role})` : ''}: nothing is commanded`,
+    guard && `The guard holds by itself (${guard}): nothing passes it until it is let go there`].filter(Boolean).join('. ');
+}
+
+/* How long a step still waits, by the plugin's clock. */
+function leftWords(id) {
+  const {suggest, heartbeat} = state;
+
+  return suggest && heartbeat && suggest.decision_id === id
+    ? `, ${Math.max(0, Math.round((suggest.valid_until_ns - heartbeat.t_ns) / 1e9))} s more` : '';
+}
+
 /* Always so many rows: what stands below must not jump. */
 function listRows(id, most, rows) {
   const list = $(id), rest = rows.length - most;
 
   while (list.children.length < most) list.append(make('li'));
-  [...list.children].forEach((row, i) =>
-    setText(row, rest > 0 && i === most - 1 ? `and ${rest + 1} more` : rows[i] || '\u00a0'));
+  [...list.children].forEach((row, i) => {
+    setText(row, rest > 0 && i === most - 1 ? `and ${rest + 1} more` : rows[i] || '\u00a0');
+    row.title = rows[i] || '';
+  });
 }
 
 let wasIdle = false;
@@ -130,13 +173,16 @@ function drawSteer() {
   $('hold').classList.toggle('armed', Boolean(state.owner));
   tell('hold', held ? 'HELD' : holding ? 'HOLDING …' : 'HOLD');
   tell('steer-state', stateWords(steer));
-  tell('steer-error', errorWords({...steer, ...suggest}));
+  tell('steer-idle', steer.idle ? `Nothing is proposed: ${steer.idle}` : '');
+  drawUntil(suggest && !state.stop && suggest.until);
   tell('steer-dose', doseWords({...steer.dose, ...state.dose}));
-  tell('steer-ask', held ? `Held${steer.held_by ? ` by ${steer.held_by}` : ''}: nothing is commanded`
-    : id ? `Step ${id} waits for you` : steer.mode === 'ask' ? 'No step waits' : '\u00a0');
+  tell('steer-ask', heldWords(steer) || (id ? `Step ${id} waits for you${leftWords(id)}`
+    : steer.mode === 'ask' ? 'No step waits' : '\u00a0'));
   $('approve').disabled = held || !id || !suggest || suggest.decision_id !== id; /* only what is shown */
   $('veto').disabled = !id;
+  $('approve').hidden = $('veto').hidden = steer.mode !== 'ask';
   $('approve').dataset.id = $('veto').dataset.id = id;
+  fillList('refusals', newReasons(steer.commands).flatMap(refusalWords).map((words) => ['care', words]));
   $('steer-acts').hidden = !held && !state.owner && !steer.commands.length;
   listRows('commands', 3, steer.commands.map((one) =>
     `${one.cmd_id} · ${one.state} · ${brief(one.came)} of ${brief(one.pixels)} px came`));

@@ -122,7 +122,7 @@ static struct fly_helm_peer peer(const char *name)
     char *id = ids[next++ % 16];
 
     snprintf(id + 1, sizeof ids[0] - 1, "%s", name);
-    return (struct fly_helm_peer){id, strlen(name) + 1, name, ""};
+    return (struct fly_helm_peer){id, strlen(name) + 1, name, "", "viewer", "id"};
 }
 
 static int attach(struct rig *rig, const char *name, enum fly_steer_mode mode, int guard, const char **code)
@@ -183,7 +183,7 @@ static void ack(struct rig *rig, const char *from, const char *cmd_id, enum fly_
 /* Time passes, the owner being there. */
 static void pass(struct rig *rig, int64_t ns)
 {
-    struct fly_helm_peer who = {rig->helm.owner, rig->helm.owner_len, "owner", ""};
+    struct fly_helm_peer who = {rig->helm.owner, rig->helm.owner_len, "owner", "", "", ""};
 
     rig->now += ns;
     fly_helm_heard(&rig->helm, &who);
@@ -302,7 +302,7 @@ static void auto_is_the_guards(void **state)
 static void in_auto_nobody_can_step_into_the_guards_place(void **state)
 {
     struct rig *rig = rig_new(&calibrated);
-    struct fly_helm_peer chosen = {"guard", 5, "guard", "guard"}, guard = peer("g"), other;
+    struct fly_helm_peer chosen = {"guard", 5, "guard", "guard", "guard", "guard"}, guard = peer("g"), other;
     struct fly_helm_ask ask = {.mode = FLY_STEER_AUTO, .limits = {NAN, NAN, NAN}, .guard = 1};
     const char *code = "";
 
@@ -675,7 +675,57 @@ static void what_the_guard_did_not_pass_just_now_may_be_proposed_again(void **st
         fly_helm_ack(&rig->helm, &from, &ack);
         assert_int_equal(told(rig, "command_rejected"), 1);
         assert_int_equal(barred(rig), said[i].barred);
+        assert_string_equal(rig->helm.commands[0].reason, said[i].reason);
     }
+}
+
+static void answer(struct rig *rig, const char *id, enum fly_ack_status status, const char *reason)
+{
+    struct fly_ack ack = {.status = status};
+    struct fly_helm_peer from = peer("g");
+
+    decide(rig, id);
+    assert_string_equal(rig->helm.commands[0].decision_id, id);
+    snprintf(ack.cmd_id, sizeof ack.cmd_id, "%s", rig->helm.commands[0].cmd_id);
+    snprintf(ack.reason, sizeof ack.reason, "%s", reason);
+    fly_helm_ack(&rig->helm, &from, &ack);
+    pass(rig, calibrated.cycle_ns);
+}
+
+static void a_hold_of_the_guards_own_is_known_by_its_verdicts(void **state)
+{
+    struct rig *rig = rig_new(&calibrated);
+
+    (void)state;
+    attach_well(rig, "g", FLY_STEER_AUTO);
+    answer(rig, "1", FLY_ACK_REJECTED, "guard: rate: two a second are allowed");
+    assert_string_equal(rig->helm.guard_held, "");
+    answer(rig, "2", FLY_ACK_REJECTED, "guard: held: held at the plugin since it came"); /* ours, and over */
+    assert_string_equal(rig->helm.guard_held, "");
+    assert_int_equal(told(rig, "command_rejected"), 2);
+    answer(rig, "3", FLY_ACK_REJECTED, "guard: held: held by signal");
+    answer(rig, "4", FLY_ACK_REJECTED, "guard: held: held by signal");
+    assert_string_equal(rig->helm.guard_held, "held by signal");
+    assert_int_equal(told(rig, "command_rejected"), 3); /* not with each command that it turns away */
+    assert_int_equal(rig->counts[FLY_COUNT_COMMANDS_REJECTED], 4);
+    answer(rig, "5", FLY_ACK_RECEIVED, "");
+    assert_string_equal(rig->helm.guard_held, "");
+}
+
+static void a_hold_is_of_somebody_in_a_role_with_an_id(void **state)
+{
+    struct rig *rig = rig_new(&calibrated);
+    struct fly_helm_peer anna = peer("anna");
+
+    (void)state;
+    assert_int_equal(fly_helm_hold(&rig->helm, &anna), FLY_OK);
+    assert_string_equal(rig->helm.held_by, "anna");
+    assert_string_equal(rig->helm.held_role, "viewer");
+    assert_string_equal(rig->helm.held_id, "id");
+    assert_int_equal(fly_helm_resume(&rig->helm, &anna), FLY_OK);
+    assert_string_equal(rig->helm.held_by, "");
+    assert_string_equal(rig->helm.held_role, "");
+    assert_string_equal(rig->helm.held_id, "");
 }
 
 static void an_owner_that_cannot_be_reached_is_none(void **state)
@@ -993,6 +1043,31 @@ static void a_dose_that_differs_is_told_once_from_five_percent_on(void **state)
     assert_int_equal(told(rig, "dose_differs"), 1);
 }
 
+/* What data say of their dwell may be what was commanded, and the beam's another. */
+static void a_dose_that_the_acquisition_tells_otherwise_is_told(void **state)
+{
+    static const struct {
+        double dwell_us;
+        int64_t pixels;
+        int told;
+    } said[] = {{2.0, 450, 0}, {2.09, 300, 0}, {NAN, 450, 0}, {0.0, 0, 0}, {2.11, 450, 1}, {1.89, 20, 1}, {2.0, 451, 1}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof said / sizeof *said; i++) {
+        struct rig *rig = rig_new(&calibrated);
+        struct fly_helm_peer from = peer("g");
+        struct fly_ack ack = {.status = FLY_ACK_DONE, .has_achieved = 1,
+                              .achieved = {1, said[i].pixels, said[i].dwell_us}};
+
+        attach_well(rig, "g", FLY_STEER_AUTO);
+        decide(rig, "1");
+        snprintf(ack.cmd_id, sizeof ack.cmd_id, "%s", rig->sent[0].cmd_id);
+        fly_helm_ack(&rig->helm, &from, &ack);
+        assert_int_equal(told(rig, "dose_differs"), said[i].told);
+        assert_int_equal(rig->helm.commands[0].differs_told, said[i].told);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1018,6 +1093,8 @@ int main(void)
         cmocka_unit_test(what_the_acquisition_rejects_is_not_proposed_again),
         cmocka_unit_test(who_has_the_beam_and_who_holds_is_told_once),
         cmocka_unit_test(what_the_guard_did_not_pass_just_now_may_be_proposed_again),
+        cmocka_unit_test(a_hold_of_the_guards_own_is_known_by_its_verdicts),
+        cmocka_unit_test(a_hold_is_of_somebody_in_a_role_with_an_id),
         cmocka_unit_test(an_owner_that_cannot_be_reached_is_none),
         cmocka_unit_test(what_a_silent_owner_had_is_withdrawn),
         cmocka_unit_test(what_the_journal_does_not_take_does_not_leave),
@@ -1034,6 +1111,7 @@ int main(void)
         cmocka_unit_test(chips_are_barred_until_their_data_came),
         cmocka_unit_test(data_that_never_come_are_told),
         cmocka_unit_test(a_dose_that_differs_is_told_once_from_five_percent_on),
+        cmocka_unit_test(a_dose_that_the_acquisition_tells_otherwise_is_told),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

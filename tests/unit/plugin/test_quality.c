@@ -27,6 +27,7 @@ static struct fly_quality clean(void)
                                 .advice = {.reason = FLY_ADVICE_NO_LATTICE, .lines = 128},
                                 .advice_final = 1,
                                 .chip_px = 15,
+                                .chip_cols = 20,
                                 .pixel_nm = 0.026,
                                 .elements = 3,
                                 .users_k = 3};
@@ -204,6 +205,8 @@ static void the_longest_texts_and_numbers_fit(void **state)
                                             .sigma_dy_px = 1.0 / 3, .sigma_dx_px = 1.0 / 3, .ambiguous = 1,
                                             .rival_dy_px = -16000.1, .rival_dx_px = -16000.1};
     q.drift.applied_px[0] = q.drift.applied_px[1] = 16384;
+    q.damage = (struct fly_quality_damage){INT32_MAX, INT32_MAX, {FLY_DAMAGE_SHARE, INT32_MAX, 15, 1, -1.0 / 3, 1e-300, 1e300},
+                                           "Og"};
     q.advice = (struct fly_advice){.reason = FLY_ADVICE_BELOW_CELL, .chip_px = 16384, .cell_px = 16384.0 / 3, .cells = 1.0 / 3};
     q.pixel_nm = 123456.0 / 7;
     q.users_k = 1;
@@ -212,7 +215,41 @@ static void the_longest_texts_and_numbers_fit(void **state)
         assert_true(strlen(event.text) < sizeof event.text - 1);
         n++;
     }
-    assert_int_equal(n, 5);
+    assert_int_equal(n, 6);
+}
+
+static void damage_is_told_with_where_and_what_and_again_when_it_spread(void **state)
+{
+    struct fly_quality q = clean();
+    struct fly_quality_watch watch = {0};
+    struct fly_pub_quality told;
+    struct fly_event event;
+
+    fly_quality_told(&told, &q);
+    assert_true(told.damage.chips == 0 && told.damage.row == -1 && isnan(told.damage.change));
+    assert_null(told.damage.sign);
+    q.damage = (struct fly_quality_damage){1, 9, {FLY_DAMAGE_SHARE, 47, 1, 1, -0.31, 2e-9, 16.0}, "O"};
+    event = one_of(&q);
+    assert_says(&event, FLY_WARNING, "damage", "1 chip changes under the beam");
+    assert_says(&event, FLY_WARNING, "damage", "chip (2, 7) with its neighbours, has the share of O in its X-rays changed by -31 %");
+    assert_true(number(&event, "chips") == 1 && number(&event, "barred") == 9 && number(&event, "change") == -0.31);
+    assert_true(number(&event, "p") == 2e-9 && number(&event, "dose_us") == 16.0);
+    fly_quality_told(&told, &q);
+    assert_true(told.damage.row == 2 && told.damage.col == 7 && told.damage.chips == 1 && told.damage.barred == 9);
+    assert_string_equal(told.damage.sign, "share");
+    assert_string_equal(told.damage.element, "O");
+    q.damage.last.sign = FLY_DAMAGE_IMAGE;
+    q.damage.element = NULL;
+    event = one_of(&q);
+    assert_says(&event, FLY_WARNING, "damage", "has its mean intensity changed by -31 %");
+    assert_int_equal(fly_quality_watch_next(&watch, &q, SECOND, &event), 1);
+    assert_int_equal(fly_quality_watch_next(&watch, &q, 100 * SECOND, &event), 0);
+    q.damage.chips = 3;
+    assert_int_equal(fly_quality_watch_next(&watch, &q, 101 * SECOND, &event), 1);
+    q.damage.chips = 5;
+    assert_int_equal(fly_quality_watch_next(&watch, &q, 300 * SECOND, &event), 0);
+    q.damage.chips = 6;
+    assert_int_equal(fly_quality_watch_next(&watch, &q, 301 * SECOND, &event), 1);
 }
 
 static void a_condition_is_told_once_and_again_when_it_came_back(void **state)
@@ -286,6 +323,7 @@ int main(void)
         cmocka_unit_test(the_size_of_chips_is_advised_on),
         cmocka_unit_test(what_was_not_calibrated_is_told),
         cmocka_unit_test(the_longest_texts_and_numbers_fit),
+        cmocka_unit_test(damage_is_told_with_where_and_what_and_again_when_it_spread),
         cmocka_unit_test(a_condition_is_told_once_and_again_when_it_came_back),
         cmocka_unit_test(each_condition_is_told_by_itself),
         cmocka_unit_test(numbers_that_are_not_there_are_nan),

@@ -292,6 +292,50 @@ static void the_state_of_the_policy_goes_out_and_in(void **state)
     fly_session_close(&session);
 }
 
+static void a_plan_without_places_says_why(void **state)
+{
+    static const struct {
+        enum fly_steer_stop stop;
+        int32_t tiles, capped, barred;
+        double budget;
+        enum fly_steer_policy policy;
+        const char *words;
+    } plans[] = {
+        {FLY_STEER_GO, 3, 0, 9, 0, FLY_STEER_ADAPTIVE, ""},
+        {FLY_STEER_STOP_ERROR, 0, 0, 0, 0, FLY_STEER_ADAPTIVE,
+         "the map is as right as was asked: 1.5 % of it is expected wrong, steer.target_error is 2 %"},
+        {FLY_STEER_STOP_FLOOR, 0, 0, 0, 0, FLY_STEER_ADAPTIVE,
+         "nothing that could be measured is worth its time any more"},
+        {FLY_STEER_STOP_TIME, 0, 0, 0, 0, FLY_STEER_ADAPTIVE, "no time is left"},
+        {FLY_STEER_STOP_DOSE, 0, 7, 0, 3, FLY_STEER_ADAPTIVE,
+         "every chip that wants beam has had what it may have (7 are at their cap, steer.dose_cap)"},
+        {FLY_STEER_STOP_DOSE, 0, 0, 0, 3, FLY_STEER_ADAPTIVE, "the map has had its dose (steer.budget 3 survey dwells)"},
+        {FLY_STEER_STOP_DOSE, 0, 0, 0, 0, FLY_STEER_ADAPTIVE, "no chip may have more dose"},
+        {FLY_STEER_GO, 0, 0, 0, 0, FLY_STEER_FROZEN, "steer.policy is frozen"},
+        {FLY_STEER_GO, 0, 0, 9, 0, FLY_STEER_MARGIN,
+         "all 9 chips that want beam wait: for their data, to rest, or because they were vetoed, rejected or damaged"},
+    };
+    struct fly_steer_plan *plan = calloc(1, sizeof *plan);
+    char why[256];
+
+    (void)state;
+    assert_non_null(plan);
+    for (size_t i = 0; i < sizeof plans / sizeof *plans; i++) {
+        struct fly_steer_config config = fly_steer_config_default();
+
+        config.policy = plans[i].policy;
+        config.budget = plans[i].budget;
+        plan->stop = plans[i].stop;
+        plan->n_tiles = plans[i].tiles;
+        plan->capped = plans[i].capped;
+        plan->barred = plans[i].barred;
+        plan->expected_error = 0.015;
+        fly_steering_why_nothing(why, sizeof why, &config, plan);
+        assert_string_equal(why, plans[i].words);
+    }
+    free(plan);
+}
+
 static void what_is_no_record_is_refused(void **state)
 {
     static const unsigned char empty[] = {0x80}, no_inputs[] = "\x81\xab" "decision_id\xa1" "7";
@@ -313,6 +357,7 @@ int main(void)
         cmocka_unit_test(a_wide_tile_goes_in_pieces_no_wider_than_the_limit),
         cmocka_unit_test(a_decision_and_its_record_come_out_the_same_again),
         cmocka_unit_test(the_state_of_the_policy_goes_out_and_in),
+        cmocka_unit_test(a_plan_without_places_says_why),
         cmocka_unit_test(what_is_no_record_is_refused),
     };
 

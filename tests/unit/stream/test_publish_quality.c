@@ -64,10 +64,11 @@ static void every_number_comes_back_under_its_key(void **state)
     const struct fly_pub_quality quality = {
         1, 1, {64, 100, 0.25, 0.5, 81}, {0.125, 0.0625, 4095, -3},
         {7, 2, 8, 1.5, -2.5, 0.25, 0.75, 0.875, 1, 3, -4, 5.5, 6, 5},
+        {7, 30, "share", 4, 9, "O", -0.25},
         {"coarse", 20, 9.5, 2.75, 128, 1}, 1, "mixed"};
     struct fly_value q = published(&quality), part;
 
-    assert_int_equal(fly_value_count(q), 5);
+    assert_int_equal(fly_value_count(q), 6);
     part = get(q, "counts");
     assert_int_equal(fly_value_count(part), 5);
     assert_number(part, "chips", 64);
@@ -97,6 +98,14 @@ static void every_number_comes_back_under_its_key(void **state)
     assert_number(part, "largest_px", 5.5);
     assert_number(part, "largest_frame", 6);
     assert_number(part, "adopted", 5);
+    part = get(q, "damage");
+    assert_int_equal(fly_value_count(part), 6);
+    assert_number(part, "chips", 7);
+    assert_number(part, "barred", 30);
+    assert_word(part, "sign", "share");
+    assert_int_equal(fly_value_count(get(part, "chip")), 2);
+    assert_word(part, "element", "O");
+    assert_number(part, "change", -0.25);
     part = get(q, "chip_size");
     assert_int_equal(fly_value_count(part), 6);
     assert_word(part, "reason", "coarse");
@@ -115,7 +124,7 @@ static void what_is_not_there_is_nil(void **state)
 {
     struct fly_pub_quality quality = {.has_image = 1, .has_eds = 1, .counts = {0, 100, NAN, NAN, NAN},
                                       .drift = {.frame = -1, .largest_frame = -1, .dy_px = NAN, .sigma_dx_px = INFINITY},
-                                      .chip_size = {.cell_px = NAN}};
+                                      .damage = {.row = -1, .col = -1, .change = NAN}, .chip_size = {.cell_px = NAN}};
     struct fly_value q = published(&quality);
 
     assert_nil(get(q, "counts"), "too_few");
@@ -124,6 +133,10 @@ static void what_is_not_there_is_nil(void **state)
     assert_nil(get(q, "drift"), "largest_frame");
     assert_nil(get(q, "drift"), "dy_px");
     assert_nil(get(q, "drift"), "sigma_dx_px");
+    assert_nil(get(q, "damage"), "sign");
+    assert_nil(get(q, "damage"), "chip");
+    assert_nil(get(q, "damage"), "element");
+    assert_nil(get(q, "damage"), "change");
     assert_nil(get(q, "chip_size"), "reason");
     assert_nil(get(q, "chip_size"), "advised_px");
     assert_nil(get(q, "calibration"), "k_factors");

@@ -549,6 +549,22 @@ static void a_long_reason_is_cut(void **state)
 
 /* ---- suggest -------------------------------------------------------------------------------------- */
 
+static void assert_until(struct fly_value told, const char *name, double now, int met)
+{
+    struct fly_value until, one, value;
+    double number = NAN;
+    int is_met = -1;
+
+    assert_true(fly_value_get(told, "until", &until) && fly_value_get(until, name, &one));
+    assert_true(fly_value_get(one, "now", &value));
+    if (!fly_value_f64(value, &number))
+        assert_int_equal(fly_value_kind(value), FLY_KIND_NIL);
+    assert_number(number, now);
+    assert_true(fly_value_get(one, "limit", &value) && fly_value_get(one, "met", &value));
+    assert_true(fly_value_bool(value, &is_met));
+    assert_int_equal(is_met, met);
+}
+
 static void what_is_suggested_is_read_back(void **state)
 {
     static struct fly_target other[FLY_ALTERNATIVES_MAX], other_got[FLY_ALTERNATIVES_MAX];
@@ -573,6 +589,8 @@ static void what_is_suggested_is_read_back(void **state)
         suggest.expected_error = fly_rng_below(&rng, 2) ? NAN : 0.25;
         snprintf(suggest.stop, sizeof suggest.stop, "%s", fly_rng_below(&rng, 2) ? "error" : "");
         suggest.as_of = (struct fly_as_of){1, {"haadf"}, {9}};
+        suggest.until[FLY_UNTIL_BIRTHS] = (struct fly_suggest_until){trial % 5, 3, trial % 5 >= 3};
+        suggest.until[FLY_UNTIL_BUDGET] = (struct fly_suggest_until){NAN, NAN, 0};
         fly_pack_init(&pack, header, sizeof header);
         assert_int_equal(fly_pub_suggest(&message, &pack, &id, &suggest, &field), FLY_OK);
         assert_int_equal(message.n_parts, 2);
@@ -587,6 +605,8 @@ static void what_is_suggested_is_read_back(void **state)
         assert_number(read.expected_error, suggest.expected_error);
         assert_int_equal(read.valid_until_ns, 99);
         assert_as_of(&read.as_of, &suggest.as_of);
+        assert_until(published.header, "births", trial % 5, trial % 5 >= 3);
+        assert_until(published.header, "budget", NAN, 0);
         assert_int_equal(read.n_targets, suggest.n_targets);
         assert_int_equal(read.n_alternatives, suggest.n_alternatives);
         assert_targets(got, sent, suggest.n_targets);
