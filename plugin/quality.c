@@ -324,7 +324,7 @@ int fly_quality_watch_next(struct fly_quality_watch *watch, const struct fly_qua
     for (int c = 0; c < FLY_QUALITY_CONDITIONS; c++) {
         int now = holds(quality, (enum fly_quality_condition)c), recent;
 
-        if (c == FLY_DAMAGE && quality->damage.chips >= 2 * watch->damaged)
+        if (c == FLY_DAMAGE && quality->damage.chips / 2 >= watch->damaged)
             watch->of[c].holds = 0; /* news */
         recent = watch->of[c].told && now_ns - watch->of[c].told_ns < TOLD_AGAIN_NS;
         if (now && !watch->of[c].holds && !recent) {
