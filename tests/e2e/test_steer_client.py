@@ -209,6 +209,7 @@ def pixels(y0, x0, h, w):
 
 def the_session_is_surveyed_once_before_anything_is_commanded():
     with Sitting() as s:
+        wait_until(lambda: sum(len(px) for px in s.plugin.measured(None).values()) >= 96 * 96, 10, "the whole survey")
         survey = s.plugin.measured(None)
         assert list(survey) == [0] and len(survey[0]) == 96 * 96, {k: len(v) for k, v in survey.items()}
         assert s.plugin.start["beam_current_na"] > 0 and s.plugin.start["pixel_nm"]
