@@ -1,9 +1,9 @@
 /* flyback run: the plugin: three stages on three threads, until it is told to stop. */
 #include "plugin/commands.h"
 
-#include <errno.h>
 #include <getopt.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -382,14 +382,40 @@ static int parse(struct plugin *p, int argc, char **argv)
     return rc;
 }
 
+static volatile sig_atomic_t first_signal;
+static sem_t signalled;
+
+static void on_signal(int number)
+{
+    if (!first_signal)
+        first_signal = number;
+    sem_post(&signalled);
+}
+
+/* Libraries have threads of their own before main, and theirs is a signal that all of ours block: as long as nobody waits for
+ * it they would die of it, and we with them. So it is caught by whoever gets it, and ours block it, because it would
+ * interrupt their calls. */
+static void catch_signals(sigset_t *set)
+{
+    struct sigaction act = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+
+    sem_init(&signalled, 0, 0);
+    sigemptyset(set);
+    sigaddset(set, SIGINT);
+    sigaddset(set, SIGTERM);
+    act.sa_mask = *set;
+    sigaction(SIGINT, &act, NULL);
+    sigaction(SIGTERM, &act, NULL);
+    pthread_sigmask(SIG_BLOCK, set, NULL);
+}
+
 static int wait_for_signal(const sigset_t *set)
 {
-    int signal;
-
-    do
-        signal = sigwaitinfo(set, NULL);
-    while (signal < 0 && errno == EINTR);
-    return signal;
+    pthread_sigmask(SIG_UNBLOCK, set, NULL);
+    while (!first_signal)
+        sem_wait(&signalled);
+    pthread_sigmask(SIG_BLOCK, set, NULL);
+    return first_signal;
 }
 
 int fly_cmd_run(int argc, char **argv)
@@ -414,11 +440,7 @@ int fly_cmd_run(int argc, char **argv)
                                           .format = (enum fly_log_format)p->options.log.format,
                                           .fd = 2,
                                           .colour = -1});
-    /* Blocked before any thread is made: all of them inherit it, and the main thread waits for them. */
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    catch_signals(&set); /* before any thread is made: all of them inherit what is blocked */
     rc = bring_up(p);
     if (rc == FLY_OK)
         rc = start_threads(p);

@@ -306,7 +306,8 @@ def clusters_count_the_labels_and_sum_the_spectra():
             older = [labels for as_of, _, labels in viewer.history[key]
                      if all(as_of.get(k, 0) <= n for k, n in header["as_of"].items())]
             same = [counted(older[-1])] if older else []
-        assert got in same or (not same and skipped), (key, header["as_of"], got, same)
+        # Of a map that was skipped nothing is known, though another of the same data came.
+        assert got in same or skipped, (key, header["as_of"], got, same)
         assert header["omitted"] == 0
         sizes = [c["chips"] for c in header["clusters"]]
         assert sizes == sorted(sizes, reverse=True), sizes

@@ -1,5 +1,6 @@
 """The program as a person uses it: help, exit codes, recordings that give the same maps again."""
 
+import ctypes
 import glob
 import json
 import os
@@ -16,6 +17,7 @@ CASE = Case(os.path.join(TESTS, "golden", "a_tiny"))
 SHAPE = CASE.params["rows"], CASE.params["cols"]
 MODALITIES = ("haadf", "eds", "ensemble")
 COMMANDS = ("demo", "run", "sim", "replay", "import", "watch-folder", "analyze", "export", "session", "watch", "check", "version")
+TGKILL = {"x86_64": 234, "aarch64": 131}[os.uname().machine]  # of the kernel's calls
 
 
 def recorded(folder, settings=None):
@@ -74,6 +76,24 @@ def run_ends_with_0_after_sigterm_and_130_after_sigint():
                     sender.wait_durable()
                 got = fly.end(how, 5.0)
                 assert got == status, "%s, %s: ended with %s" % (how.name, "busy" if busy else "idle", got)
+
+
+def a_signal_that_a_librarys_thread_gets_ends_it_as_well():
+    """Threads that libraries made before main block nothing: what comes while main is busy may be given to one of them."""
+    kill_thread = ctypes.CDLL(None, use_errno=True).syscall
+    with Flyback() as fly:
+        pid, told = fly.process.pid, 0
+        for thread in map(int, os.listdir("/proc/%d/task" % pid)):
+            with open("/proc/%d/task/%d/status" % (pid, thread)) as file:
+                blocked = int(next(line for line in file if line.startswith("SigBlk")).split()[1], 16)
+            if thread != pid and not blocked >> (signal.SIGTERM - 1) & 1:
+                assert kill_thread(TGKILL, pid, thread, int(signal.SIGTERM)) == 0, ctypes.get_errno()
+                told = 1
+                break
+        if not told:
+            fly.process.send_signal(signal.SIGTERM)
+        assert fly.process.wait(10 * SLOW) == 0
+    return "" if told else "no such thread here"
 
 
 def a_socket_in_use_is_an_error_that_names_it():
@@ -272,6 +292,7 @@ run(
     every_command_has_help_on_stdout,
     wrong_usage_ends_with_2_and_says_what_is_wrong,
     run_ends_with_0_after_sigterm_and_130_after_sigint,
+    a_signal_that_a_librarys_thread_gets_ends_it_as_well,
     a_socket_in_use_is_an_error_that_names_it,
     a_session_left_open_goes_on_after_a_restart,
     a_recording_analyzed_gives_the_live_maps,
