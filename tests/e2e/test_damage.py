@@ -31,16 +31,19 @@ def simulate(fly, *more):
     flyback(*command(fly, *more)[1:])
 
 
+def analyzed_of(fly):
+    with tempfile.TemporaryDirectory() as out:
+        flyback("analyze", fly.recording("s"), "--out", out)
+        with open(os.path.join(out, "result.json")) as file:
+            return json.load(file)["quality"]["damage"]
+
+
 def scanned(*more):
     """Of a scan: events of damage, the last metrics' part of it, what an analysis of the recording says."""
     with Flyback(SETTINGS) as fly, fly.viewer() as viewer:
         simulate(fly, "--frames", FRAMES, *more)
         viewer.wait(lambda: viewer.stop)
-        with tempfile.TemporaryDirectory() as out:
-            flyback("analyze", fly.recording("s"), "--out", out)
-            with open(os.path.join(out, "result.json")) as file:
-                analyzed = json.load(file)["quality"]["damage"]
-        return [e for e in viewer.events if e["code"] == "damage"], viewer.metrics["quality"]["damage"], analyzed
+        return [e for e in viewer.events if e["code"] == "damage"], viewer.metrics["quality"]["damage"], analyzed_of(fly)
 
 
 def a_specimen_that_stays_is_left_alone():
@@ -65,6 +68,7 @@ def lost_oxygen_and_thickness_are_told_where_they_are_lost():
 
 
 def a_restart_finds_what_would_have_been_found():
+    """By the whole recording: of data in another order, as another run would have them, a look may fall between others."""
     more = ("--frames", FRAMES, "--eds-counts", 1, "--damage", "thickness=0.6")
     with Flyback(SETTINGS) as fly:
         sim = subprocess.Popen(command(fly, *more), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -81,10 +85,8 @@ def a_restart_finds_what_would_have_been_found():
         finally:
             sim.kill()
             sim.communicate()
-    with Flyback(SETTINGS) as fly, fly.viewer() as viewer:
-        simulate(fly, *more)
-        viewer.wait(lambda: viewer.stop)
-        assert viewer.metrics["quality"]["damage"] == told, (viewer.metrics["quality"]["damage"], told)
+        whole = analyzed_of(fly)
+        assert whole == told and told["chips"] > 0, (whole, told)
 
 
 class Approver(threading.Thread):
