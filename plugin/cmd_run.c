@@ -382,13 +382,14 @@ static int parse(struct plugin *p, int argc, char **argv)
     return rc;
 }
 
-static volatile sig_atomic_t first_signal;
+static atomic_int first_signal; /* any thread may get it */
 static sem_t signalled;
 
 static void on_signal(int number)
 {
-    if (!first_signal)
-        first_signal = number;
+    int none = 0;
+
+    atomic_compare_exchange_strong(&first_signal, &none, number);
     sem_post(&signalled);
 }
 
@@ -412,10 +413,10 @@ static void catch_signals(sigset_t *set)
 static int wait_for_signal(const sigset_t *set)
 {
     pthread_sigmask(SIG_UNBLOCK, set, NULL);
-    while (!first_signal)
+    while (!atomic_load(&first_signal))
         sem_wait(&signalled);
     pthread_sigmask(SIG_BLOCK, set, NULL);
-    return first_signal;
+    return atomic_load(&first_signal);
 }
 
 int fly_cmd_run(int argc, char **argv)
