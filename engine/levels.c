@@ -110,6 +110,8 @@ void fly_engine_settle_least(struct fly_engine *engine)
     for (int32_t k = 0; now != was && k < e->n_chips; k++) {
         int32_t lowest = is_taught(e, k) ? 0 : 1;
 
+        if (exposures_of(e, k, was, 0) != exposures_of(e, k, now, 0))
+            s->has_lowest[k] = 0;
         if (e->modality[FLY_HAADF].measured[k] && exposures_of(e, k, was, lowest) != exposures_of(e, k, now, lowest))
             fly_queue_push(&e->to_embed, FLY_QUEUE_AGAIN, k);
     }

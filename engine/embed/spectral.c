@@ -410,7 +410,8 @@ static double root_of_length(double length, double more, double *scatter)
 /* Returns the squared scatter that is missing. */
 static double describe_waves(const struct spectral *s, const fftwf_complex *spectrum, struct noise noise, float *out)
 {
-    double ring[RINGS] = {0.0}, variance[RINGS], length[2][RINGS], scatter[2][RINGS], all = 1.0; /* grey^2: spectral.h says why */
+    double ring[RINGS] = {0.0}, variance[RINGS], length[2][RINGS], scatter[2][RINGS];
+    double all = 1.0; /* grey^2: spectral.h says why */
     double all_missing = 0.0, scatter_of;
     uint32_t i = 0;
 
