@@ -62,6 +62,7 @@ static size_t lay_out(struct fly_engine *e, struct fly_arena *arena)
     s->label = take(arena, &need, k, sizeof *s->label);
     s->measured = take(arena, &need, k, sizeof *s->measured);
     s->barred = take(arena, &need, k, sizeof *s->barred);
+    s->taught = take(arena, &need, k, sizeof *s->taught);
     s->counts = take(arena, &need, (size_t)e->config.n_channels, sizeof *s->counts);
     s->template = take(arena, &need, (c + 1) * (size_t)bins_of(&e->config), sizeof *s->template);
     s->centre = take(arena, &need, c * (size_t)centre_width(e), sizeof *s->centre);
@@ -319,6 +320,7 @@ static struct fly_steer_view view_of(struct fly_engine *e, const struct fly_plan
                                    .max_us = s->max_us,
                                    .last_ns = s->config.rest_ms > 0.0 ? dose->last_ns : NULL, /* else no clock matters */
                                    .barred = s->barred,
+                                   .taught = s->by_cluster ? NULL : s->taught,
                                    .survey_us = ask->survey_us,
                                    .now_ns = ask->now_ns,
                                    .dose_left_us = ask->dose_left_us,
@@ -346,9 +348,11 @@ int fly_engine_plan(struct fly_engine *engine, const struct fly_plan_ask *ask, s
     rc = take_classes(e);
     if (rc < 0)
         return rc;
-    for (int32_t k = 0; k < e->n_chips; k++)
+    for (int32_t k = 0; k < e->n_chips; k++) {
         s->barred[k] = (ask->barred && ask->barred[k]) || waits(e, k) ||
                        (!ask->past_damage && fly_damage_bars(e->damage.watch, k));
+        s->taught[k] = e->support.class_of[k] >= 0;
+    }
     take_dose(e, ask->survey_us, &dose);
     fly_engine_eds_rates(e);
     fly_engine_composition_errors(e);

@@ -57,7 +57,7 @@ struct fly_steering_state {
     float *novel, *mean_us, *max_us; /* (K) */
     int32_t *label;           /* (K) class that is steered by, or -1 */
     int32_t *one[2];          /* (K) class by haadf, by eds, or -1 */
-    uint8_t *measured, *barred; /* (K) */
+    uint8_t *measured, *barred, *taught; /* (K) */
     uint64_t *counts;         /* (E) */
     double *template;         /* (C + 1, bins) sums of counts; the last of all */
     double *centre;           /* (C, width) of clusters */

@@ -396,7 +396,7 @@ static uint64_t config_hash(const struct fly_steer_config *c)
                               c->potts_iterations, c->boundary, c->novel, c->disagree, c->composition, c->explore,
                               c->dwell_max, c->dwell_min, c->tiles, c->apart, c->rate_floor, c->hopeless,
                               c->rate_unknown, c->cap, c->cap_us, c->budget, c->rest_ms, c->settle_us, c->flyback_us,
-                              c->slew_px_per_us, c->again, c->uneven,
+                              c->slew_px_per_us, c->again, c->uneven, c->support,
                               c->stop_error, c->stop_epochs, c->stop_agreement, c->stop_composition, c->stop_floor};
 
     return fly_hash_parts(&(struct fly_part){numbers, sizeof numbers}, 1);

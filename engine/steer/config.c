@@ -23,7 +23,7 @@ int fly_steer_policy_of_name(const char *name)
 const char *fly_steer_reason_name(enum fly_steer_reason reason)
 {
     static const char *const names[FLY_STEER_REASONS] = {"survey",   "margin",      "boundary", "novel",
-                                                         "disagree", "composition", "explore",  "pass"};
+                                                         "disagree", "composition", "support",  "explore", "pass"};
 
     FLY_ASSERT((int)reason >= 0 && reason < FLY_STEER_REASONS);
     return names[reason];
@@ -51,6 +51,7 @@ struct fly_steer_config fly_steer_config_default(void)
                                      .again = 0.5,
                                      .disagree = 0.05,
                                      .composition = 0.02,
+                                     .support = 0.5,
                                      .explore = 0.1,
                                      .dwell_max = 2.0,
                                      .dwell_min = 0.125,
@@ -103,6 +104,7 @@ int fly_steer_config_check(const struct fly_steer_config *config)
         {"again", c->again, 0.0, 1.0},
         {"disagree", c->disagree, 0.0, 1.0},
         {"composition", c->composition, 0.0, 1.0},
+        {"support", c->support, 0.0, 1.0},
         {"explore", c->explore, 0.0, 1.0},
         {"dwell_max", c->dwell_max, 1.0, 64.0},
         {"dwell_min", c->dwell_min, 0.01, 1.0},

@@ -16,9 +16,9 @@
  *   rate       nats that a us of dwell adds to llr: of the signal planned, between a and b
  *   need       max(0, hysteresis * target - llr) / rate, us, of a chip of the queue; 0 of others
  *   gain       perr * (1 - exp(-dwell / need)): fall of the expected error, chips
- *   value      gain + boundary + novel + disagree + composition, each a weight times 0 .. 1. They rank the chips of the
- *              queue and bring none into it, but composition and novel: chips of a class whose composition is not known
- *              well enough, and chips that look like no class, are taken beside the queue
+ *   value      gain + boundary + novel + disagree + composition + support, each a weight times 0 .. 1. They rank the chips
+ *              of the queue and bring none into it, but composition, novel and support: chips of a class whose composition
+ *              is not known well enough, chips that look like no class, and support chips, are taken beside the queue
  *   cost       us of beam time: pixels * dwell, a flyback for each line, settling, and the way of the beam from
  *              the nearest chip chosen before; the better half of a plan is chosen first, as if there were no way
  *   score      value / cost
@@ -49,6 +49,12 @@
  *          .936, .935, .940; adaptive without Even .921, .940, .951, .959, .962; without Unknown .913, .931, .959, .949,
  *          .961; with both .924, .949, .967, .980, .965. Support chips exposed by themselves for two or seven survey
  *          dwells first, then with both: .925, .948, .956, .968, .986; without Even .909, .929, .955, .968, .983.
+ * Support  all chips are compared with those of the support set, and none at more dose than these have (engine/levels.c): so
+ *          they want beam, too, as far ahead of the others as Even lets anybody be. By the same bench, seeds 1-10, at a
+ *          mean dose of 1.5, 2, 3, 4: .955, .973, .995, 1.002; without .956, .975, .985, .991; interlaced .933, .946, .959,
+ *          .970. Of a phase that nobody taught .08, .14, .26, .74 are told unknown; without .08, .04, .03, .25; interlaced
+ *          .01, .23, .45, .53. The whole support set at once for 1 or 3 survey dwells, and without: .958, .974, .986, 1.000
+ *          and .946, .975, .996, 1.005.
  * Overlap  a pixel exposed counts in every chip that it belongs to. With side s, pitch p and r = ceil(s/p) - 1 a chip's
  *          exposure adds ((2r + 1) - r (r + 1) p/s)^2 times its dwell to the sum of the chips' means, less at the border
  *          of the map: dose_us and what holds the budget take it for all chips.
@@ -94,6 +100,7 @@ enum fly_steer_reason {
     FLY_STEER_FOR_NOVEL,       /* whether it is like any of the classes is open */
     FLY_STEER_FOR_DISAGREE,    /* image and X-rays name different classes */
     FLY_STEER_FOR_COMPOSITION, /* the composition of its class is not known well enough */
+    FLY_STEER_FOR_SUPPORT,     /* a support chip, with which others are compared */
     FLY_STEER_FOR_EXPLORE,     /* one of the least-dosed chips of its part of the map */
     FLY_STEER_FOR_PASS,        /* its turn in a uniform or a random policy */
     FLY_STEER_REASONS
@@ -135,6 +142,7 @@ struct fly_steer_config {
     double disagree;         /* default 0.05 */
     double composition;      /* times relative sigma over stop_composition - 1, at most 1; default 0.02: it takes many
                               * chips of a class, any of them */
+    double support;          /* of a support chip, 0 .. 1, default 0.5: see Support */
     double explore;          /* share of a plan's chips, 0 .. 1, default 0.1; of a plan without a chip that wants beam and
                               * may have it all of them, or this share where none wants any. 0: nobody ever */
 
@@ -197,6 +205,7 @@ struct fly_steer_view {
     const float *max_us;        /* (K) of its largest one */
     const int64_t *last_ns;     /* (K) when it was last exposed, in the time of now_ns; 0: never, or not known */
     const uint8_t *barred;      /* (K) 1: not to be planned: masked, asked for and under way, damaged */
+    const uint8_t *taught;      /* (K) 1: a support chip */
 
     double survey_us;           /* dwell of the survey, 1e-3 .. 1e9 */
     int64_t now_ns;

@@ -169,5 +169,6 @@ uint64_t fly_steer_view_hash(const struct fly_steer_view *view)
     hash = hash_bytes(hash, v->max_us, k * sizeof *v->max_us);
     hash = hash_bytes(hash, v->last_ns, k * sizeof *v->last_ns);
     hash = hash_bytes(hash, v->barred, k);
+    hash = hash_bytes(hash, v->taught, k);
     return hash_bytes(hash, v->composition_error, c * sizeof *v->composition_error);
 }

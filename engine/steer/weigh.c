@@ -65,6 +65,12 @@ static int is_unknown(const struct fly_steer_task *t, int32_t k)
     return t->config->again > 0.0 && novelty(t->view, k) >= 0.5;
 }
 
+/* Asked for until it is as far ahead of the others as anybody may be. */
+static int is_support(const struct fly_steer_task *t, int32_t k)
+{
+    return t->config->support > 0.0 && t->view->taught && t->view->taught[k];
+}
+
 static int differs(const struct fly_steer_task *t, int32_t k, int32_t other)
 {
     return t->view->measured[other] && t->state->first[other] != t->state->first[k];
@@ -128,8 +134,8 @@ void fly_steer_weigh(struct fly_steer_task *t, struct fly_steer_plan *plan)
             error += shown_error(t, k);
         said += disagrees(t->view, k) >= 0;
         differing += disagrees(t->view, k) == 1;
-        s->wants[k] = s->queue[k] || (t->view->measured[k] &&
-                                      (composition_asks(t, s->first[k]) > 0.0 || is_unknown(t, k)));
+        s->wants[k] = s->queue[k] || (t->view->measured[k] && (composition_asks(t, s->first[k]) > 0.0 ||
+                                                               is_unknown(t, k) || is_support(t, k)));
         plan->queued += s->queue[k];
         plan->unmeasured += !t->view->measured[k];
     }
@@ -137,11 +143,13 @@ void fly_steer_weigh(struct fly_steer_task *t, struct fly_steer_plan *plan)
     plan->disagreement = said ? (double)differing / said : NAN;
 }
 
+enum { TERMS = 6 }; /* in the order of their reasons */
+
 double fly_steer_value(const struct fly_steer_task *t, int32_t k, enum fly_steer_reason *reason)
 {
     const struct fly_steer_config *c = t->config;
     const struct fly_steer *s = t->state;
-    double n, term[5], value = 0.0;
+    double n, term[TERMS], value = 0.0;
     int most = 0;
 
     *reason = FLY_STEER_FOR_SURVEY;
@@ -153,11 +161,12 @@ double fly_steer_value(const struct fly_steer_task *t, int32_t k, enum fly_steer
     term[2] = fmax(c->novel * 4.0 * n * (1.0 - n), is_unknown(t, k) ? c->again * n : 0.0);
     term[3] = c->disagree * (disagrees(t->view, k) == 1);
     term[4] = c->composition * composition_asks(t, s->first[k]);
-    for (int i = 0; i < 5; i++) {
+    term[5] = c->support * is_support(t, k);
+    for (int i = 0; i < TERMS; i++) {
         value += term[i];
         if (term[i] > term[most])
             most = i;
     }
-    *reason = (enum fly_steer_reason)(FLY_STEER_FOR_MARGIN + most); /* which are in this order */
+    *reason = (enum fly_steer_reason)(FLY_STEER_FOR_MARGIN + most);
     return value;
 }

@@ -84,7 +84,7 @@ static const struct {
 } fields[] = {
     WHOLE(signal),       FIELD(alpha),        FIELD(hysteresis),   FIELD(potts_beta),       WHOLE(potts_iterations),
     FIELD(boundary),     FIELD(novel),        FIELD(again),        FIELD(disagree),         FIELD(composition),
-    FIELD(explore),      FIELD(dwell_max),    FIELD(dwell_min),    WHOLE(tiles),            WHOLE(apart),
+    FIELD(support),      FIELD(explore),      FIELD(dwell_max),    FIELD(dwell_min),    WHOLE(tiles),            WHOLE(apart),
     FIELD(uneven),       FIELD(rate_floor),   FIELD(rate_unknown), FIELD(hopeless),         FIELD(cap),
     FIELD(rest_ms),      FIELD(settle_us),    FIELD(flyback_us),   FIELD(slew_px_per_us),   FIELD(stop_error),
     WHOLE(stop_epochs),  FIELD(stop_agreement), FIELD(stop_composition), FIELD(stop_floor),

@@ -19,7 +19,7 @@ struct rig {
     float novel[RIG_CHIPS], mean_us[RIG_CHIPS], max_us[RIG_CHIPS];
     int32_t label_haadf[RIG_CHIPS], label_eds[RIG_CHIPS];
     int64_t last_ns[RIG_CHIPS];
-    uint8_t measured[RIG_CHIPS], barred[RIG_CHIPS];
+    uint8_t measured[RIG_CHIPS], barred[RIG_CHIPS], taught[RIG_CHIPS];
     struct fly_arena arena;
     struct fly_steer *state;
     struct fly_steer_config config;
@@ -146,6 +146,7 @@ static inline void rig_random_chip(struct rig *rig, struct fly_rng *rng, int32_t
     rig->label_eds[k] = rig_whole(rng, -3, n - 1);
     rig->last_ns[k] = rig_coin(rng) ? 0 : rig->view.now_ns - (int64_t)fly_rng_below(rng, 2000000000);
     rig->barred[k] = fly_rng_below(rng, 20) == 0;
+    rig->taught[k] = fly_rng_below(rng, 20) == 0;
 }
 
 /* Anything that a view may be. */
@@ -167,6 +168,7 @@ static inline struct rig *rig_random(uint64_t seed)
     v->label_eds = rig->label_eds;
     v->last_ns = rig_coin(&rng) ? rig->last_ns : NULL;
     v->barred = rig_coin(&rng) ? rig->barred : NULL;
+    v->taught = rig_coin(&rng) ? rig->taught : NULL;
     v->rate_haadf = rig_coin(&rng) ? rig->rate_haadf : NULL;
     v->rate_eds = rig_coin(&rng) ? rig->rate_eds : NULL;
     v->composition_error = rig_coin(&rng) ? rig->composition : NULL;
@@ -202,6 +204,7 @@ static inline struct rig *rig_random(uint64_t seed)
     c->stop_epochs = rig_whole(&rng, 0, 1);
     c->stop_floor = rig_coin(&rng) ? 0.0 : 0.01;
     c->again = rig_coin(&rng) ? 0.5 : 0.0;
+    c->support = rig_coin(&rng) ? 0.5 : 0.0;
     c->uneven = rig_coin(&rng) ? rig_between(&rng, 1.0, 3.0) : 1e6;
     return rig;
 }

@@ -223,6 +223,34 @@ static void a_chip_like_no_class_is_looked_at_again_beside_the_queue(void **stat
     rig_free(rig);
 }
 
+static void a_support_chip_is_looked_at_until_it_is_ahead_of_the_others(void **state)
+{
+    struct rig *rig = rig_make(6, 6, 2); /* all surveyed at 2 us, and sure */
+    uint8_t in[36];
+
+    (void)state;
+    rig->config.explore = rig->config.boundary = 0.0;
+    rig->config.stop_error = rig->config.stop_floor = 0.0;
+    rig->config.uneven = 2.0;
+    rig->view.taught = rig->taught;
+    rig->taught[8] = rig->taught[20] = 1;
+    rig->config.support = 0.0;
+    rig_plan(rig);
+    assert_int_equal(rig->plan.n_tiles, 0);
+    rig->config.support = 0.5;
+    rig_plan(rig);
+    assert_int_equal(rig_chips(rig, in), 2);
+    assert_true(in[8] && in[20]);
+    assert_int_equal(rig->plan.queued, 0);
+    assert_int_equal(rig->plan.tiles[0].reason, FLY_STEER_FOR_SUPPORT);
+    assert_true(fabs(rig->plan.tiles[0].value - 0.5) < 1e-8 && rig->plan.expected_gain < 1e-8); /* it is sure */
+    rig->mean_us[8] = rig->max_us[8] = 4.0f; /* with half a survey dwell more than twice the mean */
+    rig_plan(rig);
+    assert_int_equal(rig_chips(rig, in), 1);
+    assert_true(in[20]);
+    rig_free(rig);
+}
+
 static void who_is_far_ahead_of_the_mean_waits_for_the_others(void **state)
 {
     struct rig *rig = rig_make(6, 6, 2); /* all surveyed at 2 us */
@@ -505,6 +533,7 @@ int main(void)
         cmocka_unit_test(a_class_of_poor_composition_wants_beam_beside_the_queue),
         cmocka_unit_test(the_error_told_is_that_of_the_labels_as_they_are_shown),
         cmocka_unit_test(a_chip_like_no_class_is_looked_at_again_beside_the_queue),
+        cmocka_unit_test(a_support_chip_is_looked_at_until_it_is_ahead_of_the_others),
         cmocka_unit_test(who_is_far_ahead_of_the_mean_waits_for_the_others),
         cmocka_unit_test(the_image_alone_is_asked_where_a_fast_frame_will_do),
         cmocka_unit_test(a_tenth_explores_the_least_dosed),
