@@ -342,7 +342,7 @@ static int run(struct decisions *d, struct fly_recorded *recorded)
     rc = fly_recorded_run(recorded, NULL);
     print_rows(d);
     if (rc == FLY_OK)
-        printf("%zu decisions, all come out as recorded\n", d->n);
+        printf(d->n == 1 ? "%zu decision, which comes out as recorded\n" : "%zu decisions, all come out as recorded\n", d->n);
     return rc;
 }
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "plugin/text.h"
 #include "stream/keys.h"
 
 static const char help_text[] =
@@ -85,7 +86,7 @@ static int check_list(const char *path)
     for (int32_t i = 0; i < list.count; i++)
         printf("%s %-12s %s\n", list.items[i].key, fly_peer_roles_text(list.items[i].roles, roles, sizeof roles),
                list.items[i].name);
-    fprintf(stderr, "%s: %d client%s\n", path, (int)list.count, list.count == 1 ? "" : "s");
+    fprintf(stderr, "%s: %d client%s\n", path, (int)list.count, fly_plural(list.count));
     fly_allow_fini(&list);
     return 0;
 }

@@ -13,6 +13,7 @@
 
 #include "plugin/json.h"
 #include "plugin/options.h"
+#include "plugin/text.h"
 #include "plugin/verify.h"
 
 extern char **environ;
@@ -282,8 +283,9 @@ static void print_verified(const struct fly_verified *v, const char *path)
     printf("%s: %s; %" PRIu64 " records, %" PRIu64 " messages, %" PRIu64 " requests, ", path,
            *what_is_wrong(v) ? "WRONG" : "whole", v->records, v->messages, v->requests);
     if (v->decisions + v->commands + v->acks)
-        printf("steering: %" PRIu64 " decisions, %" PRIu64 " commands, %" PRIu64 " acks, ", v->decisions, v->commands,
-               v->acks);
+        printf("steering: %" PRIu64 " decision%s, %" PRIu64 " command%s, %" PRIu64 " ack%s, ", v->decisions,
+               fly_plural((int64_t)v->decisions), v->commands, fly_plural((int64_t)v->commands), v->acks,
+               fly_plural((int64_t)v->acks));
     printf("%s\n", v->finished ? "finished" : "not finished: Flyback goes on with it at its next start");
     for (int32_t i = 0; i < v->n_streams; i++)
         if (v->stream[i].missing)

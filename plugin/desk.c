@@ -387,7 +387,11 @@ static void take_request(struct fly_stage_publish *s, struct fly_msg *msg)
         send_durable(s, job);
         return;
     } else if (strcmp(job->request.op, "status") == 0) {
-        answer_status(s, job);
+        why = fly_helm_desk_asked(s, &job->msg, job->request.args);
+        if (why != FLY_REFUSE_NONE)
+            fail_job(job, fly_refusal_name(why), fly_fail_text());
+        else
+            answer_status(s, job);
     } else if (strcmp(job->request.op, "map.get") == 0 && !fly_look_is_exact(job)) {
         answer_map(s, job);
     } else if (s->jobs_out + s->n_waiting >= FLY_DESK_JOBS ||

@@ -180,7 +180,8 @@ void fly_stage_tell_waiting(struct fly_stage_engine *stage)
     fly_pack_str(&pack, "count");
     fly_pack_int(&pack, waiting);
     fly_bus_event(stage->config.bus, FLY_INFO, "names_wait", bytes, pack.len,
-                  "%d clusters that were given a name or a role have no like now", waiting);
+                  waiting == 1 ? "%d cluster that was given a name or a role has no like now"
+                               : "%d clusters that were given a name or a role have no like now", waiting);
 }
 
 void fly_stage_cut_epoch(struct fly_stage_engine *stage, int final)
@@ -234,8 +235,10 @@ static void tell_unknown(struct fly_stage_engine *stage, int map)
         fly_pack_int(&pack, found[most].row1 - found[most].row0 + 1);
         fly_pack_int(&pack, found[most].col1 - found[most].col0 + 1);
         fly_bus_event(stage->config.bus, FLY_INFO, "unknown_region", bytes, pack.len,
-                      "%d regions are like none of the classes, the largest of %d chips around row %d, column %d: name one "
-                      "of them to have it told", (int)n, (int)found[most].chips,
+                      n == 1 ? "%d region is like none of the classes, of %d chips around row %d, column %d: name it to have "
+                               "it told"
+                             : "%d regions are like none of the classes, the largest of %d chips around row %d, column %d: "
+                               "name one of them to have it told", (int)n, (int)found[most].chips,
                       (int)(found[most].row0 + found[most].row1) / 2, (int)(found[most].col0 + found[most].col1) / 2);
     }
     stage->unknown_regions = n;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "plugin/number.h"
+#include "plugin/text.h"
 
 enum {
     NAME = 190, TABLE = 900, CELL_MIN = 74, CELL_MAX = 150, /* TABLE: of few elements' cells together, more widen it */
@@ -216,7 +217,7 @@ static void draw_table(struct fly_fig_page *page, int32_t cell, const struct fly
         fly_fig_swatch(page, x, y + 8, shown[i]->label);
         fly_fig_words(page, x + SWATCH + 8, y + 8 + CAP_TEXT, NAME - SWATCH - 16, FLY_FIG_LEFT, &fly_fig_text,
                       fly_fig_region_name(name, in, shown[i]));
-        snprintf(chips, sizeof chips, "%d chip%s", (int)shown[i]->chips, shown[i]->chips == 1 ? "" : "s");
+        snprintf(chips, sizeof chips, "%d chip%s", (int)shown[i]->chips, fly_plural(shown[i]->chips));
         fly_fig_words(page, x + SWATCH + 8, y + 8 + CAP_TEXT + 16, NAME - SWATCH - 16, FLY_FIG_LEFT, &fly_fig_small,
                       chips);
         if (!shown[i]->percent)

@@ -131,6 +131,30 @@ void fly_helm_heard(struct fly_helm *helm, const struct fly_helm_peer *peer)
         helm->heard_ns = fly_helm_mono_ns(helm);
 }
 
+void fly_helm_guard_hold(struct fly_helm *helm, const struct fly_helm_peer *peer, const char *words)
+{
+    struct fly_helm *h = helm;
+    int held = words[0] != '\0', was_held = h->guard_held[0] != '\0';
+
+    if (!fly_helm_is_owner(h, peer) || !h->asked.guard)
+        return;
+    h->guard_tells = 1;
+    snprintf(h->guard_held, sizeof h->guard_held, "%s", words);
+    if (held && h->ready)
+        fly_helm_expire(h, "the guard holds");
+    if (held == was_held)
+        return;
+    if (held) {
+        fly_helm_tell(h, FLY_INFO, "guard_held", "by", h->owner_name,
+                      "%s holds by itself (%s): no command leaves until it is let go there", h->owner_name, words);
+        return;
+    }
+    fly_helm_tell(h, FLY_INFO, "guard_resumed", "by", h->owner_name, "%s holds no longer", h->owner_name);
+    h->orders.again++;
+    h->stale = 1;
+    fly_helm_tick(h);
+}
+
 int fly_helm_decision(struct fly_helm *helm, struct fly_decision *decision)
 {
     struct fly_helm *h = helm;
@@ -141,7 +165,7 @@ int fly_helm_decision(struct fly_helm *helm, struct fly_decision *decision)
         (mode == FLY_STEER_ASK && (h->open || h->ready || fly_helm_in_flight(&h->commands[0]))))
         return 0;
     decision->valid_until_ns = fly_helm_unix_ns(h) + (mode == FLY_STEER_ASK ? h->facts.ask_ns : 2 * h->facts.cycle_ns);
-    if (mode < FLY_STEER_ASK || decision->n_targets == 0 || (mode == FLY_STEER_AUTO && h->held))
+    if (mode < FLY_STEER_ASK || decision->n_targets == 0 || (mode == FLY_STEER_AUTO && fly_helm_rests(h)))
         return 1;
     if (h->ready)
         fly_helm_set_fate(h, h->decision.id, FLY_FATE_EXPIRED); /* overtaken by a newer one */
@@ -178,13 +202,13 @@ static void note_ack(struct fly_helm *h, const struct fly_ack *ack)
     struct fly_helm_args args;
 
     fly_helm_args_begin(&args, ack->has_achieved ? 6 : 3);
-    fly_helm_put_str(&args.pack, "cmd_id", ack->cmd_id);
-    fly_helm_put_str(&args.pack, "status", fly_ack_status_name(ack->status));
-    fly_helm_put_str(&args.pack, "reason", ack->reason);
+    fly_pack_key_str(&args.pack, "cmd_id", ack->cmd_id);
+    fly_pack_key_str(&args.pack, "status", fly_ack_status_name(ack->status));
+    fly_pack_key_str(&args.pack, "reason", ack->reason);
     if (ack->has_achieved) {
-        fly_helm_put_int(&args.pack, "frames", ack->achieved.frames);
-        fly_helm_put_int(&args.pack, "pixels", ack->achieved.pixels);
-        fly_helm_put_f64(&args.pack, "dwell_us", ack->achieved.dwell_us);
+        fly_pack_key_int(&args.pack, "frames", ack->achieved.frames);
+        fly_pack_key_int(&args.pack, "pixels", ack->achieved.pixels);
+        fly_pack_key_f64(&args.pack, "dwell_us", ack->achieved.dwell_us);
     }
     fly_helm_note(h, "steer.ack", &args);
 }
@@ -204,8 +228,8 @@ static int says_not_now(const char *reason)
     return 0;
 }
 
-/* A hold of the guard's own, which nobody here can see but by its verdicts; not ours, of which it may not have heard the
- * end. NULL: it is none. */
+/* A hold of the guard's own, as a verdict shows it; not ours, of which the guard may not have heard the end. NULL: it is
+ * none. */
 static const char *held_by_guard(const struct fly_helm *h, const struct fly_ack *ack)
 {
     static const char held[] = "guard: held: ", ours[] = "held at the plugin";
@@ -224,7 +248,8 @@ static void reject(struct fly_helm *h, struct fly_helm_command *c, const struct 
 
     c->bars = 0;
     snprintf(c->reason, sizeof c->reason, "%s", ack->reason);
-    snprintf(h->guard_held, sizeof h->guard_held, "%s", held ? held : "");
+    if (!h->guard_tells)
+        snprintf(h->guard_held, sizeof h->guard_held, "%s", held ? held : "");
     if (!says_not_now(ack->reason))
         fly_helm_leave_alone(h, c->boxes, c->n_boxes);
     h->out.count(h->out.ctx, FLY_COUNT_COMMANDS_REJECTED);
@@ -258,10 +283,10 @@ static void tell_differs(struct fly_helm *h, struct fly_helm_command *c, const s
         snprintf(text, sizeof text, "%s command %s came with %g us a pixel, commanded were %g us: the dose of these chips "
                  "is not what was planned", m->who, c->cmd_id, m->dwell_us, m->commanded_us);
     fly_helm_args_begin(&data, 4);
-    fly_helm_put_str(&data.pack, "cmd_id", c->cmd_id);
-    fly_helm_put_f64(&data.pack, "dwell_us", m->dwell_us);
-    fly_helm_put_f64(&data.pack, "commanded_us", m->commanded_us);
-    fly_helm_put_int(&data.pack, "outside_px", m->outside_px);
+    fly_pack_key_str(&data.pack, "cmd_id", c->cmd_id);
+    fly_pack_key_f64(&data.pack, "dwell_us", m->dwell_us);
+    fly_pack_key_f64(&data.pack, "commanded_us", m->commanded_us);
+    fly_pack_key_int(&data.pack, "outside_px", m->outside_px);
     h->out.tell(h->out.ctx, FLY_WARNING, "dose_differs", data.bytes, data.pack.len, text);
 }
 
@@ -309,8 +334,8 @@ void fly_helm_ack(struct fly_helm *helm, const struct fly_helm_peer *peer, const
     c->due_ns = fly_helm_mono_ns(h) + (to == FLY_HELM_DONE ? FLY_HELM_DATA_NS : 2 * c->work_ns + FLY_HELM_GRACE_NS);
     if (to == FLY_HELM_REJECTED)
         reject(h, c, ack);
-    else
-        h->guard_held[0] = '\0';
+    else if (!h->guard_tells)
+        h->guard_held[0] = '\0'; /* it let the command pass */
     if (to == FLY_HELM_DONE) {
         h->out.count(h->out.ctx, FLY_COUNT_COMMANDS_DONE);
         hold_against(h, c, ack);
@@ -405,7 +430,7 @@ int64_t fly_helm_due(const struct fly_helm *helm)
         sooner(&due, h->commands[0].valid_until_ns + ahead);
     else if (fly_helm_in_flight(&h->commands[0]))
         sooner(&due, h->commands[0].due_ns);
-    else if (h->ready && !h->held && h->frame_next < h->reserved)
+    else if (h->ready && !fly_helm_rests(h) && h->frame_next < h->reserved)
         sooner(&due, fly_helm_leaves_at(h));
     for (int i = 0; i < FLY_HELM_COMMANDS; i++)
         if (h->commands[i].state == FLY_HELM_DONE && h->commands[i].bars)

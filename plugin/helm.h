@@ -12,7 +12,8 @@
  * A decision is commanded at most once, a command never sent twice, and numbers never used again: those of commands
  * follow the clock (the larger of the last + 1 and Unix ms), frames are reserved on disk before they are used
  * (fly_helm_reserved), so that a kill at any moment loses none. Hold is a level: while it is up no command
- * leaves, and what runs is told to stop.
+ * leaves, and what runs is told to stop. A guard may hold by itself: no command leaves then, either, as far as it
+ * tells; it stops what runs itself.
  *
  * Nothing here touches a socket, a file or a clock of its own: what goes out goes through struct fly_helm_out.
  *
@@ -135,8 +136,10 @@ struct fly_helm {
     int held;
     char held_by[FLY_STEER_BY_MAX + 1];
     char held_role[FLY_STEER_BY_MAX + 1], held_id[FLY_STEER_BY_MAX + 1]; /* "" after a restart: it was another's socket */
-    /* The guard's own words, while it holds by itself: as far as it answered the last command. "": it does not. */
+    /* The guard's own words, while it holds by itself: as it tells, or, where it does not, as far as it answered the last
+     * command. "": it does not hold. */
     char guard_held[FLY_ACK_REASON_MAX + 1];
+    int guard_tells;               /* the owner is a guard that does */
 
     struct fly_decision decision;  /* open (ask), or ready to be commanded */
     int open, ready;
@@ -179,7 +182,8 @@ FLY_MUST_USE int fly_helm_attach(struct fly_helm *helm, const struct fly_helm_pe
                                  const char **code);
 FLY_MUST_USE int fly_helm_detach(struct fly_helm *helm, const struct fly_helm_peer *peer, const char **code); /* not_owner */
 
-/* Codes: unknown_decision; not_asked (the mode is not ask); decided; expired; held (an approval, while held). */
+/* Codes: unknown_decision; not_asked (the mode is not ask); decided; expired; held (an approval, while held, here or by the
+ * guard). */
 FLY_MUST_USE int fly_helm_decide(struct fly_helm *helm, const struct fly_helm_peer *peer, const char *decision_id,
                                  int approve, const char *reason, const char **code); /* reason: at most 255 bytes */
 
@@ -193,6 +197,10 @@ FLY_MUST_USE int fly_helm_resume(struct fly_helm *helm, const struct fly_helm_pe
 
 /* Somebody said something, whatever: an owner that does is there. */
 void fly_helm_heard(struct fly_helm *helm, const struct fly_helm_peer *peer);
+
+/* A guard tells whether it holds by itself: in its own words, at most FLY_ACK_REASON_MAX bytes, "": it does not. Passed over
+ * from anybody but the owner, attached as guard. */
+void fly_helm_guard_hold(struct fly_helm *helm, const struct fly_helm_peer *peer, const char *words);
 
 /* A new decision, copied. 1: it is to be told, valid_until_ns is filled in. 0: it was made before it was known that another
  * one waits for a person, or that the owner's limits are others. */

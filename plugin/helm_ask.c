@@ -76,13 +76,12 @@ static int keep_attach(struct fly_helm *h, const struct fly_helm_peer *peer, con
     struct fly_helm_args args;
 
     fly_helm_args_begin(&args, 6);
-    fly_helm_put_str(&args.pack, "by", peer->name);
-    fly_helm_put_str(&args.pack, "mode", fly_steer_mode_name(ask->mode));
-    fly_pack_str(&args.pack, "guard");
-    fly_pack_bool(&args.pack, ask->guard);
-    fly_helm_put_f64(&args.pack, "dose_e_per_A2", ask->limits.dose_e_per_A2);
-    fly_helm_put_f64(&args.pack, "box_px", ask->limits.box_px);
-    fly_helm_put_f64(&args.pack, "rate_hz", ask->limits.rate_hz);
+    fly_pack_key_str(&args.pack, "by", peer->name);
+    fly_pack_key_str(&args.pack, "mode", fly_steer_mode_name(ask->mode));
+    fly_pack_key_bool(&args.pack, "guard", ask->guard);
+    fly_pack_key_f64(&args.pack, "dose_e_per_A2", ask->limits.dose_e_per_A2);
+    fly_pack_key_f64(&args.pack, "box_px", ask->limits.box_px);
+    fly_pack_key_f64(&args.pack, "rate_hz", ask->limits.rate_hz);
     return fly_helm_keep(h, "steer.attach", &args);
 }
 
@@ -107,6 +106,8 @@ int fly_helm_attach(struct fly_helm *helm, const struct fly_helm_peer *peer, con
         take_owner(h, peer);
     h->fresh_from = h->orders.version + 1;
     h->asked = *ask;
+    if (!ask->guard)
+        fly_helm_forget_guard(h);
     h->capped = 0;
     h->n_left = 0;
     if (fly_helm_mode(h) < FLY_STEER_ASK)
@@ -134,10 +135,10 @@ static int keep_verdict(struct fly_helm *h, const struct fly_helm_peer *peer, co
     struct fly_helm_args args;
 
     fly_helm_args_begin(&args, 4);
-    fly_helm_put_str(&args.pack, "decision_id", decision_id);
-    fly_helm_put_str(&args.pack, "verdict", approve ? "approve" : "veto");
-    fly_helm_put_str(&args.pack, "by", peer->name);
-    fly_helm_put_str(&args.pack, "reason", reason);
+    fly_pack_key_str(&args.pack, "decision_id", decision_id);
+    fly_pack_key_str(&args.pack, "verdict", approve ? "approve" : "veto");
+    fly_pack_key_str(&args.pack, "by", peer->name);
+    fly_pack_key_str(&args.pack, "reason", reason);
     return fly_helm_keep(h, "steer.decide", &args);
 }
 
@@ -164,6 +165,9 @@ int fly_helm_decide(struct fly_helm *helm, const struct fly_helm_peer *peer, con
         return not_decidable(h, decision_id, code);
     if (approve && h->held)
         return refuse(code, "held", "%s holds: nothing is commanded until steer.resume", h->held_by);
+    if (approve && fly_helm_rests(h))
+        return refuse(code, "held", "%s holds by itself (%s): nothing is commanded until it is let go there", h->owner_name,
+                      h->guard_held);
     if (keep_verdict(h, peer, decision_id, approve, reason) < 0)
         return refuse(code, "not_recorded", "the recording is behind: nothing was changed, try again");
     h->open = 0;

@@ -22,24 +22,6 @@ struct fly_pack *fly_helm_args_begin(struct fly_helm_args *args, uint32_t entrie
     return &args->pack;
 }
 
-void fly_helm_put_str(struct fly_pack *pack, const char *key, const char *text)
-{
-    fly_pack_str(pack, key);
-    fly_pack_str(pack, text);
-}
-
-void fly_helm_put_int(struct fly_pack *pack, const char *key, int64_t value)
-{
-    fly_pack_str(pack, key);
-    fly_pack_int(pack, value);
-}
-
-void fly_helm_put_f64(struct fly_pack *pack, const char *key, double value)
-{
-    fly_pack_str(pack, key);
-    fly_pack_f64(pack, value);
-}
-
 int fly_helm_keep(struct fly_helm *h, const char *op, const struct fly_helm_args *args)
 {
     FLY_ASSERT(!args->pack.full);
@@ -62,7 +44,7 @@ void fly_helm_tell(struct fly_helm *h, enum fly_level level, const char *code, c
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    fly_helm_put_str(fly_helm_args_begin(&data, 1), key, id);
+    fly_pack_key_str(fly_helm_args_begin(&data, 1), key, id);
     h->out.tell(h->out.ctx, level, code, data.bytes, data.pack.len, text);
 }
 
@@ -70,7 +52,7 @@ int fly_helm_keep_by(struct fly_helm *h, const char *op, const char *by)
 {
     struct fly_helm_args args;
 
-    fly_helm_put_str(fly_helm_args_begin(&args, 1), "by", by);
+    fly_pack_key_str(fly_helm_args_begin(&args, 1), "by", by);
     return fly_helm_keep(h, op, &args);
 }
 
@@ -95,8 +77,8 @@ void fly_helm_expire(struct fly_helm *h, const char *why)
 
     fly_helm_set_fate(h, h->decision.id, FLY_FATE_EXPIRED);
     fly_helm_args_begin(&args, 2);
-    fly_helm_put_str(&args.pack, "decision_id", h->decision.id);
-    fly_helm_put_str(&args.pack, "why", why);
+    fly_pack_key_str(&args.pack, "decision_id", h->decision.id);
+    fly_pack_key_str(&args.pack, "why", why);
     fly_helm_note(h, "steer.expire", &args);
     h->out.count(h->out.ctx, FLY_COUNT_DECISIONS_EXPIRED);
     fly_helm_tell(h, FLY_INFO, "decision_expired", "decision_id", h->decision.id,
@@ -160,15 +142,15 @@ static int keep_command(struct fly_helm *h, const struct fly_command *command)
     struct fly_helm_args args;
 
     fly_helm_args_begin(&args, 9);
-    fly_helm_put_str(&args.pack, "cmd_id", command->cmd_id);
-    fly_helm_put_str(&args.pack, "decision_id", command->decision_id);
-    fly_helm_put_str(&args.pack, "kind", fly_command_kind_name(command->kind));
-    fly_helm_put_int(&args.pack, "frame", command->frame);
-    fly_helm_put_int(&args.pack, "frames", command->frames);
-    fly_helm_put_f64(&args.pack, "dwell_us", command->dwell_us);
-    fly_helm_put_int(&args.pack, "targets", command->n_targets);
-    fly_helm_put_int(&args.pack, "pixels", pixels_of(command));
-    fly_helm_put_int(&args.pack, "valid_until_ns", command->valid_until_ns);
+    fly_pack_key_str(&args.pack, "cmd_id", command->cmd_id);
+    fly_pack_key_str(&args.pack, "decision_id", command->decision_id);
+    fly_pack_key_str(&args.pack, "kind", fly_command_kind_name(command->kind));
+    fly_pack_key_int(&args.pack, "frame", command->frame);
+    fly_pack_key_int(&args.pack, "frames", command->frames);
+    fly_pack_key_f64(&args.pack, "dwell_us", command->dwell_us);
+    fly_pack_key_int(&args.pack, "targets", command->n_targets);
+    fly_pack_key_int(&args.pack, "pixels", pixels_of(command));
+    fly_pack_key_int(&args.pack, "valid_until_ns", command->valid_until_ns);
     return fly_helm_keep(h, "steer.command", &args);
 }
 
@@ -181,8 +163,8 @@ void fly_helm_withdraw(struct fly_helm *h, const char *why)
     c->bars = 0;
     snprintf(c->reason, sizeof c->reason, "%s", why);
     fly_helm_args_begin(&args, 2);
-    fly_helm_put_str(&args.pack, "cmd_id", c->cmd_id);
-    fly_helm_put_str(&args.pack, "why", why);
+    fly_pack_key_str(&args.pack, "cmd_id", c->cmd_id);
+    fly_pack_key_str(&args.pack, "why", why);
     fly_helm_note(h, "steer.withdraw", &args);
     h->out.count(h->out.ctx, FLY_COUNT_COMMANDS_WITHDRAWN);
     fly_helm_tell(h, FLY_WARNING, "command_withdrawn", "cmd_id", c->cmd_id,
@@ -220,12 +202,12 @@ void fly_helm_drop_owner(struct fly_helm *h, const char *why)
         fly_helm_withdraw(h, why);
     }
     fly_helm_args_begin(&args, 2);
-    fly_helm_put_str(&args.pack, "by", h->owner_name);
-    fly_helm_put_str(&args.pack, "why", why);
+    fly_pack_key_str(&args.pack, "by", h->owner_name);
+    fly_pack_key_str(&args.pack, "why", why);
     fly_helm_note(h, "steer.detach", &args);
     fly_helm_tell(h, FLY_INFO, "steer_detached", "by", h->owner_name, "%s has the beam no more: %s", h->owner_name, why);
     h->owned = 0;
-    h->guard_held[0] = '\0';
+    fly_helm_forget_guard(h);
     h->stale = 1;
 }
 
@@ -321,7 +303,7 @@ void fly_helm_launch(struct fly_helm *h)
     struct fly_command command;
     int rc;
 
-    if (!h->ready || h->held || !h->owned || fly_helm_mode(h) < FLY_STEER_ASK || fly_helm_in_flight(&h->commands[0]) ||
+    if (!h->ready || fly_helm_rests(h) || !h->owned || fly_helm_mode(h) < FLY_STEER_ASK || fly_helm_in_flight(&h->commands[0]) ||
         fly_helm_mono_ns(h) < fly_helm_leaves_at(h))
         return;
     fly_helm_reserve(h);

@@ -83,8 +83,7 @@ static int reserve(void *ctx, int64_t through)
 
     fly_pack_init(&pack, bytes, sizeof bytes);
     fly_pack_map(&pack, 1);
-    fly_pack_str(&pack, "through");
-    fly_pack_int(&pack, through);
+    fly_pack_key_int(&pack, "through", through);
     s->steer.ticket = 0;
     rc = keep(s, "steer.frames", bytes, pack.len);
     if (rc < 0)

@@ -28,6 +28,9 @@ int32_t fly_helm_desk_wait(const struct fly_stage_publish *stage, int32_t timeou
 void fly_helm_desk_heard(struct fly_stage_publish *stage, const struct fly_msg *msg);
 void fly_helm_desk_ack(struct fly_stage_publish *stage, const struct fly_msg *msg);
 
+/* What a guard says of itself as it asks for status: `own_hold`. Nothing is changed by one that is refused. */
+enum fly_refusal fly_helm_desk_asked(struct fly_stage_publish *stage, const struct fly_msg *msg, struct fly_value args);
+
 /* What the engine stage is to know, if it is new: after anything that may have changed it. */
 void fly_helm_desk_post_orders(struct fly_stage_publish *stage);
 

@@ -21,6 +21,18 @@ static inline int fly_helm_in_flight(const struct fly_helm_command *command)
     return command->state >= FLY_HELM_SENT && command->state <= FLY_HELM_STARTED;
 }
 
+/* No command may leave: somebody holds here, or a guard that tells so, which would refuse it. */
+static inline int fly_helm_rests(const struct fly_helm *h)
+{
+    return h->held || (h->guard_tells && h->guard_held[0]);
+}
+
+static inline void fly_helm_forget_guard(struct fly_helm *h)
+{
+    h->guard_tells = 0;
+    h->guard_held[0] = '\0';
+}
+
 static inline int fly_helm_is_owner(const struct fly_helm *h, const struct fly_helm_peer *peer)
 {
     return h->owned && peer->id_len == h->owner_len && memcmp(peer->id, h->owner, h->owner_len) == 0 &&
@@ -35,9 +47,6 @@ struct fly_helm_args {
     struct fly_pack pack;
 };
 struct fly_pack *fly_helm_args_begin(struct fly_helm_args *args, uint32_t entries);
-void fly_helm_put_str(struct fly_pack *pack, const char *key, const char *text);
-void fly_helm_put_int(struct fly_pack *pack, const char *key, int64_t value);
-void fly_helm_put_f64(struct fly_pack *pack, const char *key, double value);
 
 int fly_helm_keep(struct fly_helm *h, const char *op, const struct fly_helm_args *args);
 int fly_helm_keep_by(struct fly_helm *h, const char *op, const char *by);

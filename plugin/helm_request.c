@@ -77,6 +77,25 @@ void fly_helm_desk_heard(struct fly_stage_publish *stage, const struct fly_msg *
     fly_helm_heard(&stage->steer.helm, &peer);
 }
 
+enum fly_refusal fly_helm_desk_asked(struct fly_stage_publish *stage, const struct fly_msg *msg, struct fly_value args)
+{
+    char hold[FLY_ACK_REASON_MAX + 1] = "";
+    struct words words;
+    struct fly_helm_peer peer = peer_of(stage, msg, NULL, &words);
+    struct fly_value value;
+    enum fly_refusal why = FLY_REFUSE_NONE;
+
+    if (!fly_value_get(args, "own_hold", &value))
+        return FLY_REFUSE_NONE;
+    if (fly_value_kind(value) != FLY_KIND_NIL)
+        why = fly_arg_str(args, "own_hold", FLY_ACK_REASON_MAX, hold);
+    if (why != FLY_REFUSE_NONE)
+        return why;
+    fly_helm_guard_hold(&stage->steer.helm, &peer, hold);
+    fly_helm_desk_post_orders(stage);
+    return FLY_REFUSE_NONE;
+}
+
 void fly_helm_desk_ack(struct fly_stage_publish *stage, const struct fly_msg *msg)
 {
     struct words words;
@@ -110,42 +129,6 @@ static int refused(struct asked *a, enum fly_refusal why)
     return FLY_ERANGE;
 }
 
-static enum fly_refusal read_limit(struct fly_value limits, const char *key, double *out)
-{
-    struct fly_value value;
-
-    *out = NAN;
-    if (!fly_value_get(limits, key, &value) || fly_value_kind(value) == FLY_KIND_NIL)
-        return FLY_REFUSE_NONE;
-    if (fly_value_kind(value) != FLY_KIND_INT && fly_value_kind(value) != FLY_KIND_FLOAT) {
-        fly_fail(FLY_ERANGE, "args.limits.%s is a number above 0", key);
-        return FLY_REFUSE_BAD_TYPE;
-    }
-    if (!fly_value_f64(value, out) || *out <= 0.0 || *out > 1e15) {
-        fly_fail(FLY_ERANGE, "args.limits.%s is above 0, at most 1e15", key);
-        return FLY_REFUSE_BAD_VALUE;
-    }
-    return FLY_REFUSE_NONE;
-}
-
-static enum fly_refusal read_limits(struct fly_value args, struct fly_steer_limits *limits)
-{
-    struct fly_value map;
-    enum fly_refusal why;
-
-    *limits = (struct fly_steer_limits){NAN, NAN, NAN};
-    if (!fly_value_get(args, "limits", &map) || fly_value_kind(map) == FLY_KIND_NIL)
-        return FLY_REFUSE_NONE;
-    if (fly_value_kind(map) != FLY_KIND_MAP) {
-        fly_fail(FLY_ERANGE, "args.limits is a map {dose_e_per_A2, box_px, rate_hz}");
-        return FLY_REFUSE_BAD_TYPE;
-    }
-    why = read_limit(map, "dose_e_per_A2", &limits->dose_e_per_A2);
-    if (why == FLY_REFUSE_NONE)
-        why = read_limit(map, "box_px", &limits->box_px);
-    return why == FLY_REFUSE_NONE ? read_limit(map, "rate_hz", &limits->rate_hz) : why;
-}
-
 static enum fly_refusal read_as(struct fly_value args, int *guard)
 {
     static const char *const words[] = {"guard"};
@@ -164,12 +147,9 @@ static enum fly_refusal read_as(struct fly_value args, int *guard)
 void fly_helm_pack_limits(struct fly_pack *pack, const struct fly_steer_limits *limits)
 {
     fly_pack_map(pack, 3);
-    fly_pack_str(pack, "dose_e_per_A2");
-    fly_pack_f64(pack, limits->dose_e_per_A2);
-    fly_pack_str(pack, "box_px");
-    fly_pack_f64(pack, limits->box_px);
-    fly_pack_str(pack, "rate_hz");
-    fly_pack_f64(pack, limits->rate_hz);
+    fly_pack_key_f64(pack, "dose_e_per_A2", limits->dose_e_per_A2);
+    fly_pack_key_f64(pack, "box_px", limits->box_px);
+    fly_pack_key_f64(pack, "rate_hz", limits->rate_hz);
 }
 
 static int attach(struct asked *a)
@@ -181,7 +161,7 @@ static int attach(struct asked *a)
     int rc;
 
     if (why == FLY_REFUSE_NONE)
-        why = read_limits(a->args, &ask.limits);
+        why = fly_arg_limits(a->args, &ask.limits.dose_e_per_A2, &ask.limits.box_px, &ask.limits.rate_hz);
     if (why == FLY_REFUSE_NONE)
         why = read_as(a->args, &ask.guard);
     if (why != FLY_REFUSE_NONE)
@@ -191,13 +171,8 @@ static int attach(struct asked *a)
     if (rc < 0)
         return rc;
     fly_pack_map(a->result, 3);
-    fly_pack_str(a->result, "mode");
-    fly_pack_str(a->result, modes[mode]);
-    fly_pack_str(a->result, "as");
-    if (ask.guard)
-        fly_pack_str(a->result, "guard");
-    else
-        fly_pack_nil(a->result);
+    fly_pack_key_str(a->result, "mode", modes[mode]);
+    fly_pack_key_text(a->result, "as", ask.guard ? "guard" : NULL);
     fly_pack_str(a->result, "limits");
     fly_helm_pack_limits(a->result, &ask.limits);
     return FLY_OK;
@@ -234,10 +209,8 @@ static int decide(struct asked *a)
         return refused(a, why);
     rc = fly_helm_decide(&a->s->steer.helm, &a->peer, id, verdict, reason, &a->code);
     fly_pack_map(a->result, 2);
-    fly_pack_str(a->result, "decision_id");
-    fly_pack_str(a->result, id);
-    fly_pack_str(a->result, "verdict");
-    fly_pack_str(a->result, verdicts[verdict]);
+    fly_pack_key_str(a->result, "decision_id", id);
+    fly_pack_key_str(a->result, "verdict", verdicts[verdict]);
     return rc;
 }
 

@@ -4,22 +4,12 @@
 #include <math.h>
 #include <stdio.h>
 
-static void pack_text(struct fly_pack *pack, const char *key, const char *text)
-{
-    fly_pack_str(pack, key);
-    if (text && text[0])
-        fly_pack_str(pack, text);
-    else
-        fly_pack_nil(pack);
-}
-
 void fly_helm_pack_held(struct fly_pack *pack, const struct fly_helm *helm)
 {
-    fly_pack_str(pack, "held");
-    fly_pack_bool(pack, helm->held);
-    pack_text(pack, "held_by", helm->held_by);
-    pack_text(pack, "held_role", helm->held_role);
-    pack_text(pack, "held_id", helm->held_id);
+    fly_pack_key_bool(pack, "held", helm->held);
+    fly_pack_key_text(pack, "held_by", helm->held_by);
+    fly_pack_key_text(pack, "held_role", helm->held_role);
+    fly_pack_key_text(pack, "held_id", helm->held_id);
 }
 
 static void pack_owner(const struct fly_helm *helm, struct fly_pack *pack)
@@ -32,21 +22,13 @@ static void pack_owner(const struct fly_helm *helm, struct fly_pack *pack)
     }
     (void)fly_helm_name_peer(address, &(struct fly_part){helm->owner, helm->owner_len});
     fly_pack_map(pack, 6);
-    fly_pack_str(pack, "name");
-    fly_pack_str(pack, helm->owner_name);
-    fly_pack_str(pack, "identity");
-    fly_pack_str(pack, address);
-    fly_pack_str(pack, "mode");
-    fly_pack_str(pack, fly_steer_mode_name(helm->asked.mode));
-    fly_pack_str(pack, "as");
-    if (helm->asked.guard)
-        fly_pack_str(pack, "guard");
-    else
-        fly_pack_nil(pack);
+    fly_pack_key_str(pack, "name", helm->owner_name);
+    fly_pack_key_str(pack, "identity", address);
+    fly_pack_key_str(pack, "mode", fly_steer_mode_name(helm->asked.mode));
+    fly_pack_key_text(pack, "as", helm->asked.guard ? "guard" : NULL);
     fly_pack_str(pack, "limits");
     fly_helm_pack_limits(pack, &helm->asked.limits);
-    fly_pack_str(pack, "since_ns");
-    fly_pack_int(pack, helm->since_ns);
+    fly_pack_key_int(pack, "since_ns", helm->since_ns);
 }
 
 static void pack_dose(const struct fly_decision *d, struct fly_pack *pack)
@@ -54,12 +36,9 @@ static void pack_dose(const struct fly_decision *d, struct fly_pack *pack)
     double unit = isfinite(d->dose_factor) ? d->dose_factor : 1.0;
 
     fly_pack_map(pack, 3);
-    fly_pack_str(pack, "unit");
-    fly_pack_str(pack, isfinite(d->dose_factor) ? "e_per_A2" : "us");
-    fly_pack_str(pack, "mean");
-    fly_pack_f64(pack, d->dose_mean_us * unit);
-    fly_pack_str(pack, "max");
-    fly_pack_f64(pack, d->dose_max_us * unit);
+    fly_pack_key_str(pack, "unit", isfinite(d->dose_factor) ? "e_per_A2" : "us");
+    fly_pack_key_f64(pack, "mean", d->dose_mean_us * unit);
+    fly_pack_key_f64(pack, "max", d->dose_max_us * unit);
 }
 
 /* Newest first. */
@@ -74,19 +53,13 @@ static void pack_commands(const struct fly_helm *helm, struct fly_pack *pack)
         const struct fly_helm_command *c = &helm->commands[i];
 
         fly_pack_map(pack, 7);
-        fly_pack_str(pack, "cmd_id");
-        fly_pack_str(pack, c->cmd_id);
-        fly_pack_str(pack, "decision_id");
-        fly_pack_str(pack, c->decision_id);
-        fly_pack_str(pack, "state");
-        fly_pack_str(pack, fly_helm_state_name(c->state));
-        fly_pack_str(pack, "pixels");
-        fly_pack_int(pack, c->pixels);
-        fly_pack_str(pack, "came");
-        fly_pack_int(pack, c->came);
-        pack_text(pack, "reason", c->reason);
-        fly_pack_str(pack, "dose_differs");
-        fly_pack_bool(pack, c->differs_told);
+        fly_pack_key_str(pack, "cmd_id", c->cmd_id);
+        fly_pack_key_str(pack, "decision_id", c->decision_id);
+        fly_pack_key_str(pack, "state", fly_helm_state_name(c->state));
+        fly_pack_key_int(pack, "pixels", c->pixels);
+        fly_pack_key_int(pack, "came", c->came);
+        fly_pack_key_text(pack, "reason", c->reason);
+        fly_pack_key_bool(pack, "dose_differs", c->differs_told);
     }
 }
 
@@ -128,20 +101,18 @@ void fly_helm_desk_status(struct fly_stage_publish *stage, struct fly_pack *pack
     pack_owner(helm, pack);
     fly_pack_str(pack, "steer");
     fly_pack_map(pack, 15);
-    pack_text(pack, "mode", fly_steer_mode_name(mode));
-    pack_text(pack, "policy", fly_options_word(options, "steer.policy"));
+    fly_pack_key_text(pack, "mode", fly_steer_mode_name(mode));
+    fly_pack_key_text(pack, "policy", fly_options_word(options, "steer.policy"));
     fly_helm_pack_held(pack, helm);
-    pack_text(pack, "guard_held", helm->guard_held);
-    pack_text(pack, "idle", idle_words(stage, mode, &idle));
-    pack_text(pack, "stop", d ? d->stop : NULL);
-    pack_text(pack, "decision_id", d ? d->id : NULL);
-    pack_text(pack, "undecided", helm->open ? helm->decision.id : NULL);
-    fly_pack_str(pack, "pending");
-    fly_pack_int(pack, fly_helm_under_way(helm) + (helm->ready != 0));
+    fly_pack_key_text(pack, "guard_held", helm->guard_held);
+    fly_pack_key_text(pack, "idle", idle_words(stage, mode, &idle));
+    fly_pack_key_text(pack, "stop", d ? d->stop : NULL);
+    fly_pack_key_text(pack, "decision_id", d ? d->id : NULL);
+    fly_pack_key_text(pack, "undecided", helm->open ? helm->decision.id : NULL);
+    fly_pack_key_int(pack, "pending", fly_helm_under_way(helm) + (helm->ready != 0));
     fly_pack_str(pack, "commands");
     pack_commands(helm, pack);
-    fly_pack_str(pack, "expected_error");
-    fly_pack_f64(pack, d ? d->expected_error : NAN);
+    fly_pack_key_f64(pack, "expected_error", d ? d->expected_error : NAN);
     fly_pack_str(pack, "dose");
     if (d)
         pack_dose(d, pack);

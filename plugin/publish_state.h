@@ -86,4 +86,11 @@ void fly_publish_kept(struct fly_stage_publish *stage, enum fly_topic topic, con
 /* Fill stage->out with a keyframe of what is shown; that map was published. */
 void fly_publish_keyframe(struct fly_stage_publish *stage, int map, struct fly_pub_id *id);
 
+/* ---- publish_beat.c: what is said by the clock -------------------------------------------------------- */
+
+/* Of the session shown; now_ns monotonic. */
+void fly_publish_metrics(struct fly_stage_publish *stage, int64_t now_ns);
+/* Heartbeat and metrics, where they are due: 1 when something was said. */
+int fly_publish_tick(struct fly_stage_publish *stage);
+
 #endif

@@ -4,6 +4,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "plugin/text.h"
+
 #define TOLD_AGAIN_NS INT64_C(60000000000)
 
 static const double low_share = 0.5;         /* of chips: then the map is more borrowed than measured */
@@ -264,8 +266,8 @@ static void write_damage(struct letter *letter, struct fly_event *event, const s
     else
         say(letter, last->sign == FLY_DAMAGE_RATE ? "has its X-rays for a dose" : "has its mean intensity");
     say(letter, " changed by %+.0f %% since it was first exposed (p = %.0e); ", 100.0 * last->change, last->p);
-    say(letter, "%d chips, damaged or beside such, are not proposed any more unless steer.damage is false; less dose helps",
-        q->damage.barred);
+    say(letter, "%d chip%s, damaged or beside such, %s not proposed any more unless steer.damage is false; less dose helps",
+        q->damage.barred, fly_plural(q->damage.barred), q->damage.barred == 1 ? "is" : "are");
     put_int(letter, "chips", q->damage.chips);
     put_int(letter, "barred", q->damage.barred);
     fly_pack_str(&letter->pack, "sign");

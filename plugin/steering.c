@@ -220,13 +220,16 @@ void fly_steering_why_nothing(char *out, size_t cap, const struct fly_steer_conf
     else if (plan->stop == FLY_STEER_STOP_TIME)
         snprintf(out, cap, "no time is left");
     else if (plan->stop == FLY_STEER_STOP_DOSE && plan->capped > 0)
-        snprintf(out, cap, "every chip that wants beam has had what it may have (%d are at their cap, steer.dose_cap)",
-                 plan->capped);
+        snprintf(out, cap, "every chip that wants beam has had what it may have (%d %s cap, steer.dose_cap)", plan->capped,
+                 plan->capped == 1 ? "is at its" : "are at their");
     else if (plan->stop == FLY_STEER_STOP_DOSE)
         snprintf(out, cap, config->budget > 0.0 ? "the map has had its dose (steer.budget %g survey dwells)"
                                                 : "no chip may have more dose", config->budget);
     else if (config->policy == FLY_STEER_FROZEN)
         snprintf(out, cap, "steer.policy is frozen");
+    else if (wait == 1)
+        snprintf(out, cap, "the one chip that wants beam waits: for its data, to rest, or because it was vetoed, rejected or "
+                           "damaged");
     else
         snprintf(out, cap, "all %d chips that want beam wait: for their data, to rest, or because they were vetoed, rejected or damaged",
                  wait);

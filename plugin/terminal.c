@@ -11,6 +11,7 @@
 
 #include "engine/label/fewshot.h"
 #include "plugin/palette.h"
+#include "plugin/text.h"
 
 const char fly_terminal_enter[] = "\033[2J\033[?25l";
 const char fly_terminal_leave[] = "\033[0m\033[?25h";
@@ -435,7 +436,7 @@ static void list_steering(struct items *items, const struct fly_view *view)
         if (isfinite(steer->expected_error))
             add_item(items, "expected error %.1f %%", 100 * steer->expected_error);
         if (steer->pending > 0)
-            add_item(items, "%" PRId64 " command%s", steer->pending, steer->pending == 1 ? "" : "s");
+            add_item(items, "%" PRId64 " command%s", steer->pending, fly_plural(steer->pending));
         if (steer->stop[0])
             add_item(items, "nothing more to measure: %s", steer->stop);
     }

@@ -38,7 +38,7 @@ struct fly_view_class {
 struct fly_view_steer {
     int there;             /* 0: nothing is told of it, or it is off and not held */
     char mode[16], policy[32];
-    int held;
+    int held;              /* here, or by the guard */
     int64_t pending;       /* commands under way, or about to be */
     double expected_error; /* of the map, 0 .. 1 */
     char stop[32];         /* why nothing more is worth measuring; "": it goes on */

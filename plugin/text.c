@@ -100,6 +100,11 @@ int fly_text_done(const struct fly_text *text, const char *what)
     return FLY_OK;
 }
 
+const char *fly_plural(int64_t n)
+{
+    return n == 1 ? "" : "s";
+}
+
 size_t fly_utf8_next(const char *text, size_t len, unsigned *code)
 {
     const unsigned char *at = (const unsigned char *)text;

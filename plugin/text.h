@@ -9,6 +9,7 @@
 #define FLY_PLUGIN_TEXT_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "engine/base/err.h"
 
@@ -32,6 +33,9 @@ const char *fly_text_str(const struct fly_text *text);
 
 /* FLY_ENOMEM when any piece found no memory; `what` is named in the message. */
 FLY_MUST_USE int fly_text_done(const struct fly_text *text, const char *what);
+
+/* The ending of what n are there: "s", but "" of one: "%d chip%s". */
+const char *fly_plural(int64_t n);
 
 /* The next character of UTF-8 text[0 .. len): returns its bytes, 1 .. 4, and fills `code` (may be
  * NULL). Bytes that are no UTF-8 (RFC 3629: overlong forms, surrogates and numbers past 0x10FFFF

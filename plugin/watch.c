@@ -316,6 +316,7 @@ void fly_watch_take_status(struct fly_watch *watch, struct fly_value result)
 {
     struct fly_view_steer steer = {.expected_error = NAN};
     struct fly_value map, value;
+    char guard[8];
 
     if (fly_value_get(result, "steer", &map) && fly_value_kind(map) == FLY_KIND_MAP) {
         text_at(steer.mode, sizeof steer.mode, map, "mode");
@@ -323,6 +324,8 @@ void fly_watch_take_status(struct fly_watch *watch, struct fly_value result)
         text_at(steer.stop, sizeof steer.stop, map, "stop");
         if (!fly_value_get(map, "held", &value) || !fly_value_bool(value, &steer.held))
             steer.held = 0;
+        text_at(guard, sizeof guard, map, "guard_held");
+        steer.held |= guard[0] != '\0';
         if (!fly_value_get(map, "pending", &value) || !fly_value_int(value, &steer.pending))
             steer.pending = 0;
         if (!fly_value_get(map, "expected_error", &value) || !fly_value_f64(value, &steer.expected_error))

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "sim/tool.h"
+#include "stream/request.h"
 
 struct fly_ask {
     struct fly_endpoint *dealer;
@@ -50,17 +51,11 @@ static int send_question(struct fly_ask *ask, const char *op, const struct fly_p
     struct fly_pack pack;
 
     fly_pack_init(&pack, ask->header, sizeof ask->header);
-    fly_pack_map(&pack, args ? 4 : 3);
-    fly_pack_str(&pack, "type");
-    fly_pack_str(&pack, "request");
-    fly_pack_str(&pack, "id");
-    fly_pack_uint(&pack, ++ask->id);
-    fly_pack_str(&pack, "op");
-    fly_pack_str(&pack, op);
-    if (args) {
-        fly_pack_str(&pack, "args");
+    fly_request_begin(&pack, ++ask->id, op);
+    if (args)
         fly_pack_raw(&pack, args->bytes, args->len);
-    }
+    else
+        fly_pack_nil(&pack);
     if (pack.full || (args && args->full))
         return fly_fail(FLY_ERANGE, "%s: more than a request holds, %d bytes", op, FLY_HEADER_MAX);
     return fly_endpoint_send(ask->dealer, (struct fly_part[]){{&nothing, 0}, {pack.bytes, pack.len}}, 2);

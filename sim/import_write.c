@@ -47,18 +47,6 @@ static void pack_key_text(struct fly_pack *pack, const char *key, const char *te
     pack_text(pack, text);
 }
 
-static void pack_key_int(struct fly_pack *pack, const char *key, int64_t value)
-{
-    fly_pack_str(pack, key);
-    fly_pack_int(pack, value);
-}
-
-static void pack_key_f64(struct fly_pack *pack, const char *key, double value)
-{
-    fly_pack_str(pack, key);
-    fly_pack_f64(pack, value); /* nil when not known */
-}
-
 static void pack_key_pair(struct fly_pack *pack, const char *key, const double value[2])
 {
     fly_pack_str(pack, key);
@@ -81,7 +69,7 @@ static void pack_head(struct fly_pack *pack, uint32_t entries, const char *type,
     pack_key_text(pack, "stream", stream);
     fly_pack_str(pack, "seq");
     fly_pack_uint(pack, seq);
-    pack_key_int(pack, "t_ns", t_ns);
+    fly_pack_key_int(pack, "t_ns", t_ns);
 }
 
 static void pack_shape(struct fly_pack *pack, const char *key, int64_t height, int64_t width)
@@ -96,10 +84,10 @@ static void pack_segment(struct fly_pack *pack, const struct fly_segment *segmen
 {
     fly_pack_map(pack, 5);
     pack_key_text(pack, "name", segment->name);
-    pack_key_int(pack, "n_channels", segment->n_channels);
-    pack_key_f64(pack, "ev_per_channel", segment->ev_per_channel);
-    pack_key_f64(pack, "ev_offset", segment->ev_offset);
-    pack_key_f64(pack, "takeoff_deg", segment->takeoff_deg);
+    fly_pack_key_int(pack, "n_channels", segment->n_channels);
+    fly_pack_key_f64(pack, "ev_per_channel", segment->ev_per_channel);
+    fly_pack_key_f64(pack, "ev_offset", segment->ev_offset);
+    fly_pack_key_f64(pack, "takeoff_deg", segment->takeoff_deg);
 }
 
 void fly_import_pack_start(struct fly_pack *pack, const struct fly_import_plan *plan)
@@ -124,14 +112,14 @@ void fly_import_pack_start(struct fly_pack *pack, const struct fly_import_plan *
     fly_pack_array(pack, (uint32_t)start->n_segments);
     for (int32_t i = 0; i < start->n_segments; i++)
         pack_segment(pack, &start->segments[i]);
-    pack_key_int(pack, "frames_planned", start->frames_planned);
+    fly_pack_key_int(pack, "frames_planned", start->frames_planned);
     pack_key_text(pack, "scan_path", "raster");
     pack_key_pair(pack, "pixel_nm", start->pixel_nm);
-    pack_key_f64(pack, "pixel_time_us", start->pixel_time_us);
-    pack_key_f64(pack, "flyback_time_us", start->flyback_time_us);
-    pack_key_f64(pack, "beam_energy_kev", start->beam_energy_kev);
-    pack_key_f64(pack, "beam_current_na", start->beam_current_na);
-    pack_key_f64(pack, "convergence_mrad", start->convergence_mrad);
+    fly_pack_key_f64(pack, "pixel_time_us", start->pixel_time_us);
+    fly_pack_key_f64(pack, "flyback_time_us", start->flyback_time_us);
+    fly_pack_key_f64(pack, "beam_energy_kev", start->beam_energy_kev);
+    fly_pack_key_f64(pack, "beam_current_na", start->beam_current_na);
+    fly_pack_key_f64(pack, "convergence_mrad", start->convergence_mrad);
     pack_key_pair(pack, "collection_mrad", start->collection_mrad);
     if (start->n_elements > 0) {
         fly_pack_str(pack, "elements");
@@ -141,7 +129,7 @@ void fly_import_pack_start(struct fly_pack *pack, const struct fly_import_plan *
     }
     if (start->sample[0])
         pack_key_text(pack, "sample", start->sample);
-    pack_key_f64(pack, "magnification", start->magnification);
+    fly_pack_key_f64(pack, "magnification", start->magnification);
 }
 
 /* ---- writing -------------------------------------------------------------------------------- */
@@ -228,9 +216,9 @@ static int put_image_line(struct writer *writer, const struct fly_import_image *
         return rc;
     fly_pack_init(&pack, writer->header, FLY_HEADER_MAX);
     pack_head(&pack, 10, "lines", writer->plan->session, image->name, ++*seq, t_ns);
-    pack_key_int(&pack, "frame", frame);
-    pack_key_int(&pack, "y0_px", y);
-    pack_key_int(&pack, "x0_px", 0);
+    fly_pack_key_int(&pack, "frame", frame);
+    fly_pack_key_int(&pack, "y0_px", y);
+    fly_pack_key_int(&pack, "x0_px", 0);
     pack_key_text(&pack, "dtype", fly_dtype_name(image->dtype));
     pack_shape(&pack, "shape", 1, image->width_px);
     return put(writer, FLY_REC_INGEST, t_ns, &pack, &payload, 1);
@@ -277,17 +265,17 @@ static int put_photons(struct writer *writer, const struct fly_import_eds *eds,
 
     fly_pack_init(&pack, writer->header, FLY_HEADER_MAX);
     pack_head(&pack, entries, "eds", writer->plan->session, eds->segment.name, ++*seq, t_ns);
-    pack_key_int(&pack, "frame", frame);
-    pack_key_int(&pack, "y0_px", y);
-    pack_key_int(&pack, "x0_px", photons->x0_px);
+    fly_pack_key_int(&pack, "frame", frame);
+    fly_pack_key_int(&pack, "y0_px", y);
+    fly_pack_key_int(&pack, "x0_px", photons->x0_px);
     pack_shape(&pack, "shape", 1, photons->width_px);
     pack_key_text(&pack, "layout", layout);
     if (dense)
         pack_key_text(&pack, "dtype", "<u4");
     if (isfinite(photons->live_time_us))
-        pack_key_f64(&pack, "live_time_us", photons->live_time_us);
+        fly_pack_key_f64(&pack, "live_time_us", photons->live_time_us);
     if (isfinite(photons->real_time_us))
-        pack_key_f64(&pack, "real_time_us", photons->real_time_us);
+        fly_pack_key_f64(&pack, "real_time_us", photons->real_time_us);
     if (dense) {
         payloads[0] = (struct fly_part){photons->counts, (size_t)photons->width_px *
                                                              (size_t)eds->segment.n_channels *

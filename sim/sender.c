@@ -7,6 +7,7 @@
 
 #include "engine/base/rng.h"
 #include "sim/window.h"
+#include "stream/request.h"
 
 enum {
     PUSH_HIGH_WATER = 64,      /* what sits in a socket dies with it and goes twice: keep it short */
@@ -231,15 +232,8 @@ static void ask_status(struct fly_sender *s, int rewind)
     if (s->asked_ns && now_ns(s) - s->asked_ns < ms(s->deaf && s->answered ? ASK_DEAF_MS : ASK_EVERY_MS))
         return;
     fly_pack_init(&pack, header, sizeof header);
-    fly_pack_map(&pack, 4);
-    fly_pack_str(&pack, "type");
-    fly_pack_str(&pack, "request");
-    fly_pack_str(&pack, "id");
-    fly_pack_uint(&pack, s->ask_id + 1);
-    fly_pack_str(&pack, "op");
-    fly_pack_str(&pack, "status");
-    fly_pack_str(&pack, "args");
-    fly_pack_map(&pack, 0);
+    fly_request_begin(&pack, s->ask_id + 1, "status");
+    fly_pack_nil(&pack);
     FLY_ASSERT(!pack.full);
     struct fly_part parts[2] = {{&nothing, 0}, {header, pack.len}};
 

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "stream/request.h"
+
 struct fly_steered {
     struct fly_steered_config config;
     struct fly_endpoint *dealer;
@@ -85,19 +87,10 @@ static int request(struct fly_steered *s, const char *op, const char *key, const
     struct fly_pack pack;
 
     fly_pack_init(&pack, s->header, sizeof s->header);
-    fly_pack_map(&pack, 4);
-    fly_pack_str(&pack, "type");
-    fly_pack_str(&pack, "request");
-    fly_pack_str(&pack, "id");
-    fly_pack_uint(&pack, ++s->id);
-    fly_pack_str(&pack, "op");
-    fly_pack_str(&pack, op);
-    fly_pack_str(&pack, "args");
+    fly_request_begin(&pack, ++s->id, op);
     fly_pack_map(&pack, key ? 1 : 0);
-    if (key) {
-        fly_pack_str(&pack, key);
-        fly_pack_str(&pack, value);
-    }
+    if (key)
+        fly_pack_key_str(&pack, key, value);
     return send_header(s, &pack);
 }
 

@@ -104,3 +104,44 @@ void fly_pack_raw(struct fly_pack *pack, const void *bytes, size_t len)
 {
     put(pack, bytes, len);
 }
+
+/* ---- entries of a map -------------------------------------------------------------------------- */
+
+void fly_pack_key_str(struct fly_pack *pack, const char *key, const char *text)
+{
+    fly_pack_str(pack, key);
+    fly_pack_str(pack, text);
+}
+
+void fly_pack_key_text(struct fly_pack *pack, const char *key, const char *text)
+{
+    fly_pack_str(pack, key);
+    if (text && text[0])
+        fly_pack_str(pack, text);
+    else
+        fly_pack_nil(pack);
+}
+
+void fly_pack_key_int(struct fly_pack *pack, const char *key, int64_t value)
+{
+    fly_pack_str(pack, key);
+    fly_pack_int(pack, value);
+}
+
+void fly_pack_key_uint(struct fly_pack *pack, const char *key, uint64_t value)
+{
+    fly_pack_str(pack, key);
+    fly_pack_uint(pack, value);
+}
+
+void fly_pack_key_f64(struct fly_pack *pack, const char *key, double value)
+{
+    fly_pack_str(pack, key);
+    fly_pack_f64(pack, value);
+}
+
+void fly_pack_key_bool(struct fly_pack *pack, const char *key, int value)
+{
+    fly_pack_str(pack, key);
+    fly_pack_bool(pack, value);
+}

@@ -9,18 +9,6 @@
 /* ---- the five keys of every header
  * ---------------------------------------------------------------- */
 
-static void pack_pair(struct fly_pack *pack, const char *key, const char *text)
-{
-    fly_pack_str(pack, key);
-    fly_pack_str(pack, text);
-}
-
-static void pack_number(struct fly_pack *pack, const char *key, double number)
-{
-    fly_pack_str(pack, key);
-    fly_pack_f64(pack, number);
-}
-
 static void pack_ints(struct fly_pack *pack, const char *key, const int32_t *items, uint32_t count)
 {
     fly_pack_str(pack, key);
@@ -33,9 +21,9 @@ void fly_pub_open_header(struct fly_pack *pack, const char *type, const struct f
                          uint32_t more)
 {
     fly_pack_map(pack, FLY_PUB_COMMON_KEYS + more);
-    pack_pair(pack, "type", type);
-    pack_pair(pack, "session", id->session);
-    pack_pair(pack, "stream", type);
+    fly_pack_key_str(pack, "type", type);
+    fly_pack_key_str(pack, "session", id->session);
+    fly_pack_key_str(pack, "stream", type);
     fly_pack_str(pack, "seq");
     fly_pack_uint(pack, id->seq);
     fly_pack_str(pack, "t_ns");
@@ -160,13 +148,13 @@ static void pack_start(struct fly_pack *pack, const struct fly_pub_id *id,
     fly_pack_str(pack, "pitch_px");
     fly_pack_int(pack, start->pitch_px);
     pack_ints(pack, "origin_px", start->origin_px, 2);
-    pack_pair(pack, "profile", start->profile);
-    pack_pair(pack, "embedder", start->embedder);
-    pack_pair(pack, "flyback_version", start->flyback_version);
+    fly_pack_key_str(pack, "profile", start->profile);
+    fly_pack_key_str(pack, "embedder", start->embedder);
+    fly_pack_key_str(pack, "flyback_version", start->flyback_version);
     fly_pack_str(pack, "resumed");
     fly_pack_bool(pack, start->resumed);
     if (filled[0])
-        pack_pair(pack, "instrument", start->instrument);
+        fly_pack_key_str(pack, "instrument", start->instrument);
     if (filled[1]) {
         fly_pack_str(pack, "pixel_time_us");
         fly_pack_f64(pack, start->pixel_time_us);
@@ -197,8 +185,8 @@ void fly_pub_map_header(struct fly_pack *pack, const struct fly_pub_id *id,
                         const struct fly_pub_map *map)
 {
     fly_pub_open_header(pack, "map", id, 8);
-    pack_pair(pack, "method", map->method);
-    pack_pair(pack, "modality", map->modality);
+    fly_pack_key_str(pack, "method", map->method);
+    fly_pack_key_str(pack, "modality", map->modality);
     pack_ints(pack, "full_shape", map->full_shape, 2);
     pack_ints(pack, "bbox", map->bbox, 4);
     fly_pack_str(pack, "base_seq");
@@ -216,8 +204,8 @@ void fly_pub_map_header(struct fly_pack *pack, const struct fly_pub_id *id,
         fly_pack_map(pack, 3);
         fly_pack_str(pack, "id");
         fly_pack_int(pack, map->classes[i].id);
-        pack_pair(pack, "name", map->classes[i].name);
-        pack_pair(pack, "color", map->classes[i].color);
+        fly_pack_key_str(pack, "name", map->classes[i].name);
+        fly_pack_key_str(pack, "color", map->classes[i].color);
     }
 }
 
@@ -282,8 +270,8 @@ static int32_t sort_clusters(int32_t order[FLY_PUB_CLUSTERS_MAX], const struct f
 static void pack_estimate(struct fly_pack *pack, double value, double sigma)
 {
     fly_pack_map(pack, 2);
-    pack_number(pack, "value", value);
-    pack_number(pack, "sigma", sigma);
+    fly_pack_key_f64(pack, "value", value);
+    fly_pack_key_f64(pack, "sigma", sigma);
 }
 
 static void pack_estimate_or_nil(struct fly_pack *pack, const char *key, const double estimate[2])
@@ -314,17 +302,17 @@ static void pack_region(struct fly_pack *pack, const struct fly_pub_region *regi
     fly_pack_map(pack, 5);
     pack_ints(pack, "square", region->square, 3);
     pack_word(pack, "found", region->found);
-    pack_number(pack, "snr", region->snr);
+    fly_pack_key_f64(pack, "snr", region->snr);
     fly_pack_str(pack, "vectors");
     fly_pack_array(pack, (uint32_t)region->n_vectors);
     for (int32_t v = 0; v < region->n_vectors; v++) {
         fly_pack_map(pack, 4);
-        pack_number(pack, "fy_per_px", region->vectors[v].fy_per_px);
-        pack_number(pack, "fx_per_px", region->vectors[v].fx_per_px);
+        fly_pack_key_f64(pack, "fy_per_px", region->vectors[v].fy_per_px);
+        fly_pack_key_f64(pack, "fx_per_px", region->vectors[v].fx_per_px);
         pack_estimate_or_nil(pack, "d_px", region->vectors[v].d_px);
         pack_estimate_or_nil(pack, "d_nm", region->vectors[v].d_nm);
     }
-    pack_number(pack, "angle_deg", region->angle_deg);
+    fly_pack_key_f64(pack, "angle_deg", region->angle_deg);
 }
 
 static void pack_difference(struct fly_pack *pack, const struct fly_pub_clusters *all)
@@ -357,7 +345,7 @@ static void pack_cluster(struct fly_pack *pack, const struct fly_pub_clusters *a
     fly_pack_map(pack, 10);
     fly_pack_str(pack, "id");
     fly_pack_int(pack, cluster->id);
-    pack_pair(pack, "name", cluster->name);
+    fly_pack_key_str(pack, "name", cluster->name);
     fly_pack_str(pack, "chips");
     fly_pack_int(pack, cluster->chips);
     pack_ints(pack, "parents", cluster->parents, (uint32_t)cluster->n_parents);
@@ -374,7 +362,7 @@ static void pack_cluster(struct fly_pack *pack, const struct fly_pub_clusters *a
         fly_pack_nil(pack);
     }
     pack_estimate_or_nil(pack, "d_spacing_nm", cluster->d_spacing_nm);
-    pack_number(pack, "crystallinity", cluster->crystallinity);
+    fly_pack_key_f64(pack, "crystallinity", cluster->crystallinity);
     pack_region(pack, cluster->region);
 }
 
@@ -384,8 +372,8 @@ static int32_t pack_clusters(struct fly_pack *pack, const struct fly_pub_id *id,
                              int32_t omitted)
 {
     fly_pub_open_header(pack, "clusters", id, 8);
-    pack_pair(pack, "method", all->method);
-    pack_pair(pack, "modality", all->modality);
+    fly_pack_key_str(pack, "method", all->method);
+    fly_pack_key_str(pack, "modality", all->modality);
     fly_pack_str(pack, "as_of");
     fly_pub_pack_streams(pack, &all->as_of);
     fly_pack_str(pack, "final");
@@ -435,8 +423,8 @@ static void pack_agreement(struct fly_pack *pack, const struct fly_pub_metrics *
         fly_pack_str(pack, metrics->methods[i].method);
         fly_pack_map(pack, 3);
         for (int k = 0; k < 3; k++)
-            pack_number(pack, pairs[k],
-                        ari ? metrics->methods[i].ari[k] : metrics->methods[i].ami[k]);
+            fly_pack_key_f64(pack, pairs[k],
+                             ari ? metrics->methods[i].ari[k] : metrics->methods[i].ami[k]);
     }
 }
 
@@ -446,9 +434,9 @@ static void pack_by_modality(struct fly_pack *pack, const struct fly_pub_metrics
     fly_pack_str(pack, threshold ? "threshold" : "modularity");
     fly_pack_map(pack, (uint32_t)metrics->n_modalities);
     for (int32_t i = 0; i < metrics->n_modalities; i++)
-        pack_number(pack, metrics->modalities[i].modality,
-                    threshold ? metrics->modalities[i].threshold
-                              : metrics->modalities[i].modularity);
+        fly_pack_key_f64(pack, metrics->modalities[i].modality,
+                         threshold ? metrics->modalities[i].threshold
+                                   : metrics->modalities[i].modularity);
 }
 
 static void pack_hierarchies(struct fly_pack *pack, const struct fly_pub_metrics *metrics)
@@ -462,8 +450,8 @@ static void pack_hierarchies(struct fly_pack *pack, const struct fly_pub_metrics
         fly_pack_int(pack, metrics->hierarchies[i].k);
         fly_pack_str(pack, "chips");
         fly_pack_int(pack, metrics->hierarchies[i].chips);
-        pack_number(pack, "height_below", metrics->hierarchies[i].below);
-        pack_number(pack, "height_above", metrics->hierarchies[i].above);
+        fly_pack_key_f64(pack, "height_below", metrics->hierarchies[i].below);
+        fly_pack_key_f64(pack, "height_above", metrics->hierarchies[i].above);
     }
 }
 
@@ -480,24 +468,24 @@ static void pack_calibration(struct fly_pack *pack, const struct fly_pub_calibra
 
         fly_pack_str(pack, c->name);
         fly_pack_map(pack, 8);
-        pack_pair(pack, "state", c->state);
-        pack_number(pack, "temperature", c->temperature);
-        pack_number(pack, "scatter", c->scatter);
-        pack_number(pack, "unknown_above", c->unknown_above);
+        fly_pack_key_str(pack, "state", c->state);
+        fly_pack_key_f64(pack, "temperature", c->temperature);
+        fly_pack_key_f64(pack, "scatter", c->scatter);
+        fly_pack_key_f64(pack, "unknown_above", c->unknown_above);
         fly_pack_str(pack, "left_out");
         fly_pack_int(pack, c->left_out);
         fly_pack_str(pack, "mistaken");
         fly_pack_int(pack, c->mistaken);
-        pack_number(pack, "nll", c->nll);
-        pack_number(pack, "nll_prior", c->nll_prior);
+        fly_pack_key_f64(pack, "nll", c->nll);
+        fly_pack_key_f64(pack, "nll_prior", c->nll_prior);
     }
     fly_pack_str(pack, "weights");
     fly_pack_array(pack, 2);
     fly_pack_f64(pack, calibration->weights[0]);
     fly_pack_f64(pack, calibration->weights[1]);
-    pack_pair(pack, "weights_from", calibration->weights_from);
-    pack_number(pack, "nll", calibration->nll);
-    pack_number(pack, "nll_equal", calibration->nll_equal);
+    fly_pack_key_str(pack, "weights_from", calibration->weights_from);
+    fly_pack_key_f64(pack, "nll", calibration->nll);
+    fly_pack_key_f64(pack, "nll_equal", calibration->nll_equal);
 }
 
 int fly_pub_metrics(struct fly_pub_message *out, struct fly_pack *pack, const struct fly_pub_id *id,
@@ -523,9 +511,9 @@ int fly_pub_metrics(struct fly_pub_message *out, struct fly_pack *pack, const st
     fly_pub_pack_reliability(pack, &metrics->reliability);
     fly_pack_str(pack, "latency_ms");
     fly_pack_map(pack, 3);
-    pack_number(pack, "p50", metrics->p50_ms);
-    pack_number(pack, "p99", metrics->p99_ms);
-    pack_number(pack, "max", metrics->max_ms);
+    fly_pack_key_f64(pack, "p50", metrics->p50_ms);
+    fly_pack_key_f64(pack, "p99", metrics->p99_ms);
+    fly_pack_key_f64(pack, "max", metrics->max_ms);
     fly_pack_str(pack, "quality");
     fly_pub_pack_quality(pack, metrics->quality);
     fly_pack_str(pack, "counters");
@@ -537,9 +525,9 @@ int fly_pub_event(struct fly_pub_message *out, struct fly_pack *pack, const stru
                   const struct fly_pub_event *event)
 {
     fly_pub_open_header(pack, "event", id, 4);
-    pack_pair(pack, "level", event->level);
-    pack_pair(pack, "code", event->code);
-    pack_pair(pack, "text", event->text);
+    fly_pack_key_str(pack, "level", event->level);
+    fly_pack_key_str(pack, "code", event->code);
+    fly_pack_key_str(pack, "text", event->text);
     fly_pack_str(pack, "data");
     if (event->data.len > 0)
         fly_pack_raw(pack, event->data.bytes, event->data.len);
@@ -552,7 +540,7 @@ int fly_pub_heartbeat(struct fly_pub_message *out, struct fly_pack *pack,
                       const struct fly_pub_id *id, const struct fly_pub_heartbeat *heartbeat)
 {
     fly_pub_open_header(pack, "heartbeat", id, 7);
-    pack_pair(pack, "state", heartbeat->state);
+    fly_pack_key_str(pack, "state", heartbeat->state);
     fly_pack_str(pack, "last_seq");
     fly_pub_pack_streams(pack, &heartbeat->last_seq);
     fly_pack_str(pack, "durable_seq");
@@ -563,7 +551,7 @@ int fly_pub_heartbeat(struct fly_pub_message *out, struct fly_pack *pack,
     fly_pub_pack_counters(pack, &heartbeat->counters);
     fly_pack_str(pack, "rss_bytes");
     fly_pack_uint(pack, heartbeat->rss_bytes);
-    pack_pair(pack, "recording", heartbeat->recording);
+    fly_pack_key_str(pack, "recording", heartbeat->recording);
     return fly_pub_close_header(out, pack, "heartbeat");
 }
 
@@ -571,19 +559,19 @@ int fly_pub_stop(struct fly_pub_message *out, struct fly_pack *pack, const struc
                  const struct fly_pub_stop *stop)
 {
     fly_pub_open_header(pack, "stop", id, 7);
-    pack_pair(pack, "exit_status", stop->exit_status);
-    pack_pair(pack, "reason", stop->reason);
+    fly_pack_key_str(pack, "exit_status", stop->exit_status);
+    fly_pack_key_str(pack, "reason", stop->reason);
     fly_pack_str(pack, "count");
     fly_pub_pack_streams(pack, &stop->count);
-    pack_number(pack, "complete", stop->complete);
+    fly_pack_key_f64(pack, "complete", stop->complete);
     fly_pack_str(pack, "drained");
     fly_pack_bool(pack, 1);
     fly_pack_str(pack, "latency_ms");
     fly_pack_map(pack, 4);
-    pack_number(pack, "p50", stop->p50_ms);
-    pack_number(pack, "p99", stop->p99_ms);
-    pack_number(pack, "p999", stop->p999_ms);
-    pack_number(pack, "max", stop->max_ms);
+    fly_pack_key_f64(pack, "p50", stop->p50_ms);
+    fly_pack_key_f64(pack, "p99", stop->p99_ms);
+    fly_pack_key_f64(pack, "p999", stop->p999_ms);
+    fly_pack_key_f64(pack, "max", stop->max_ms);
     fly_pack_str(pack, "counters");
     fly_pub_pack_counters(pack, &stop->counters);
     return fly_pub_close_header(out, pack, "stop");

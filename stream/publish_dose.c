@@ -8,26 +8,20 @@
 
 enum { KEYS = 11 };
 
-static void put_number(struct fly_pack *pack, const char *key, double number)
-{
-    fly_pack_str(pack, key);
-    fly_pack_f64(pack, number);
-}
-
 static void pack_keys(struct fly_pack *pack, const struct fly_pub_dose *dose)
 {
     fly_pack_str(pack, "unit");
     fly_pack_str(pack, dose->calibrated ? "e_per_A2" : "us");
-    put_number(pack, "factor", dose->factor);
+    fly_pack_key_f64(pack, "factor", dose->factor);
     fly_pack_str(pack, "full_shape");
     fly_pack_array(pack, 2);
     fly_pack_int(pack, dose->full_shape[0]);
     fly_pack_int(pack, dose->full_shape[1]);
-    put_number(pack, "max", dose->max);
-    put_number(pack, "mean", dose->mean);
-    put_number(pack, "gini", dose->gini);
-    put_number(pack, "survey", dose->survey);
-    put_number(pack, "cap", dose->cap);
+    fly_pack_key_f64(pack, "max", dose->max);
+    fly_pack_key_f64(pack, "mean", dose->mean);
+    fly_pack_key_f64(pack, "gini", dose->gini);
+    fly_pack_key_f64(pack, "survey", dose->survey);
+    fly_pack_key_f64(pack, "cap", dose->cap);
     fly_pack_str(pack, "unknown");
     fly_pack_int(pack, dose->unknown);
     fly_pack_str(pack, "late");

@@ -1,23 +1,12 @@
 /* The `reliability` of a metrics message. */
 #include "stream/publish.h"
 
-#include <math.h>
-
-static void put_number(struct fly_pack *pack, const char *key, double number)
-{
-    fly_pack_str(pack, key);
-    if (isfinite(number))
-        fly_pack_f64(pack, number);
-    else
-        fly_pack_nil(pack);
-}
-
 static void put_use(struct fly_pack *pack, const struct fly_pub_repeat *repeat)
 {
     fly_pack_str(pack, repeat->use);
     fly_pack_map(pack, 5);
-    put_number(pack, "haadf", repeat->haadf);
-    put_number(pack, "eds", repeat->eds);
+    fly_pack_key_f64(pack, "haadf", repeat->haadf);
+    fly_pack_key_f64(pack, "eds", repeat->eds);
     fly_pack_str(pack, "weights");
     fly_pack_array(pack, 2);
     fly_pack_f64(pack, repeat->weights[0]);

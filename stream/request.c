@@ -1,5 +1,6 @@
 #include "stream/request.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -110,15 +111,22 @@ enum fly_refusal fly_request_decode(struct fly_request *request, const struct fl
     return read_op(request, header);
 }
 
+void fly_request_begin(struct fly_pack *pack, uint64_t id, const char *op)
+{
+    fly_pack_map(pack, 4);
+    fly_pack_key_str(pack, "type", "request");
+    fly_pack_key_uint(pack, "id", id);
+    fly_pack_key_str(pack, "op", op);
+    fly_pack_str(pack, "args");
+}
+
 static void reply_head(struct fly_pack *pack, const struct fly_request *request, int ok)
 {
     fly_pack_map(pack, 4);
-    fly_pack_str(pack, "type");
-    fly_pack_str(pack, "reply");
+    fly_pack_key_str(pack, "type", "reply");
     fly_pack_str(pack, "id");
     fly_pack_raw(pack, request->id.bytes, request->id.len);
-    fly_pack_str(pack, "ok");
-    fly_pack_bool(pack, ok);
+    fly_pack_key_bool(pack, "ok", ok);
 }
 
 void fly_reply_begin(struct fly_pack *pack, const struct fly_request *request)
@@ -133,10 +141,8 @@ void fly_reply_error(struct fly_pack *pack, const struct fly_request *request, c
     reply_head(pack, request, 0);
     fly_pack_str(pack, "error");
     fly_pack_map(pack, 2);
-    fly_pack_str(pack, "code");
-    fly_pack_str(pack, code);
-    fly_pack_str(pack, "message");
-    fly_pack_str(pack, text);
+    fly_pack_key_str(pack, "code", code);
+    fly_pack_key_str(pack, "message", text);
 }
 
 /* ---- arguments
@@ -267,4 +273,34 @@ enum fly_refusal fly_arg_chips(struct fly_value args, const char *key, int32_t r
     }
     *count = (int32_t)fly_value_count(list);
     return FLY_REFUSE_NONE;
+}
+
+static enum fly_refusal read_limit(struct fly_value limits, const char *key, double *out)
+{
+    struct fly_value value;
+
+    *out = NAN;
+    if (!fly_value_get(limits, key, &value) || fly_value_kind(value) == FLY_KIND_NIL)
+        return FLY_REFUSE_NONE;
+    if (!fly_value_f64(value, out))
+        return FLY_REFUSE(FLY_REFUSE_BAD_TYPE, "args.limits.%s is a number above 0", key);
+    if (!(*out > 0.0 && *out <= 1e15))
+        return FLY_REFUSE(FLY_REFUSE_BAD_VALUE, "args.limits.%s %g, allowed is above 0, at most 1e15", key, *out);
+    return FLY_REFUSE_NONE;
+}
+
+enum fly_refusal fly_arg_limits(struct fly_value args, double *dose_e_per_A2, double *box_px, double *rate_hz)
+{
+    struct fly_value limits;
+    enum fly_refusal why;
+
+    *dose_e_per_A2 = *box_px = *rate_hz = NAN;
+    if (!fly_value_get(args, "limits", &limits) || fly_value_kind(limits) == FLY_KIND_NIL)
+        return FLY_REFUSE_NONE;
+    if (fly_value_kind(limits) != FLY_KIND_MAP)
+        return FLY_REFUSE(FLY_REFUSE_BAD_TYPE, "args.limits is a map {dose_e_per_A2, box_px, rate_hz}");
+    why = read_limit(limits, "dose_e_per_A2", dose_e_per_A2);
+    if (why == FLY_REFUSE_NONE)
+        why = read_limit(limits, "box_px", box_px);
+    return why == FLY_REFUSE_NONE ? read_limit(limits, "rate_hz", rate_hz) : why;
 }

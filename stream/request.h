@@ -36,6 +36,9 @@ struct fly_request {
 enum fly_refusal fly_request_decode(struct fly_request *request, const struct fly_part *parts,
                                     int32_t n_parts);
 
+/* The header of a request up to its args; pack exactly one value next, a map or nil. */
+void fly_request_begin(struct fly_pack *pack, uint64_t id, const char *op);
+
 /* The header up to the result; pack exactly one value next, then send [header][payloads]. A result
  * that does not fit sets pack->full: say an error instead. */
 void fly_reply_begin(struct fly_pack *pack, const struct fly_request *request);
@@ -67,5 +70,9 @@ enum fly_refusal fly_arg_word(struct fly_value args, const char *key, const char
  * chip may be named twice. */
 enum fly_refusal fly_arg_chips(struct fly_value args, const char *key, int32_t rows, int32_t cols,
                                int32_t *chips, int32_t cap, int32_t *count);
+
+/* `limits` of steer.attach, whoever answers it: a map, nil or missing. Each number is above 0, at most 1e15; NaN when it is
+ * missing or nil. */
+enum fly_refusal fly_arg_limits(struct fly_value args, double *dose_e_per_A2, double *box_px, double *rate_hz);
 
 #endif

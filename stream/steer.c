@@ -202,21 +202,6 @@ enum fly_refusal fly_command_check(const struct fly_command *command, const stru
 
 /* ---- writing -------------------------------------------------------------------------------------- */
 
-static void put_text(struct fly_pack *pack, const char *key, const char *text)
-{
-    fly_pack_str(pack, key);
-    if (text[0])
-        fly_pack_str(pack, text);
-    else
-        fly_pack_nil(pack);
-}
-
-static void put_number(struct fly_pack *pack, const char *key, double number)
-{
-    fly_pack_str(pack, key);
-    fly_pack_f64(pack, number);
-}
-
 static void put_int_from(struct fly_pack *pack, const char *key, int64_t number, int64_t least)
 {
     fly_pack_str(pack, key);
@@ -252,21 +237,21 @@ void fly_target_pack(struct fly_pack *pack, const struct fly_target *target,
     double scaled[4];
 
     fly_pack_map(pack, 9);
-    put_text(pack, "kind", fly_target_kind_name(target->kind));
+    fly_pack_key_text(pack, "kind", fly_target_kind_name(target->kind));
     put_numbers(pack, "px", target->px, count);
     fly_target_scaled(scaled, target, inverse);
     put_numbers(pack, "frac", scaled, count);
     if (isnan(field->pixel_nm[0]) || isnan(field->pixel_nm[1])) {
-        put_text(pack, "nm", "");
+        fly_pack_key_text(pack, "nm", "");
     } else {
         fly_target_scaled(scaled, target, field->pixel_nm);
         put_numbers(pack, "nm", scaled, count);
     }
-    put_number(pack, "dwell_us", target->dwell_us);
-    put_text(pack, "signal", fly_signal_name(target->signal));
-    put_number(pack, "expected_gain", target->expected_gain);
-    put_number(pack, "dose_e_per_A2", target->dose_e_per_A2);
-    put_text(pack, "reason", target->reason);
+    fly_pack_key_f64(pack, "dwell_us", target->dwell_us);
+    fly_pack_key_text(pack, "signal", fly_signal_name(target->signal));
+    fly_pack_key_f64(pack, "expected_gain", target->expected_gain);
+    fly_pack_key_f64(pack, "dose_e_per_A2", target->dose_e_per_A2);
+    fly_pack_key_text(pack, "reason", target->reason);
 }
 
 void fly_as_of_pack(struct fly_pack *pack, const struct fly_as_of *as_of)
@@ -292,15 +277,14 @@ int fly_command_encode(struct fly_pack *pack, const struct fly_command *command,
     if (fly_command_check(command, field) != FLY_REFUSE_NONE)
         return FLY_ERANGE; /* the check's words stand */
     fly_pack_map(pack, 10);
-    put_text(pack, "type", "command");
-    put_text(pack, "cmd_id", command->cmd_id);
-    put_text(pack, "decision_id", command->decision_id);
-    put_text(pack, "kind", fly_command_kind_name(command->kind));
+    fly_pack_key_text(pack, "type", "command");
+    fly_pack_key_text(pack, "cmd_id", command->cmd_id);
+    fly_pack_key_text(pack, "decision_id", command->decision_id);
+    fly_pack_key_text(pack, "kind", fly_command_kind_name(command->kind));
     put_int_from(pack, "frame", command->frame, 0);
     put_int_from(pack, "frames", command->frames, 1);
-    put_number(pack, "dwell_us", command->dwell_us);
-    fly_pack_str(pack, "valid_until_ns");
-    fly_pack_int(pack, command->valid_until_ns);
+    fly_pack_key_f64(pack, "dwell_us", command->dwell_us);
+    fly_pack_key_int(pack, "valid_until_ns", command->valid_until_ns);
     fly_pack_str(pack, "as_of");
     fly_as_of_pack(pack, &command->as_of);
     fly_pack_str(pack, "targets");
@@ -318,16 +302,16 @@ int fly_ack_encode(struct fly_pack *pack, const struct fly_ack *ack)
     if (ack->has_achieved && (ack->achieved.frames < 0 || ack->achieved.pixels < 0 || ack->achieved.dwell_us < 0.0))
         return fly_fail(FLY_ERANGE, "ack %s: achieved below 0", ack->cmd_id);
     fly_pack_map(pack, 5);
-    put_text(pack, "type", "ack");
-    put_text(pack, "cmd_id", ack->cmd_id);
-    put_text(pack, "status", fly_ack_status_name(ack->status));
-    put_text(pack, "reason", ack->reason);
+    fly_pack_key_text(pack, "type", "ack");
+    fly_pack_key_text(pack, "cmd_id", ack->cmd_id);
+    fly_pack_key_text(pack, "status", fly_ack_status_name(ack->status));
+    fly_pack_key_text(pack, "reason", ack->reason);
     fly_pack_str(pack, "achieved");
     if (ack->has_achieved) {
         fly_pack_map(pack, 3);
         put_int_from(pack, "frames", ack->achieved.frames, 0);
         put_int_from(pack, "pixels", ack->achieved.pixels, 0);
-        put_number(pack, "dwell_us", ack->achieved.dwell_us);
+        fly_pack_key_f64(pack, "dwell_us", ack->achieved.dwell_us);
     } else {
         fly_pack_nil(pack);
     }

@@ -32,15 +32,6 @@ static void pack_targets(struct fly_pack *pack, const char *key, const struct fl
         fly_target_pack(pack, &targets[i], field);
 }
 
-static void pack_word(struct fly_pack *pack, const char *key, const char *word)
-{
-    fly_pack_str(pack, key);
-    if (word[0])
-        fly_pack_str(pack, word);
-    else
-        fly_pack_nil(pack);
-}
-
 const char *fly_until_name(enum fly_until until)
 {
     static const char *const names[FLY_UNTILS] = {"error", "births", "agreement", "composition", "budget"};
@@ -55,12 +46,9 @@ static void pack_until(struct fly_pack *pack, const struct fly_suggest_until unt
     for (int i = 0; i < FLY_UNTILS; i++) {
         fly_pack_str(pack, fly_until_name((enum fly_until)i));
         fly_pack_map(pack, 3);
-        fly_pack_str(pack, "now");
-        fly_pack_f64(pack, until[i].now);
-        fly_pack_str(pack, "limit");
-        fly_pack_f64(pack, until[i].limit);
-        fly_pack_str(pack, "met");
-        fly_pack_bool(pack, until[i].met);
+        fly_pack_key_f64(pack, "now", until[i].now);
+        fly_pack_key_f64(pack, "limit", until[i].limit);
+        fly_pack_key_bool(pack, "met", until[i].met);
     }
 }
 
@@ -75,15 +63,13 @@ int fly_pub_suggest(struct fly_pub_message *out, struct fly_pack *pack, const st
         return fly_fail(FLY_ERANGE, "suggest: decision_id '%s', allowed are 1 .. %d of [A-Za-z0-9._-]",
                         suggest->decision_id, FLY_CMD_ID_MAX);
     fly_pub_open_header(pack, "suggest", id, 10);
-    pack_word(pack, "decision_id", suggest->decision_id);
-    pack_word(pack, "policy", suggest->policy);
-    pack_word(pack, "mode", suggest->mode);
-    pack_word(pack, "stop", suggest->stop);
-    fly_pack_str(pack, "expected_error");
-    fly_pack_f64(pack, suggest->expected_error);
+    fly_pack_key_text(pack, "decision_id", suggest->decision_id);
+    fly_pack_key_text(pack, "policy", suggest->policy);
+    fly_pack_key_text(pack, "mode", suggest->mode);
+    fly_pack_key_text(pack, "stop", suggest->stop);
+    fly_pack_key_f64(pack, "expected_error", suggest->expected_error);
     pack_until(pack, suggest->until);
-    fly_pack_str(pack, "valid_until_ns");
-    fly_pack_int(pack, suggest->valid_until_ns);
+    fly_pack_key_int(pack, "valid_until_ns", suggest->valid_until_ns);
     fly_pack_str(pack, "as_of");
     fly_as_of_pack(pack, &suggest->as_of);
     pack_targets(pack, "targets", suggest->targets, suggest->n_targets, field);

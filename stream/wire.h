@@ -177,6 +177,14 @@ void fly_pack_bool(struct fly_pack *pack, int value);
 void fly_pack_nil(struct fly_pack *pack);
 void fly_pack_raw(struct fly_pack *pack, const void *bytes, size_t len); /* one packed value */
 
+/* An entry of a map: the key, and the value as above. */
+void fly_pack_key_str(struct fly_pack *pack, const char *key, const char *text);
+void fly_pack_key_text(struct fly_pack *pack, const char *key, const char *text); /* nil when NULL or empty */
+void fly_pack_key_int(struct fly_pack *pack, const char *key, int64_t value);
+void fly_pack_key_uint(struct fly_pack *pack, const char *key, uint64_t value);
+void fly_pack_key_f64(struct fly_pack *pack, const char *key, double value);
+void fly_pack_key_bool(struct fly_pack *pack, const char *key, int value);
+
 /* ---- reading msgpack: a cursor over scanned bytes ---------------------------------------------- */
 
 /* After fly_wire_scan said yes, values are found in place. A fly_value is a view of one value. */

@@ -158,10 +158,11 @@ void fly_guard_set_hold(struct fly_guard *g, int held, const char *by)
     g->held = held;
     snprintf(g->held_by, sizeof g->held_by, "held by %s", by);
     obey_hold(g);
+    (void)fly_guard_plugin_ask_status(g);
     fly_guard_say(g, FLY_GUARD_WARNING, held ? "hold" : "resume", "%s by %s", held ? "held" : "resumed", by);
     fly_guard_wrote(g, fly_guard_journal_word(&g->journal, fly_guard_unix(g), held ? "hold" : "resume", by, NULL));
     if (held)
-        fly_guard_plugin_drop(g, "held since it came");
+        fly_guard_commands_drop(g, "held since it came");
 }
 
 static void obey_signal(struct fly_guard *g)
@@ -330,8 +331,9 @@ static int open_journal(struct fly_guard *g)
     g->held = past.held;
     snprintf(g->held_by, sizeof g->held_by, "held since before its restart");
     if (past.has_session)
-        fly_guard_say(g, FLY_GUARD_INFO, "journal", "%lld lines read back: session %s, %d commands, worst dose %g e-/A^2",
+        fly_guard_say(g, FLY_GUARD_INFO, "journal", "%lld lines read back: session %s, %d command%s, worst dose %g e-/A^2",
                       (long long)past.lines, g->book.session.id, (int)g->book.commands.count,
+                      fly_plural(g->book.commands.count),
                       fly_guard_book_worst(&g->book));
     if (past.lines == 0)
         fly_guard_say(g, FLY_GUARD_WARNING, "journal_new", "%s is new: no dose, id or hold of an earlier guard is known",

@@ -54,16 +54,11 @@ void fly_guard_acquisition_beat(struct fly_guard *g)
         return;
     fly_pack_init(&pack, bytes, sizeof bytes);
     fly_pack_map(&pack, 6);
-    fly_pack_str(&pack, "type");
-    fly_pack_str(&pack, "heartbeat");
-    fly_pack_str(&pack, "t_ns");
-    fly_pack_int(&pack, fly_guard_unix(g));
-    fly_pack_str(&pack, "session");
-    fly_pack_str(&pack, g->plugin.session);
-    fly_pack_str(&pack, "state");
-    fly_pack_str(&pack, fly_guard_state_name(fly_guard_state_of(g)));
-    fly_pack_str(&pack, "held");
-    fly_pack_bool(&pack, fly_guard_held(g));
+    fly_pack_key_str(&pack, "type", "heartbeat");
+    fly_pack_key_int(&pack, "t_ns", fly_guard_unix(g));
+    fly_pack_key_str(&pack, "session", g->plugin.session);
+    fly_pack_key_str(&pack, "state", fly_guard_state_name(fly_guard_state_of(g)));
+    fly_pack_key_bool(&pack, "held", fly_guard_held(g));
     fly_pack_str(&pack, "safe");
     if (g->order.active)
         fly_pack_str(&pack, fly_command_kind_name(g->order.kind));
@@ -75,33 +70,6 @@ void fly_guard_acquisition_beat(struct fly_guard *g)
 }
 
 /* ---- status -------------------------------------------------------------------------------------------- */
-
-static void pack_text(struct fly_pack *pack, const char *key, const char *text)
-{
-    fly_pack_str(pack, key);
-    if (text && text[0])
-        fly_pack_str(pack, text);
-    else
-        fly_pack_nil(pack);
-}
-
-static void pack_f64(struct fly_pack *pack, const char *key, double value)
-{
-    fly_pack_str(pack, key);
-    fly_pack_f64(pack, value);
-}
-
-static void pack_bool(struct fly_pack *pack, const char *key, int value)
-{
-    fly_pack_str(pack, key);
-    fly_pack_bool(pack, value);
-}
-
-static void pack_uint(struct fly_pack *pack, const char *key, uint64_t value)
-{
-    fly_pack_str(pack, key);
-    fly_pack_uint(pack, value);
-}
 
 static void pack_limits(const struct fly_guard *g, struct fly_pack *pack)
 {
@@ -115,9 +83,9 @@ static void pack_limits(const struct fly_guard *g, struct fly_pack *pack)
     fly_pack_map(pack, n);
     for (int i = 0; fly_guard_limits_at(&g->in_force, i, &key, &value, &text); i++) {
         if (text)
-            pack_text(pack, key, text);
+            fly_pack_key_text(pack, key, text);
         else
-            pack_f64(pack, key, value);
+            fly_pack_key_f64(pack, key, value);
     }
 }
 
@@ -127,60 +95,59 @@ static void pack_sides(const struct fly_guard *g, struct fly_pack *pack)
 
     fly_pack_str(pack, "plugin");
     fly_pack_map(pack, 5);
-    pack_text(pack, "address", g->config.plugin);
-    pack_bool(pack, "heard", g->plugin.heard && !g->plugin.lost);
-    pack_bool(pack, "attached", g->plugin.attached);
-    pack_bool(pack, "held", g->plugin.held);
-    pack_text(pack, "refusal", g->plugin.refusal);
+    fly_pack_key_text(pack, "address", g->config.plugin);
+    fly_pack_key_bool(pack, "heard", g->plugin.heard && !g->plugin.lost);
+    fly_pack_key_bool(pack, "attached", g->plugin.attached);
+    fly_pack_key_bool(pack, "held", g->plugin.held);
+    fly_pack_key_text(pack, "refusal", g->plugin.refusal);
     fly_pack_str(pack, "acquisition");
     if (!a->attached) {
         fly_pack_nil(pack);
         return;
     }
     fly_pack_map(pack, 3);
-    pack_text(pack, "name", a->name);
-    pack_text(pack, "mode", fly_guard_modes[a->mode]);
-    pack_bool(pack, "gone", a->gone);
+    fly_pack_key_text(pack, "name", a->name);
+    fly_pack_key_text(pack, "mode", fly_guard_modes[a->mode]);
+    fly_pack_key_bool(pack, "gone", a->gone);
 }
 
 static void pack_dose(const struct fly_guard *g, struct fly_pack *pack)
 {
     fly_pack_str(pack, "dose");
     fly_pack_map(pack, 4);
-    pack_text(pack, "unit", "e_per_A2");
-    pack_f64(pack, "max", g->has_book ? fly_guard_book_worst(&g->book) : NAN);
-    pack_f64(pack, "mean", g->has_book ? fly_guard_book_mean(&g->book) : NAN);
-    pack_uint(pack, "cell_px", g->has_book ? (uint64_t)g->book.cell_px : 0);
+    fly_pack_key_text(pack, "unit", "e_per_A2");
+    fly_pack_key_f64(pack, "max", g->has_book ? fly_guard_book_worst(&g->book) : NAN);
+    fly_pack_key_f64(pack, "mean", g->has_book ? fly_guard_book_mean(&g->book) : NAN);
+    fly_pack_key_uint(pack, "cell_px", g->has_book ? (uint64_t)g->book.cell_px : 0);
 }
 
 static void pack_status(const struct fly_guard *g, struct fly_pack *pack)
 {
     fly_pack_map(pack, 10);
-    pack_text(pack, "state", fly_guard_state_name(fly_guard_state_of(g)));
-    fly_pack_str(pack, "session");
-    fly_pack_str(pack, g->plugin.session);
+    fly_pack_key_text(pack, "state", fly_guard_state_name(fly_guard_state_of(g)));
+    fly_pack_key_str(pack, "session", g->plugin.session);
     pack_sides(g, pack);
-    pack_bool(pack, "held", fly_guard_held(g));
+    fly_pack_key_bool(pack, "held", fly_guard_held(g));
     pack_limits(g, pack);
     pack_dose(g, pack);
     fly_pack_str(pack, "commands");
     fly_pack_map(pack, 3);
-    pack_uint(pack, "passed", g->passed);
-    pack_uint(pack, "refused", g->refused);
-    pack_uint(pack, "open", g->has_book ? (uint64_t)g->book.n_open : 0);
+    fly_pack_key_uint(pack, "passed", g->passed);
+    fly_pack_key_uint(pack, "refused", g->refused);
+    fly_pack_key_uint(pack, "open", g->has_book ? (uint64_t)g->book.n_open : 0);
     fly_pack_str(pack, "last");
     if (g->passed + g->refused > 0) {
         fly_pack_map(pack, 3);
-        pack_text(pack, "cmd_id", g->last_id);
-        pack_text(pack, "verdict", fly_guard_verdict_name(g->last_verdict));
-        pack_text(pack, "text", g->last);
+        fly_pack_key_text(pack, "cmd_id", g->last_id);
+        fly_pack_key_text(pack, "verdict", fly_guard_verdict_name(g->last_verdict));
+        fly_pack_key_text(pack, "text", g->last);
     } else {
         fly_pack_nil(pack);
     }
     fly_pack_str(pack, "journal");
     fly_pack_map(pack, 2);
-    pack_text(pack, "path", g->config.journal);
-    pack_bool(pack, "ok", g->journal.ok && !g->journal.broken);
+    fly_pack_key_text(pack, "path", g->config.journal);
+    fly_pack_key_bool(pack, "ok", g->journal.ok && !g->journal.broken);
 }
 
 /* ---- requests ------------------------------------------------------------------------------------------ */
@@ -227,40 +194,16 @@ static int allowed(struct asking *q, uint32_t roles, const char *who)
     return 0;
 }
 
-static enum fly_refusal read_limit(struct fly_value limits, const char *key, double *out)
-{
-    struct fly_value value;
-
-    *out = NAN;
-    if (!fly_value_get(limits, key, &value) || fly_value_kind(value) == FLY_KIND_NIL)
-        return FLY_REFUSE_NONE;
-    if (!fly_value_f64(value, out))
-        return FLY_REFUSE(FLY_REFUSE_BAD_TYPE, "args.limits.%s is a number above 0", key);
-    if (!(*out > 0))
-        return FLY_REFUSE(FLY_REFUSE_BAD_VALUE, "args.limits.%s %g, a number above 0 is allowed", key, *out);
-    return FLY_REFUSE_NONE;
-}
-
 static enum fly_refusal read_attach(struct fly_value args, int32_t *mode, struct fly_guard_tighter *tighter)
 {
-    struct fly_value limits, as;
+    struct fly_value as;
     enum fly_refusal why = fly_arg_word(args, "mode", fly_guard_modes, FLY_GUARD_MODES, mode);
 
-    *tighter = (struct fly_guard_tighter){NAN, NAN, NAN};
     if (why != FLY_REFUSE_NONE)
         return why;
     if (fly_value_get(args, "as", &as) && fly_value_kind(as) != FLY_KIND_NIL)
         return FLY_REFUSE(FLY_REFUSE_BAD_VALUE, "args.as: here is the guard, and an acquisition attaches as itself");
-    if (!fly_value_get(args, "limits", &limits) || fly_value_kind(limits) == FLY_KIND_NIL)
-        return FLY_REFUSE_NONE;
-    if (fly_value_kind(limits) != FLY_KIND_MAP)
-        return FLY_REFUSE(FLY_REFUSE_BAD_TYPE, "args.limits is a map of dose_e_per_A2, box_px, rate_hz");
-    why = read_limit(limits, "dose_e_per_A2", &tighter->dose_e_per_A2);
-    if (why == FLY_REFUSE_NONE)
-        why = read_limit(limits, "box_px", &tighter->box_px);
-    if (why == FLY_REFUSE_NONE)
-        why = read_limit(limits, "rate_hz", &tighter->rate_hz);
-    return why;
+    return fly_arg_limits(args, &tighter->dose_e_per_A2, &tighter->box_px, &tighter->rate_hz);
 }
 
 static void name_peer(struct fly_guard_acquisition *a, const struct fly_msg *msg)
@@ -341,8 +284,8 @@ static void answer_attach(struct asking *q)
     fly_pack_init(&q->pack, g->header, sizeof g->header);
     fly_reply_begin(&q->pack, &q->request);
     fly_pack_map(&q->pack, 3);
-    pack_text(&q->pack, "mode", fly_guard_modes[mode]);
-    pack_text(&q->pack, "state", fly_guard_state_name(fly_guard_state_of(g)));
+    fly_pack_key_text(&q->pack, "mode", fly_guard_modes[mode]);
+    fly_pack_key_text(&q->pack, "state", fly_guard_state_name(fly_guard_state_of(g)));
     pack_limits(g, &q->pack);
 }
 
@@ -353,8 +296,8 @@ static void answer_state(struct asking *q)
     fly_pack_init(&q->pack, g->header, sizeof g->header);
     fly_reply_begin(&q->pack, &q->request);
     fly_pack_map(&q->pack, 2);
-    pack_text(&q->pack, "state", fly_guard_state_name(fly_guard_state_of(g)));
-    pack_bool(&q->pack, "held", fly_guard_held(g));
+    fly_pack_key_text(&q->pack, "state", fly_guard_state_name(fly_guard_state_of(g)));
+    fly_pack_key_bool(&q->pack, "held", fly_guard_held(g));
 }
 
 static void answer_detach(struct asking *q)

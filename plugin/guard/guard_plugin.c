@@ -1,4 +1,4 @@
-/* The guard as a client of the plugin: requests and their replies; commands, judged and sent on. */
+/* The guard as a client of the plugin: requests and their replies. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,29 +24,35 @@ static void send_header(struct fly_guard *g, const struct fly_pack *pack)
 /* What a reply answers stands in its id. */
 enum asked { ASKED_STATUS, ASKED_OTHER };
 
-static uint64_t begin_request(struct fly_guard *g, struct fly_pack *pack, const char *op, int with_args)
+/* Its args are to follow. */
+static uint64_t begin_request(struct fly_guard *g, struct fly_pack *pack, const char *op)
 {
     enum asked asked = strcmp(op, "status") == 0 ? ASKED_STATUS : ASKED_OTHER;
 
     g->plugin.id = (g->plugin.id / 2 + 1) * 2 + asked;
     fly_pack_init(pack, g->header, sizeof g->header);
-    fly_pack_map(pack, with_args ? 4 : 3);
-    fly_pack_str(pack, "type");
-    fly_pack_str(pack, "request");
-    fly_pack_str(pack, "id");
-    fly_pack_uint(pack, g->plugin.id);
-    fly_pack_str(pack, "op");
-    fly_pack_str(pack, op);
-    if (with_args)
-        fly_pack_str(pack, "args");
+    fly_request_begin(pack, g->plugin.id, op);
     return g->plugin.id;
 }
 
 static uint64_t ask(struct fly_guard *g, const char *op)
 {
     struct fly_pack pack;
-    uint64_t id = begin_request(g, &pack, op, 0);
+    uint64_t id = begin_request(g, &pack, op);
 
+    fly_pack_nil(&pack);
+    send_header(g, &pack);
+    return id;
+}
+
+/* With it the plugin is told whether we hold by ourselves, which it has no other way to see before it commands. */
+uint64_t fly_guard_plugin_ask_status(struct fly_guard *g)
+{
+    struct fly_pack pack;
+    uint64_t id = begin_request(g, &pack, "status");
+
+    fly_pack_map(&pack, 1);
+    fly_pack_key_text(&pack, "own_hold", g->held ? g->held_by : NULL);
     send_header(g, &pack);
     return id;
 }
@@ -56,20 +62,15 @@ static void ask_attach(struct fly_guard *g)
     const struct fly_guard_limits *limits = &g->in_force;
     struct fly_pack pack;
 
-    g->plugin.attach_id = begin_request(g, &pack, "steer.attach", 1);
+    g->plugin.attach_id = begin_request(g, &pack, "steer.attach");
     fly_pack_map(&pack, 3);
-    fly_pack_str(&pack, "mode");
-    fly_pack_str(&pack, fly_guard_modes[g->acquisition.mode]);
-    fly_pack_str(&pack, "as");
-    fly_pack_str(&pack, "guard");
+    fly_pack_key_str(&pack, "mode", fly_guard_modes[g->acquisition.mode]);
+    fly_pack_key_str(&pack, "as", "guard");
     fly_pack_str(&pack, "limits");
     fly_pack_map(&pack, 3);
-    fly_pack_str(&pack, "dose_e_per_A2");
-    fly_pack_f64(&pack, limits->chip_dose_e_per_A2);
-    fly_pack_str(&pack, "box_px");
-    fly_pack_f64(&pack, limits->box_px);
-    fly_pack_str(&pack, "rate_hz");
-    fly_pack_f64(&pack, limits->commands_per_s * rate_margin);
+    fly_pack_key_f64(&pack, "dose_e_per_A2", limits->chip_dose_e_per_A2);
+    fly_pack_key_f64(&pack, "box_px", limits->box_px);
+    fly_pack_key_f64(&pack, "rate_hz", limits->commands_per_s * rate_margin);
     send_header(g, &pack);
 }
 
@@ -79,7 +80,7 @@ static void ask_ledger(struct fly_guard *g)
     g->plugin.ledger_id = ask(g, "dose.get");
 }
 
-static int wants_commands(const struct fly_guard *g)
+int fly_guard_wants_commands(const struct fly_guard *g)
 {
     return fly_guard_steers(g) && !g->acquisition.gone;
 }
@@ -92,9 +93,9 @@ void fly_guard_plugin_ask(struct fly_guard *g)
     if (p->id > 0 && now - p->asked_ns < ASK_NS)
         return;
     p->asked_ns = now;
-    (void)ask(g, "status");
-    if (wants_commands(g) && !p->attached && p->heard && !p->lost)
+    if (fly_guard_wants_commands(g) && !p->attached && p->heard && !p->lost)
         ask_attach(g);
+    (void)fly_guard_plugin_ask_status(g); /* after attach: from others nobody believes a hold */
     if ((p->attached || p->attach_id) && now - p->ledger_ns >= 2 * ASK_NS)
         ask_ledger(g);
 }
@@ -167,7 +168,7 @@ static int get_pair(struct fly_value map, const char *key, double out[2])
     return n == 2;
 }
 
-static int get_str(struct fly_value map, const char *key, char *out, size_t cap)
+int fly_guard_get_str(struct fly_value map, const char *key, char *out, size_t cap)
 {
     struct fly_value value;
     const char *text;
@@ -186,7 +187,7 @@ static int read_scan(struct fly_value scan, struct fly_guard_session *s)
     int64_t chip = 0, pitch = 0;
 
     *s = (struct fly_guard_session){0};
-    if (!get_str(scan, "session", s->id, sizeof s->id) || !get_pair(scan, "shape_px", shape))
+    if (!fly_guard_get_str(scan, "session", s->id, sizeof s->id) || !get_pair(scan, "shape_px", shape))
         return 0;
     for (int i = 0; i < 2; i++)
         if (!(shape[i] >= 1 && shape[i] <= FLY_SCAN_SIDE_MAX))
@@ -242,9 +243,9 @@ static void take_session(struct fly_guard *g, const struct fly_guard_session *se
     fly_guard_ids_add(&g->sessions, session->id);
     fly_guard_wrote(g, fly_guard_journal_session(&g->journal, fly_guard_unix(g), session));
     g->session_kept = g->journal.ok;
-    fly_guard_say(g, FLY_GUARD_INFO, "session", "%s: %d x %d px in cells of %d px, %g e-/A^2 booked for %lld frames",
+    fly_guard_say(g, FLY_GUARD_INFO, "session", "%s: %d x %d px in cells of %d px, %g e-/A^2 booked for %lld frame%s",
                   session->id, session->height_px, session->width_px, g->book.cell_px, fly_guard_book_mean(&g->book),
-                  (long long)g->book.survey_frames);
+                  (long long)g->book.survey_frames, fly_plural(g->book.survey_frames));
 }
 
 /* ---- replies ------------------------------------------------------------------------------------------- */
@@ -256,7 +257,7 @@ static int guard_owns(struct fly_value result)
     char as[16];
 
     return fly_value_get(result, "owner", &owner) && fly_value_kind(owner) == FLY_KIND_MAP &&
-           get_str(owner, "as", as, sizeof as) && strcmp(as, "guard") == 0;
+           fly_guard_get_str(owner, "as", as, sizeof as) && strcmp(as, "guard") == 0;
 }
 
 static void read_status(struct fly_guard *g, struct fly_value result)
@@ -266,7 +267,7 @@ static void read_status(struct fly_guard *g, struct fly_value result)
     struct fly_value scan, steer, held;
     int was_held = p->held;
 
-    if (!get_str(result, "session", p->session, sizeof p->session))
+    if (!fly_guard_get_str(result, "session", p->session, sizeof p->session))
         p->session[0] = '\0';
     if (fly_value_get(result, "scan", &scan) && fly_value_kind(scan) == FLY_KIND_MAP && read_scan(scan, &session) &&
         strcmp(session.id, p->session) == 0)
@@ -276,7 +277,7 @@ static void read_status(struct fly_guard *g, struct fly_value result)
         fly_value_get(steer, "held", &held))
         (void)fly_value_bool(held, &p->held);
     if (p->held && !was_held)
-        fly_guard_plugin_drop(g, "held at the plugin since it came");
+        fly_guard_commands_drop(g, "held at the plugin since it came");
     /* It acts at once, and answers attach when that is on its disk: a command may come before. */
     p->attached |= p->attach_id && guard_owns(result);
     if (p->attached && !p->attach_id && !guard_owns(result)) {
@@ -300,7 +301,7 @@ static void read_attached(struct fly_guard *g, int ok, struct fly_value body)
         return;
     }
     p->attached = 0;
-    if (!get_str(body, "message", words, sizeof words))
+    if (!fly_guard_get_str(body, "message", words, sizeof words))
         snprintf(words, sizeof words, "without words");
     if (strcmp(words, p->refusal) != 0)
         fly_guard_say(g, FLY_GUARD_WARNING, "plugin", "the plugin does not let us attach: %s", words);
@@ -315,7 +316,7 @@ static void take_ledger(struct fly_guard *g, struct fly_value result, const stru
     char unit[16];
     float *max_us;
 
-    if (n < 2 || payloads[1].len != count * sizeof(float) || !get_str(result, "unit", unit, sizeof unit) ||
+    if (n < 2 || payloads[1].len != count * sizeof(float) || !fly_guard_get_str(result, "unit", unit, sizeof unit) ||
         (strcmp(unit, "us") != 0 && !(factor > 0))) {
         fly_guard_say(g, FLY_GUARD_WARNING, "ledger", "the plugin's ledger is not one of %d x %d chips: passed over", rows,
                       cols);
@@ -340,241 +341,12 @@ static void read_ledger(struct fly_guard *g, int ok, struct fly_value body, cons
 
     g->plugin.ledger_id = 0;
     /* Without a ledger what the guard booked itself holds; but a plugin that only has no time is asked again. */
-    if (!ok && get_str(body, "code", code, sizeof code) && strcmp(code, "busy") == 0)
+    if (!ok && fly_guard_get_str(body, "code", code, sizeof code) && strcmp(code, "busy") == 0)
         return;
     if (ok && g->has_book)
         take_ledger(g, body, payloads, n);
     if (g->has_book)
         g->plugin.ledger_answered = 1;
-}
-
-/* ---- commands ------------------------------------------------------------------------------------------ */
-
-static void note(struct fly_guard *g, const char *cmd_id, enum fly_guard_verdict verdict, const char *why)
-{
-    const char *name = fly_guard_verdict_name(verdict);
-
-    g->last_verdict = verdict;
-    snprintf(g->last_id, sizeof g->last_id, "%s", cmd_id);
-    if (verdict == FLY_GUARD_PASS) {
-        g->passed++;
-        snprintf(g->last, sizeof g->last, "%s passed", cmd_id);
-        fly_guard_say(g, FLY_GUARD_DEBUG, "pass", "%s", cmd_id);
-        return;
-    }
-    g->refused++;
-    snprintf(g->last, sizeof g->last, "%s refused, %s: %s", cmd_id, name, why);
-    fly_guard_say(g, FLY_GUARD_WARNING, "refused", "%s, %s: %s", cmd_id, name, why);
-}
-
-static void refuse(struct fly_guard *g, const struct fly_command *command, enum fly_guard_verdict verdict,
-                   const char *why)
-{
-    char reason[FLY_ACK_REASON_MAX + 1];
-
-    snprintf(reason, sizeof reason, "%s: %.200s", fly_guard_verdict_name(verdict), why);
-    if (verdict != FLY_GUARD_JOURNAL)
-        fly_guard_wrote(g, fly_guard_journal_command(&g->journal, fly_guard_unix(g), command, verdict, why));
-    else /* whether it can be written again: the next command may pass then */
-        (void)fly_guard_journal_command(&g->journal, fly_guard_unix(g), command, verdict, why);
-    if (g->has_book && command->cmd_id[0])
-        fly_guard_book_refuse(&g->book, command->cmd_id);
-    note(g, command->cmd_id, verdict, why);
-    if (command->cmd_id[0])
-        fly_guard_plugin_reject(g, command->cmd_id, reason);
-}
-
-/* Written down as passed, but it did not leave: as if the acquisition had rejected it. */
-static void stay_behind(struct fly_guard *g, const struct fly_command *command, enum fly_guard_verdict verdict,
-                        const char *why)
-{
-    struct fly_ack ack = {.status = FLY_ACK_REJECTED};
-
-    memcpy(ack.cmd_id, command->cmd_id, sizeof ack.cmd_id);
-    snprintf(ack.reason, sizeof ack.reason, "guard: %s: %.200s", fly_guard_verdict_name(verdict), why);
-    fly_guard_book_ack(&g->book, &ack, fly_guard_mono(g));
-    fly_guard_wrote(g, fly_guard_journal_ack(&g->journal, fly_guard_unix(g), &ack));
-    note(g, command->cmd_id, verdict, why);
-    fly_guard_plugin_ack(g, &ack);
-}
-
-/* On the disk first, then in the book, then out. */
-static void let_pass(struct fly_guard *g, const struct fly_command *command)
-{
-    if (fly_guard_journal_command(&g->journal, fly_guard_unix(g), command, FLY_GUARD_PASS, "") < 0) {
-        char why[FLY_GUARD_WORDS];
-
-        snprintf(why, sizeof why, "%s", fly_fail_text());
-        fly_guard_say(g, FLY_GUARD_ERROR, "journal", "%s: no command passes", why);
-        fly_guard_book_refuse(&g->book, command->cmd_id);
-        note(g, command->cmd_id, FLY_GUARD_JOURNAL, why);
-        fly_guard_plugin_reject(g, command->cmd_id, why);
-        return;
-    }
-    fly_guard_book_take(&g->book, command, fly_guard_mono(g));
-    if (command->valid_until_ns <= fly_guard_unix(g)) {
-        stay_behind(g, command, FLY_GUARD_EXPIRED, "the disk took longer than it was valid");
-        return;
-    }
-    g->order.active = 0; /* what the acquisition does now is what this command says */
-    if (fly_guard_acquisition_command(g, command) == FLY_OK) {
-        note(g, command->cmd_id, FLY_GUARD_PASS, "");
-        return;
-    }
-    stay_behind(g, command, FLY_GUARD_DETACHED, "the acquisition cannot be reached");
-    fly_guard_part(g, "cannot be reached", 1);
-}
-
-/* Out first: nothing may stand in their way. */
-static void let_stop(struct fly_guard *g, const struct fly_command *command)
-{
-    int rc = fly_guard_acquisition_command(g, command);
-
-    memcpy(g->stop_id, command->cmd_id, sizeof g->stop_id);
-    fly_guard_wrote(g, fly_guard_journal_command(&g->journal, fly_guard_unix(g), command, FLY_GUARD_PASS, ""));
-    if (g->has_book)
-        fly_guard_book_refuse(&g->book, command->cmd_id); /* used up */
-    note(g, command->cmd_id, FLY_GUARD_PASS, "");
-    if (rc < 0)
-        fly_guard_plugin_reject(g, command->cmd_id, "the acquisition cannot be reached");
-}
-
-/* After the empty part, as many as came: too many are for the codec to refuse. */
-static int32_t n_parts_of(const struct fly_msg *msg)
-{
-    return msg->n_seen > msg->n_parts ? FLY_PARTS_MAX + 1 : msg->n_parts - 1;
-}
-
-/* A stop that is told badly is a stop. */
-static int stop_of(struct fly_value header, struct fly_command *command)
-{
-    char kind[16];
-
-    if (!get_str(header, "kind", kind, sizeof kind))
-        return 0;
-    if (strcmp(kind, "stop") == 0)
-        command->kind = FLY_COMMAND_STOP;
-    else if (strcmp(kind, "blank") == 0)
-        command->kind = FLY_COMMAND_BLANK;
-    else
-        return 0;
-    command->n_targets = 0;
-    command->frame = -1;
-    command->frames = 0;
-    command->dwell_us = NAN;
-    command->as_of.count = 0;
-    command->decision_id[0] = '\0';
-    command->valid_until_ns = INT64_MAX;
-    return 1;
-}
-
-/* One that was not taken apart. */
-static void refuse_unread(struct fly_guard *g, const char *cmd_id, enum fly_guard_verdict verdict, const char *why)
-{
-    char reason[FLY_ACK_REASON_MAX + 1];
-
-    snprintf(reason, sizeof reason, "%s: %.200s", fly_guard_verdict_name(verdict), why);
-    fly_guard_wrote(g, fly_guard_journal_word(&g->journal, fly_guard_unix(g), "malformed", cmd_id, why));
-    if (g->has_book && cmd_id[0])
-        fly_guard_book_refuse(&g->book, cmd_id);
-    note(g, cmd_id, verdict, why);
-    if (cmd_id[0])
-        fly_guard_plugin_reject(g, cmd_id, reason);
-}
-
-static enum fly_refusal decode(struct fly_guard *g, struct fly_command *command, const struct fly_part *parts,
-                               int32_t n_parts)
-{
-    const struct fly_guard_session *s = &g->book.session;
-    struct fly_steer_field field = {.height_px = s->height_px, .width_px = s->width_px,
-                                    .pixel_nm = {s->pixel_nm[0], s->pixel_nm[1]}};
-
-    *command = (struct fly_command){.targets = g->targets, .targets_cap = FLY_TARGETS_MAX};
-    return fly_command_decode(command, g->has_book ? &field : NULL, parts, n_parts);
-}
-
-static void judge(struct fly_guard *g, const struct fly_part *parts, int32_t n_parts)
-{
-    struct fly_guard_now now = {.mono_ns = fly_guard_mono(g), .unix_ns = fly_guard_unix(g),
-                                .session = g->plugin.session,
-                                .attached = g->plugin.attached && wants_commands(g) && !g->plugin.lost,
-                                .held = fly_guard_held(g),
-                                .held_by = g->held ? g->held_by : "held at the plugin",
-                                .ledger_asked = g->plugin.ledger_answered,
-                                .journal_ok = g->journal.ok && !g->journal.broken && (!g->has_book || g->session_kept)};
-    struct fly_command command;
-    enum fly_guard_verdict verdict;
-    char why[FLY_GUARD_WORDS];
-
-    if (decode(g, &command, parts, n_parts) != FLY_REFUSE_NONE) {
-        snprintf(why, sizeof why, "%s", fly_fail_text());
-        refuse_unread(g, command.cmd_id, FLY_GUARD_MALFORMED, why);
-        return;
-    }
-    verdict = fly_guard_judge(&g->in_force, g->has_book ? &g->book : NULL, &now, &command);
-    if (verdict == FLY_GUARD_PASS) {
-        let_pass(g, &command);
-        return;
-    }
-    snprintf(why, sizeof why, "%s", fly_fail_text());
-    refuse(g, &command, verdict, why);
-}
-
-void fly_guard_plugin_drop(struct fly_guard *g, const char *why)
-{
-    struct fly_command command;
-
-    for (int i = 0; i < g->n_pending; i++) {
-        struct fly_msg *msg = &g->pending[i].msg;
-
-        if (decode(g, &command, msg->parts + 1, n_parts_of(msg)) == FLY_REFUSE_NONE)
-            refuse(g, &command, FLY_GUARD_HELD, why);
-        else
-            refuse_unread(g, command.cmd_id, FLY_GUARD_MALFORMED, why);
-        fly_msg_close(msg);
-    }
-    g->n_pending = 0;
-}
-
-/* A command does not say of which session it is, but messages of one socket keep their order: a status that came
- * after it was said after it. A ledger that was asked for is waited for, too. */
-static void take_pending(struct fly_guard *g)
-{
-    const struct fly_guard_plugin *p = &g->plugin;
-    int n = 0;
-
-    if (p->ledger_id && !p->ledger_answered)
-        return;
-    while (n < g->n_pending && g->pending[n].status_id <= p->status_seen) {
-        judge(g, g->pending[n].msg.parts + 1, n_parts_of(&g->pending[n].msg));
-        fly_msg_close(&g->pending[n++].msg);
-    }
-    g->n_pending -= n;
-    memmove(g->pending, g->pending + n, (size_t)g->n_pending * sizeof *g->pending);
-}
-
-static void take_command(struct fly_guard *g, struct fly_msg *msg)
-{
-    struct fly_command command;
-    const struct fly_part *parts = msg->parts + 1;
-    enum fly_refusal decoded = decode(g, &command, parts, n_parts_of(msg));
-
-    if (decoded == FLY_REFUSE_NONE ? command.kind == FLY_COMMAND_STOP || command.kind == FLY_COMMAND_BLANK
-                                   : stop_of(fly_value_root(parts[0].bytes, parts[0].len), &command)) {
-        if (command.cmd_id[0])
-            let_stop(g, &command);
-        else /* nobody could acknowledge it: it becomes an order of ours */
-            fly_guard_give_order(g, command.kind, "the plugin, without an id");
-        /* They waited for a status, it did not: nothing that was said before it may begin after it. */
-        fly_guard_plugin_drop(g, "a stop came after it");
-        return;
-    }
-    if (g->n_pending == FLY_GUARD_PENDING) {
-        refuse_unread(g, command.cmd_id, FLY_GUARD_OPEN, "more commands at once than can be judged");
-        return;
-    }
-    g->pending[g->n_pending++] = (struct fly_guard_pending){*msg, ask(g, "status")};
-    *msg = (struct fly_msg){0};
 }
 
 static void read_reply(struct fly_guard *g, struct fly_value header, const struct fly_part *payloads, int32_t n)
@@ -590,12 +362,12 @@ static void read_reply(struct fly_guard *g, struct fly_value header, const struc
     if (id % 2 == ASKED_STATUS && ok && fly_value_kind(body) == FLY_KIND_MAP) {
         read_status(g, body);
         p->status_seen = id;
-        take_pending(g);
+        fly_guard_commands_judge(g);
     } else if (id == p->attach_id && id > 0) {
         read_attached(g, ok, body);
     } else if (id == p->ledger_id && id > 0) {
         read_ledger(g, ok, body, payloads, n);
-        take_pending(g);
+        fly_guard_commands_judge(g);
     }
 }
 
@@ -614,10 +386,15 @@ static void heard(struct fly_guard *g)
         fly_guard_give_order(g, FLY_COMMAND_STOP, "the plugin is back");
 }
 
+int32_t fly_guard_n_parts(const struct fly_msg *msg)
+{
+    return msg->n_seen > msg->n_parts ? FLY_PARTS_MAX + 1 : msg->n_parts - 1;
+}
+
 void fly_guard_plugin_read(struct fly_guard *g, struct fly_msg *msg)
 {
     const struct fly_part *parts = msg->parts + 1;
-    int32_t n_parts = n_parts_of(msg);
+    int32_t n_parts = fly_guard_n_parts(msg);
     enum fly_control_type type;
 
     if (msg->n_parts < 2 || msg->parts[0].len != 0)
@@ -625,7 +402,7 @@ void fly_guard_plugin_read(struct fly_guard *g, struct fly_msg *msg)
     type = fly_control_type_of(&parts[0]);
     if (type == FLY_CONTROL_COMMAND) {
         heard(g);
-        take_command(g, msg);
+        fly_guard_commands_take(g, msg);
     } else if (type == FLY_CONTROL_REPLY && n_parts <= FLY_PARTS_MAX &&
                fly_wire_scan(parts[0].bytes, parts[0].len) == FLY_REFUSE_NONE) {
         heard(g);

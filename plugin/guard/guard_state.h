@@ -1,7 +1,8 @@
 /* plugin/guard/guard_state.h: the guard's inside, for guard*.c alone.
  *
  *   guard.c              opening, turning, silence, hold, safe states
- *   guard_plugin.c       requests to the plugin and its replies; commands, judged and sent on
+ *   guard_plugin.c       requests to the plugin, and its replies
+ *   guard_command.c      its commands: judged, written down and sent on, or refused
  *   guard_acquisition.c  what is asked at guard.listen; acks; what is told to the acquisition
  */
 #ifndef FLY_PLUGIN_GUARD_GUARD_STATE_H
@@ -123,12 +124,27 @@ void fly_guard_wrote(struct fly_guard *g, int rc);
 /* May keep the message, and then leaves an empty one. */
 void fly_guard_plugin_read(struct fly_guard *g, struct fly_msg *msg);
 void fly_guard_plugin_forget(struct fly_guard *g); /* what waited for its answers */
-/* Refuse the commands that wait: something came that they may not outlive. */
-void fly_guard_plugin_drop(struct fly_guard *g, const char *why);
 void fly_guard_plugin_ask(struct fly_guard *g);   /* what is due: status, attach, ledger */
+/* Tells whether we hold by ourselves, too. What it returns is in status_seen once it is answered. */
+uint64_t fly_guard_plugin_ask_status(struct fly_guard *g);
 void fly_guard_plugin_leave(struct fly_guard *g); /* detach there */
 void fly_guard_plugin_ack(struct fly_guard *g, const struct fly_ack *ack);
 void fly_guard_plugin_reject(struct fly_guard *g, const char *cmd_id, const char *reason);
+
+int fly_guard_wants_commands(const struct fly_guard *g);
+/* After the empty part, as many as came: too many are for the codec to refuse. */
+int32_t fly_guard_n_parts(const struct fly_msg *msg);
+/* A text of less than cap bytes: 1. 0: there is none, out is as it was. */
+int fly_guard_get_str(struct fly_value map, const char *key, char *out, size_t cap);
+
+/* ---- guard_command.c ---------------------------------------------------------------------------------- */
+
+/* A stop and a blank leave at once; what measures waits for a status said after it. May keep the message, and then
+ * leaves an empty one. */
+void fly_guard_commands_take(struct fly_guard *g, struct fly_msg *msg);
+void fly_guard_commands_judge(struct fly_guard *g); /* those whose status has come */
+/* Refuse those that wait: something came that they may not outlive. */
+void fly_guard_commands_drop(struct fly_guard *g, const char *why);
 
 /* ---- guard_acquisition.c ------------------------------------------------------------------------------ */
 

@@ -361,8 +361,8 @@ static enum fly_guard_verdict judge_rate(const struct hearing *h)
     double window_ns = count / h->limits->commands_per_s * 1e9;
 
     if (book->n_open >= h->limits->open_commands)
-        return NO(FLY_GUARD_OPEN, "%d commands are under way, at most %d are allowed", book->n_open,
-                  h->limits->open_commands);
+        return NO(FLY_GUARD_OPEN, "%d command%s under way already, open_commands allows %d", book->n_open,
+                  fly_plural(book->n_open), h->limits->open_commands);
     FLY_ASSERT(count <= FLY_GUARD_RATE_MAX);
     if (book->n_sent >= count) {
         double since_ns = (double)(h->now->mono_ns - book->sent_ns[(book->n_sent - count) % FLY_GUARD_RATE_MAX]);

@@ -260,15 +260,6 @@ static int pack_json(struct fly_pack *pack, const json_t *value, int depth)
     return FLY_OK;
 }
 
-static void begin_request(struct fly_pack *pack, uint64_t id)
-{
-    fly_pack_map(pack, 4);
-    fly_pack_str(pack, "type");
-    fly_pack_str(pack, "request");
-    fly_pack_str(pack, "id");
-    fly_pack_uint(pack, id);
-}
-
 int fly_request_of_json(struct fly_pack *pack, uint64_t id, const char *text, size_t len)
 {
     json_error_t error;
@@ -282,10 +273,7 @@ int fly_request_of_json(struct fly_pack *pack, uint64_t id, const char *text, si
     if (!json_is_object(root) || !json_is_string(op) || (args && !json_is_object(args) && !json_is_null(args))) {
         rc = fly_fail(FLY_ERANGE, "a request is {\"op\": \"...\", \"args\": {...}}");
     } else {
-        begin_request(pack, id);
-        fly_pack_str(pack, "op");
-        fly_pack_strn(pack, json_string_value(op), json_string_length(op));
-        fly_pack_str(pack, "args");
+        fly_request_begin(pack, id, json_string_value(op)); /* jansson lets no NUL in */
         if (args) {
             rc = pack_json(pack, args, 1);
         } else {
@@ -304,10 +292,7 @@ int fly_request_of_json(struct fly_pack *pack, uint64_t id, const char *text, si
 
 void fly_request_pack(struct fly_pack *pack, uint64_t id, const char *op, const struct fly_part *args)
 {
-    begin_request(pack, id);
-    fly_pack_str(pack, "op");
-    fly_pack_str(pack, op);
-    fly_pack_str(pack, "args");
+    fly_request_begin(pack, id, op);
     if (args)
         fly_pack_raw(pack, args->bytes, args->len);
     else

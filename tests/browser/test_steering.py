@@ -8,11 +8,10 @@ import sys
 import threading
 
 import browser
-import msgpack
 import numpy as np
-import zmq
 from browser import GONE, Page, free_port
 from flyback_test import SLOW, Flyback, run, wait_until
+from steer_peers import Peer
 
 import flyback_steer as fs
 
@@ -224,58 +223,12 @@ def the_expected_error_has_a_course():
     return page.js("return $('errors').getAttribute('aria-label')")
 
 
-class Peer:
-    """A DEALER that says little of itself."""
-
-    def __init__(self, address):
-        self.socket = zmq.Context.instance().socket(zmq.DEALER)
-        self.socket.setsockopt(zmq.LINGER, 0)
-        self.socket.connect(address)
-        self.commands = []
-
-    def say(self, header):
-        self.socket.send_multipart([b"", msgpack.packb(header)])
-
-    def hear(self, timeout_s):
-        """A message of another type than command, or None."""
-        if not self.socket.poll(int(1000 * timeout_s)):
-            return None
-        header = msgpack.unpackb(self.socket.recv_multipart()[1])
-        if header["type"] == "command":
-            self.commands.append(header)
-            return None
-        return header
-
-    def ask(self, op, **args):
-        self.say({"type": "request", "id": 0, "op": op, "args": args})
-        reply = wait_until(lambda: self.hear(1), 10, "a reply to %s" % op)
-        assert reply["ok"], reply
-        return reply["result"]
-
-    def box(self):
-        """The next command that measures. Asks now and then, and so stays the owner."""
-        while True:
-            command = wait_until(lambda: (self.ask("status"), self.hear(0.05), self.commands)[2], 15, "a command").pop(0)
-            if command["kind"] == "box":
-                return command
-
-    def answer(self, status, reason=None):
-        """What it says of a command, which may have been withdrawn by then: of the next one. Its id."""
-
-        def known():
-            number = self.box()["cmd_id"]
-            self.say({"type": "ack", "cmd_id": number, "status": status, "reason": reason})
-            return [c["cmd_id"] for c in self.ask("status")["steer"]["commands"] if (c["cmd_id"], c["state"]) == (number, status)]
-
-        return wait_until(known, 20, "a command to be %s" % status)[0]
-
-
 def what_the_guard_refuses_is_told_with_its_limit_and_its_own_hold_apart():
     page, fly = sitting["page"], sitting["fly"]
     let_go_of_the_beam()
     with fly.controller() as control:
         control.params_set({"steer.policy": "random", "steer.target_error": 0})  # something to command, however good the map
-    guard = Peer(fly.control)
+    guard = Peer(fly)
     guard.ask("steer.attach", mode="auto", **{"as": "guard"})
     page.wait("$('steer-state').textContent.includes('the guard has the beam')", "who has the beam")
 
@@ -290,14 +243,18 @@ def what_the_guard_refuses_is_told_with_its_limit_and_its_own_hold_apart():
     shown("The guard holds by itself (held by signal)")
     assert page.text("#hold") == "HOLD", "a hold of the guard's is none of ours"
     page.shot("guard_holds")
-    Peer(fly.control).ask("steer.hold")
+    Peer(fly).ask("steer.hold")
     shown("Held by a client without a name: nothing is commanded. The guard holds by itself")
     told = guard.ask("status")["steer"]
     assert len(told["held_id"]) == 10 and int(told["held_id"], 16) >= 0, told  # hexadecimals of a routing id: for programs
     guard.commands.clear()
-    Peer(fly.control).ask("steer.resume")
+    Peer(fly).ask("steer.resume")
     guard.answer("received")
     wait_until(lambda: (guard.ask("status"), page.text("#steer-ask").strip() == "")[1], 10, "the end of both holds")
+    guard.ask("status", own_hold="held by request")  # before it has refused anything
+    shown("The guard holds by itself (held by request)")
+    guard.ask("status", own_hold=None)
+    wait_until(lambda: (guard.ask("status"), page.text("#steer-ask").strip() == "")[1], 10, "the end of what it told")
     guard.ask("steer.detach")
     with fly.controller() as control:
         control.params_set({"steer.policy": "adaptive", "steer.target_error": 0.02})

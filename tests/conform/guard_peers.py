@@ -42,6 +42,7 @@ class Plugin:
         self.busy_ledger = False  # no time for dose.get
         self.ledger = np.full((CHIPS, CHIPS), 2.0, "<f4")  # us
         self.acks, self.requests, self.attaches = [], [], []
+        self.own_holds = []  # what the guard told of a hold of its own since it last attached, newest last
         self.refuse_attach = None
         self.first = None  # a command that leaves before the answer to attach
         self.scan = {"session": session, "shape_px": [SIDE, SIDE], "frames_planned": 1, "pixel_nm": [NM, NM],
@@ -61,6 +62,8 @@ class Plugin:
     def _request(self, peer, head):
         op, args = head["op"], head.get("args") or {}
         self.requests.append((time.monotonic(), op))
+        if op == "status":
+            self.own_holds.append(args.get("own_hold", "not told"))
         if op == "status" and self.silent_status:
             return
         if op == "status":
@@ -69,6 +72,7 @@ class Plugin:
                                      "steer": {"held": self.held}})
         elif op == "steer.attach":
             self.attaches.append(args)
+            self.own_holds = []
             if self.refuse_attach:
                 self._reply(peer, head, error={"code": "uncalibrated", "message": self.refuse_attach})
                 return

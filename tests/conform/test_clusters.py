@@ -501,7 +501,8 @@ def a_name_whose_cluster_is_no_more_waits():
         largest = max(counted(control.map_get(*key).labels).values())
         assert largest < 0.3 * case.phases.size, largest
         assert "everything" not in called(control.map_get(*key)).values()
-        viewer.until(lambda: any(e["code"] == "names_wait" and e["data"] == {"count": 1} for e in viewer.events), "an event")
+        viewer.until(lambda: any(e["code"] == "names_wait" and e["data"] == {"count": 1} and e["text"].startswith("1 cluster that")
+                                 for e in viewer.events), "an event")
         control.params_set({"tree.k": 1})
         assert name_at(control, key, (0, 0)) == "everything"
         control.params_set({"tree.k": 20})

@@ -7,15 +7,13 @@ import signal
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 
 import msgpack
-import numpy as np
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from flyback_test import BINARY, SLOW, Flyback, fc, flyback, run, wait_until  # noqa: E402
+from flyback_test import BINARY, SLOW, flyback, run, wait_until  # noqa: E402
 from guard_peers import Acquisition, Guard, Plugin, command  # noqa: E402
 
 
@@ -184,6 +182,39 @@ def signals_hold_and_resume_and_a_hold_outlives_the_guard():
         t.guard.process.send_signal(signal.SIGUSR2)
         wait_until(lambda: not t.acquisition.status()["held"], 3, "the hold to end")
         t.passes()
+
+
+def the_plugin_is_told_of_a_hold_of_the_guards_own_and_of_its_end():
+    def told(words):
+        """Without any command."""
+        wait_until(lambda: t.plugin.own_holds[-1] == words, 3, "the plugin to be told %r" % words)
+
+    with Trio() as t:
+        told(None)
+        began = time.monotonic()
+        assert t.acquisition.ask("steer.hold")["ok"]
+        told("held by acquisition")
+        took = time.monotonic() - began
+        assert t.acquisition.ask("steer.resume")["ok"]
+        told(None)
+        t.guard.process.send_signal(signal.SIGUSR1)
+        told("held by signal")
+        t.guard.kill()
+        t.guard.start()
+        t.plugin.owner, asked = None, len(t.plugin.requests)
+        t.acquisition.attach()
+        t.plugin.wait_attached()
+        assert t.plugin.own_holds[0] == "held since before its restart", t.plugin.own_holds
+        ops = [op for _, op in t.plugin.requests]
+        assert ops[ops.index("steer.attach", asked) + 1] == "status", ops[asked:]  # nothing may be commanded in between
+        t.guard.process.send_signal(signal.SIGUSR2)
+        told(None)
+        t.plugin.held = True  # which is none of the guard's own
+        wait_until(lambda: t.acquisition.status()["held"], 3, "the plugin's hold to be known")
+        told_so_far = len(t.plugin.own_holds)
+        wait_until(lambda: len(t.plugin.own_holds) >= told_so_far + 2, 3, "two more statuses")
+        assert not any(t.plugin.own_holds[told_so_far:]), t.plugin.own_holds
+        return "told within %.0f ms" % (1e3 * took)
 
 
 def a_hold_is_stronger_than_the_safe_state_raster():
@@ -528,117 +559,6 @@ def the_end_of_the_guard_is_a_safe_state_too():
         assert t.guard.lines()[-1]["what"] == "close"
 
 
-# ---- with the plugin itself ---------------------------------------------------------------------------
-
-SHAPE, PX = (120, 150), 15
-REAL = {"chip_dose_e_per_A2": 11000, "total_dose_e_per_A2": 5000, "dwell_min_us": 0.2, "dwell_max_us": 100,
-        "step_px": 400, "slew_px_per_us": 5, "commands_per_s": 10, "targets_per_command": 256, "box_px": 1024,
-        "frames_per_command": 16}
-
-
-def survey(sender):
-    """Two lattices under noise; 1248 e-/A^2 a frame."""
-    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
-    seen = 9000 + 1500 * np.where(x > 75, np.cos(2 * np.pi * x / 3.1), np.cos(2 * np.pi * x / 5) * np.cos(2 * np.pi * y / 5))
-    seen = (seen + np.random.default_rng(1).normal(0, 3000, SHAPE)).clip(0, 65535).astype("<u2")
-    sender.start(SHAPE, [("HAADF", "<u2")], pixel_nm=[0.05, 0.05], beam_current_na=0.05, pixel_time_us=1.0,
-                 frames_planned=1)
-    sender.control.support_add("a", [[1, 1], [5, 2]])
-    sender.control.support_add("b", [[1, 8], [5, 7]])
-    for y in range(SHAPE[0]):
-        sender.lines("HAADF", seen[y], y)
-
-
-def in_auto_commands_reach_the_acquisition_through_the_guard_alone():
-    with Flyback({"chip.size_px": PX, "steer.cycle_ms": 200}) as fly, Guard(REAL, plugin=fly.control) as guard:
-        with fly.sender() as sender:
-            survey(sender)
-            direct = Acquisition(fly.control, attach=False)
-            reply = direct.ask("steer.attach", mode="auto")
-            assert not reply["ok"] and reply["error"]["code"] == "guard_required", reply
-            acquisition = Acquisition(guard.listen)
-            wait_until(lambda: len(acquisition.measuring()) >= 3, 20, "three commands")
-            assert not direct.commands, direct.commands
-            assert direct.ask("status")["result"]["owner"]["as"] == "guard"
-            passed = {x["cmd_id"] for x in guard.lines() if x["what"] == "command" and x["verdict"] == "pass"}
-            assert {c["cmd_id"] for c in acquisition.measuring()} <= passed
-            assert all(c["frame"] >= 1 for c in acquisition.measuring())
-            told = acquisition.status()
-            assert told["commands"]["refused"] == 0, told["last"]
-            assert direct.ask("steer.hold")["ok"]
-            acquisition.wait_command("stop")
-            wait_until(lambda: acquisition.status()["held"], 3, "the guard to know of the hold")
-            before = len(acquisition.measuring())
-            beats = len(acquisition.beats)
-            wait_until(lambda: len(acquisition.beats) >= beats + 3, 5, "three heartbeats")
-            assert len(acquisition.measuring()) == before
-            assert direct.ask("steer.resume")["ok"]
-            wait_until(lambda: len(acquisition.measuring()) > before, 10, "a command after the hold")
-            direct.close()
-        fly.kill()
-        died = time.monotonic()
-        ordered, _ = acquisition.wait_command("blank", 4)
-        assert ordered - died <= 2.0 * SLOW, ordered - died
-        acquisition.close()
-        fly.start()
-        return "%d commands, blank %.2f s after the kill" % (told["commands"]["passed"], ordered - died)
-
-
-def with_keys_the_guard_is_one_and_nobody_else_is():
-    with tempfile.TemporaryDirectory(prefix="flk.") as folder:
-        def at(*names):
-            return os.path.join(folder, *names)
-
-        lines = ""
-        flyback("keygen", "--name", "server", "--role", "server", "--out", at("server"))
-        for name, role in (("guard", "guard"), ("scope", "controller"), ("eye", "viewer"), ("desk", "operator")):
-            lines += flyback("keygen", "--name", name, "--role", role, "--out", at(name)).stdout
-        with open(at("allow"), "w") as file:
-            file.write(lines)
-        flyback("keygen", "--name", "stranger", "--role", "operator", "--out", at("stranger"))
-        served = {"security.keys": at("server"), "security.allow": at("allow"), "chip.size_px": PX}
-        mine = {"security.keys": at("guard"), "security.allow": at("allow"), "guard.plugin_key": at("server", "public.key")}
-        with Flyback(served, wait=False) as fly, Guard(REAL, plugin=fly.control, settings=mine) as guard:
-            def client(name):
-                pair = fc.read_keys(at(name), at("guard", "public.key"))
-                return Acquisition(guard.listen, attach=False, keys=pair)
-
-            def not_answered(one):
-                try:
-                    one.ask("status", timeout_s=1.5)
-                except AssertionError:
-                    return
-                raise AssertionError("a key that is not in the list was answered")
-
-            scope, eye, desk, stranger = client("scope"), client("eye"), client("desk"), client("stranger")
-            assert scope.ask("steer.attach", mode="auto")["ok"]
-            wait_until(lambda: scope.status()["plugin"]["heard"], 20, "the plugin to be heard")
-            wait_until(lambda: scope.status()["state"] == "steering", 10, "the guard to be attached")
-            assert eye.ask("steer.attach", mode="auto")["error"]["code"] == "forbidden"
-            assert eye.ask("steer.hold")["ok"]
-            assert scope.ask("steer.resume")["error"]["code"] == "forbidden"
-            assert desk.ask("steer.resume")["ok"]
-            assert scope.status()["acquisition"]["name"] == "scope"
-            not_answered(stranger)
-            assert eye.ask("steer.detach")["error"]["code"] == "forbidden"
-            # a key that loses its role, or its line, is silent from then on
-            def allow(text):
-                with open(at("allow"), "w") as file:
-                    file.write(text)
-
-            assert " controller " in lines
-            allow(lines.replace(" controller ", " viewer "))
-            wait_until(lambda: desk.status()["acquisition"] is None, 10, "the viewer to be parted")
-            assert scope.ask("steer.attach", mode="auto")["error"]["code"] == "forbidden"
-            allow(lines)
-            wait_until(lambda: scope.ask("steer.attach", mode="auto")["ok"], 10, "its role to be its own again")
-            allow("".join(x for x in lines.splitlines(True) if " controller " not in x))
-            wait_until(lambda: desk.status()["acquisition"] is None, 10, "who is struck off to be parted")
-            not_answered(scope)
-            for one in (scope, eye, desk, stranger):
-                one.close()
-
-
 def a_command_is_forwarded_without_much_ado():
     """A number to look at, not to hold: from the plugin's send to the acquisition's recv, both in this process."""
     took = []
@@ -660,6 +580,7 @@ run(
     stop_and_blank_pass_a_hold,
     a_hold_stops_what_runs_and_lets_nothing_pass_from_either_side,
     signals_hold_and_resume_and_a_hold_outlives_the_guard,
+    the_plugin_is_told_of_a_hold_of_the_guards_own_and_of_its_end,
     a_hold_is_stronger_than_the_safe_state_raster,
     what_came_before_a_stop_or_a_hold_does_not_pass_after_it,
     a_number_too_large_for_the_journal_is_refused_and_a_guard_starts_again,
@@ -681,7 +602,5 @@ run(
     two_guards_do_not_share_a_journal,
     wrong_usage_ends_with_two_and_says_why,
     the_end_of_the_guard_is_a_safe_state_too,
-    in_auto_commands_reach_the_acquisition_through_the_guard_alone,
-    with_keys_the_guard_is_one_and_nobody_else_is,
     a_command_is_forwarded_without_much_ado,
 )

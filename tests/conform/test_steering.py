@@ -11,10 +11,10 @@ import time
 
 import msgpack
 import numpy as np
-import zmq
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from flyback_test import MAPS, SLOW, Flyback, flyback, run, same_map, same_partition, wait_until  # noqa: E402
+from steer_peers import Heard, Peer  # noqa: E402
 
 CHIP, ROWS, COLS = 15, 8, 10
 SHAPE = (CHIP * ROWS, CHIP * COLS)
@@ -36,155 +36,6 @@ class Specimen:
         clean = CLEAN[y0 : y0 + h, x0 : x0 + w]
         seen = 9000 + 1500 * clean + self.rng.normal(0, 3000 / np.sqrt(dwell_us), clean.shape)
         return np.clip(seen, 0, 65535).astype("<u2")
-
-
-class Peer:
-    """A DEALER on the control socket that tells commands from replies."""
-
-    def __init__(self, fly):
-        self.socket = zmq.Context.instance().socket(zmq.DEALER)
-        self.socket.setsockopt(zmq.LINGER, 0)
-        self.socket.connect(fly.control)
-        self.number = 0
-        self.commands = []  # came, and not yet taken
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.socket.close()
-
-    def say(self, header):
-        self.socket.send_multipart([b"", msgpack.packb(header)])
-
-    def hear(self, timeout_s):
-        if not self.socket.poll(int(1000 * timeout_s)):
-            return None
-        header = msgpack.unpackb(self.socket.recv_multipart()[1])
-        if header["type"] == "command":
-            self.commands.append(header)
-        return header
-
-    def reply(self, op, **args):
-        self.number += 1
-        self.say({"type": "request", "id": self.number, "op": op, "args": args})
-        while True:
-            header = self.hear(20 * SLOW)
-            assert header is not None, "no reply to %s" % op
-            if header["type"] == "reply" and header["id"] == self.number:
-                return header
-
-    def ask(self, op, **args):
-        reply = self.reply(op, **args)
-        assert reply["ok"], reply
-        return reply["result"]
-
-    def code(self, op, **args):
-        """The code of the error that it gets."""
-        reply = self.reply(op, **args)
-        assert not reply["ok"], reply
-        self.message = reply["error"]["message"]
-        return reply["error"]["code"]
-
-    def attach(self, mode, guard=False, **limits):
-        return self.ask("steer.attach", mode=mode, limits=limits, **({"as": "guard"} if guard else {}))
-
-    def command(self, timeout_s=10.0):
-        """The next command. Asks now and then, and so stays the owner."""
-        wait_until(lambda: self.commands or (self.hear(0.1) is None and self.ask("status") and None), timeout_s,
-                   "a command")
-        return self.commands.pop(0)
-
-    def box(self):
-        """The next command to measure."""
-        while True:
-            command = self.command()
-            if command["kind"] == "box":
-                return command
-
-    def quiet(self, seconds):
-        """No command for so long, and still the owner."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            self.hear(0.1)
-            self.ask("status")
-        assert not self.commands, self.commands
-
-    def ack(self, command, *statuses, reason=None, **achieved):
-        for status in statuses:
-            self.say({"type": "ack", "cmd_id": command["cmd_id"], "status": status, "reason": reason,
-                      "achieved": achieved or None})
-
-
-class Heard:
-    """Suggestions and events, as they were published.
-
-    owner  a Peer that stays the owner however long something is waited for
-    """
-
-    def __init__(self, fly):
-        self.owner, self.asked = None, 0.0
-        self.socket = zmq.Context.instance().socket(zmq.SUB)
-        self.socket.setsockopt(zmq.LINGER, 0)
-        self.socket.connect(fly.publish)
-        for topic in (b"suggest", b"event", b"heartbeat"):
-            self.socket.subscribe(topic)
-        self.suggests, self.events, self.counters = [], [], {}
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.socket.close()
-
-    def poll(self, timeout_s=0.02):
-        if self.owner and time.monotonic() - self.asked > 1:
-            self.owner.ask("status")
-            self.asked = time.monotonic()
-        wait_ms = int(1000 * timeout_s)
-        while self.socket.poll(wait_ms):
-            wait_ms = 0
-            header = msgpack.unpackb(self.socket.recv_multipart()[1])
-            if header["type"] == "suggest":
-                self.suggests.append(header)
-            elif header["type"] == "event":
-                self.events.append(header)
-            else:
-                self.counters = header["counters"]
-
-    def quiet(self):
-        """Until no suggestion has come for four cycles of FAST."""
-        said = -1
-        while said != len(self.suggests):
-            said = len(self.suggests)
-            end = time.monotonic() + 0.4 * SLOW
-            while time.monotonic() < end:
-                self.poll()
-
-    def event(self, code):
-        """Wait for an event of this code; all of them."""
-
-        def there():
-            self.poll()
-            return [e for e in self.events if e["code"] == code]
-
-        return wait_until(there, 15, "an event %s" % code)
-
-    def suggest(self, mode=None, after=0):
-        """Wait for a suggestion with targets beyond the first `after`."""
-
-        def there():
-            self.poll()
-            return [s for s in self.suggests[after:] if s["targets"] and mode in (None, s["mode"])]
-
-        return wait_until(there, 15, "a suggestion")[-1]
-
-    def counted(self, name, value):
-        def there():
-            self.poll()
-            return self.counters.get(name, 0) >= value
-
-        wait_until(there, 15, "counter %s of %d" % (name, value))
 
 
 def survey(sender, specimen, classes=True, **facts):
@@ -479,6 +330,29 @@ def hold_comes_before_the_next_command_and_ends_the_one_that_runs():
         assert guard.command()["kind"] == "box"
 
 
+def a_hold_that_the_guard_tells_is_known_before_a_command_is_refused():
+    with Flyback(FAST) as fly, fly.sender() as sender, Heard(fly) as heard, Peer(fly) as guard, Peer(fly) as viewer:
+        guard.attach("auto", guard=True)
+        heard.owner = guard
+        guard.ask("status", own_hold="held by signal")
+        [event] = heard.event("guard_held")
+        assert event["level"] == "info" and event["data"] == {"by": "the guard"} and "held by signal" in event["text"], event
+        assert viewer.ask("status", own_hold=None)["steer"]["guard_held"] == "held by signal", "anybody is believed"
+        assert guard.ask("status")["steer"]["guard_held"] == "held by signal", "what is not told is no end of it"
+        assert guard.code("status", own_hold=1) == "bad_type" and "own_hold" in guard.message, guard.message
+        survey(sender, Specimen())
+        assert wait_until(lambda: guard.ask("status")["steer"]["decision_id"], 10, "a decision")
+        guard.quiet(0.5)
+        assert viewer.ask("steer.resume")["held"] is False  # that hold is not ours to end
+        guard.quiet(0.3)
+        guard.ask("status", own_hold=None)
+        heard.event("guard_resumed")
+        assert viewer.ask("status")["steer"]["guard_held"] is None
+        assert guard.box()
+        heard.poll()
+        assert len(heard.event("guard_held")) == 1 and heard.counters["commands_rejected"] == 0
+
+
 def a_hold_outlives_its_process_and_its_session():
     with Flyback(FAST) as fly:
         kept = os.path.join(fly.settings["recording.dir"], "flyback.hold")
@@ -726,6 +600,7 @@ if __name__ == "__main__":
         in_auto_the_guard_gets_commands_and_what_comes_back_is_watched,
         what_is_not_acknowledged_is_withdrawn_for_good,
         hold_comes_before_the_next_command_and_ends_the_one_that_runs,
+        a_hold_that_the_guard_tells_is_known_before_a_command_is_refused,
         a_hold_outlives_its_process_and_its_session,
         a_restart_keeps_hold_and_numbers_and_every_decision_can_be_made_again,
         off_and_advise_publish_the_same_maps,

@@ -18,6 +18,7 @@ const feeds = {
   elements: new Feed(() => `/api/v1/elements${sinceOf(state.elements)}`, takeElements),
   event: new Feed(() => `/api/v1/events?since=${state.events.length ? state.events.at(-1).n : 0}`, ({head}) => {
     state.events = state.events.concat(head.events).slice(-200);
+    if (head.events.some(({code}) => /^(steer|guard)_/.test(code))) askStatus(); /* who has the beam, and who holds */
     changed('events');
   }),
   agreement: new Feed(() => '/api/v1/agreement', ({head}) => { state.agreement = head; changed('agreement'); }),

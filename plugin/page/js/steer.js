@@ -9,7 +9,7 @@ const proposed = () => (state.suggest && !state.stop ? state.suggest.targets : [
 function isIdle() {
   const {steer, suggest, heartbeat} = state;
 
-  return Boolean((steer && steer.held) || (suggest && heartbeat && heartbeat.t_ns > suggest.valid_until_ns));
+  return Boolean((steer && (steer.held || steer.guard_held)) || (suggest && heartbeat && heartbeat.t_ns > suggest.valid_until_ns));
 }
 
 /* [y0, x0, h, w] px: of a point its pixel, of a line the box around it. */
@@ -111,10 +111,10 @@ const exactly = (share) => `${brief(100 * share)}\u202f%`;
 /* Of each condition under which it stops. What is not known is not asked for. */
 const UNTIL = {
   error: ({now, limit}) => `expected error ${exactly(now)}, below ${exactly(limit)} is asked`,
-  births: ({now, limit}) => `${Math.min(now, limit)} of ${limit} maps in a row without a new class or cluster`,
+  births: ({now, limit}) => `${Math.min(now, limit)} of ${many(limit, 'map')} in a row without a new class or cluster`,
   agreement: ({now, limit}) => `agreement of image and X-rays moved by ${brief(now)}, at most ${limit} is asked`,
   composition: ({now, limit}) => `least known composition ± ${exactly(now)}, at most ${exactly(limit)} is asked`,
-  budget: ({now, limit}) => `${brief(now)} of ${limit} survey dwells of steer.budget`,
+  budget: ({now, limit}) => `${brief(now)} of ${many(limit, 'survey dwell')} of steer.budget`,
 };
 
 function drawUntil(until) {
@@ -167,7 +167,7 @@ function drawSteer() {
   if (isIdle() !== wasIdle) { wasIdle = !wasIdle; changed('suggest'); }
   $('hold').hidden = $('steering').hidden = !steer;
   if (!steer) return;
-  const {held, undecided: id} = steer;
+  const {held, guard_held: guard, undecided: id} = steer;
 
   $('hold').setAttribute('aria-pressed', held);
   $('hold').classList.toggle('armed', Boolean(state.owner));
@@ -178,7 +178,7 @@ function drawSteer() {
   tell('steer-dose', doseWords({...steer.dose, ...state.dose}));
   tell('steer-ask', heldWords(steer) || (id ? `Step ${id} waits for you${leftWords(id)}`
     : steer.mode === 'ask' ? 'No step waits' : '\u00a0'));
-  $('approve').disabled = held || !id || !suggest || suggest.decision_id !== id; /* only what is shown */
+  $('approve').disabled = held || Boolean(guard) || !id || !suggest || suggest.decision_id !== id; /* only what is shown */
   $('veto').disabled = !id;
   $('approve').hidden = $('veto').hidden = steer.mode !== 'ask';
   $('approve').dataset.id = $('veto').dataset.id = id;

@@ -14,11 +14,8 @@
 #include "engine/base/npy.h"
 #include "plugin/journal.h"
 #include "plugin/recorded.h"
-#include "sim/acquire.h"
-#include "sim/tool.h"
-#include "stream/disk.h"
-#include "stream/recording.h"
 #include "tests/bench/steer_score.h"
+#include "tests/support/recorded_stack.h"
 
 enum { SIDE = 120, CHIP = 15, COLS = 8, CHIPS = COLS * COLS, FRAMES = 4, SHOTS = 2 };
 #define DWELL_US 0.5
@@ -28,17 +25,7 @@ static struct fly_specimen *specimen;
 static struct fly_beam *beam;
 static struct fly_truth *truth;
 
-static void append(struct fly_recorder *recorder, const struct fly_message *m)
-{
-    static uint64_t ticket;
-    int rc;
-
-    while ((rc = fly_recorder_append(recorder, FLY_REC_INGEST, 1, m->parts, m->n_parts, &ticket)) == FLY_EAGAIN)
-        assert_int_equal(fly_recorder_wait(recorder, ticket, 10000), FLY_OK);
-    assert_int_equal(rc, FLY_OK);
-}
-
-static void append_support(struct fly_recorder *recorder)
+static void teach(struct fly_recorder *recorder)
 {
     struct fly_arena arena;
     struct fly_support support;
@@ -59,39 +46,15 @@ static void append_support(struct fly_recorder *recorder)
 /* Of the last frame the lines above cut_px. */
 static void record(char *path, const char *name, int taught, int32_t cut_px)
 {
-    struct fly_recorder_config config = {.path = path, .disk = fly_disk_system(), .clock = fly_tool_clock(),
-                                         .ring_bytes = 1 << 24, .sync_ms = 5, .writers = 1, .wake_fd = -1};
-    struct fly_acquire_config scan = {.session = "recorded", .sample = "a sample", .frames = FRAMES, .dwell_us = DWELL_US,
-                                      .haadf = 1, .eds = 1, .layout = FLY_LAYOUT_PAIRS,
-                                      .scan = {.height_px = SIDE, .block_px = CHIP, .order = FLY_ORDER_RASTER, .seed = 4}};
-    struct fly_acquire *acquire;
-    struct fly_recorder *recorder;
-    struct fly_message m;
+    struct recorded_stack stack = {.path = path, .specimen = specimen, .beam = beam, .cut_px = cut_px,
+                                   .taught = taught ? teach : NULL,
+                                   .scan = {.session = "recorded", .sample = "a sample", .frames = FRAMES,
+                                            .dwell_us = DWELL_US, .haadf = 1, .eds = 1, .layout = FLY_LAYOUT_PAIRS,
+                                            .scan = {.height_px = SIDE, .block_px = CHIP, .order = FLY_ORDER_RASTER,
+                                                     .seed = 4}}};
 
     snprintf(path, sizeof with_support, "/tmp/flyback-%s-%d.fly", name, (int)getpid());
-    unlink(path);
-    assert_int_equal(fly_acquire_open(&acquire, specimen, beam, &scan), FLY_OK);
-    assert_int_equal(fly_recorder_open(&recorder, &config, 0), FLY_OK);
-    fly_acquire_start(acquire, 1000, &m);
-    append(recorder, &m);
-    if (taught)
-        append_support(recorder);
-    for (int64_t frame = 0; frame < FRAMES; frame++)
-        for (int32_t step = 0; step < fly_scan_blocks(&scan.scan); step++) {
-            int32_t y0, lines;
-
-            fly_scan_block(&scan.scan, frame, step, &y0, &lines);
-            for (int32_t stream = 1; stream < fly_acquire_streams(acquire); stream++) {
-                if (frame == FRAMES - 1 && y0 + lines > cut_px)
-                    continue;
-                assert_int_equal(fly_acquire_block(acquire, frame, step, stream, 5, &m), FLY_OK);
-                append(recorder, &m);
-            }
-        }
-    fly_acquire_stop(acquire, 9000, "success", "", &m);
-    append(recorder, &m);
-    assert_int_equal(fly_recorder_close(&recorder), FLY_OK);
-    fly_acquire_close(&acquire);
+    record_stack(&stack);
 }
 
 static void write_truth(void)

@@ -238,6 +238,10 @@ static void damage_is_told_with_where_and_what_and_again_when_it_spread(void **s
     assert_true(told.damage.row == 2 && told.damage.col == 7 && told.damage.chips == 1 && told.damage.barred == 9);
     assert_string_equal(told.damage.sign, "share");
     assert_string_equal(told.damage.element, "O");
+    assert_says(&event, FLY_WARNING, "damage", "9 chips, damaged or beside such, are not proposed");
+    q.damage.barred = 1;
+    event = one_of(&q);
+    assert_says(&event, FLY_WARNING, "damage", "1 chip, damaged or beside such, is not proposed");
     q.damage.last.sign = FLY_DAMAGE_IMAGE;
     q.damage.element = NULL;
     event = one_of(&q);

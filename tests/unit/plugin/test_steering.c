@@ -312,6 +312,10 @@ static void a_plan_without_places_says_why(void **state)
         {FLY_STEER_STOP_DOSE, 0, 0, 0, 3, FLY_STEER_ADAPTIVE, "the map has had its dose (steer.budget 3 survey dwells)"},
         {FLY_STEER_STOP_DOSE, 0, 0, 0, 0, FLY_STEER_ADAPTIVE, "no chip may have more dose"},
         {FLY_STEER_GO, 0, 0, 0, 0, FLY_STEER_FROZEN, "steer.policy is frozen"},
+        {FLY_STEER_STOP_DOSE, 0, 1, 0, 3, FLY_STEER_ADAPTIVE,
+         "every chip that wants beam has had what it may have (1 is at its cap, steer.dose_cap)"},
+        {FLY_STEER_GO, 0, 0, 1, 0, FLY_STEER_MARGIN,
+         "the one chip that wants beam waits: for its data, to rest, or because it was vetoed, rejected or damaged"},
         {FLY_STEER_GO, 0, 0, 9, 0, FLY_STEER_MARGIN,
          "all 9 chips that want beam wait: for their data, to rest, or because they were vetoed, rejected or damaged"},
     };

@@ -264,27 +264,22 @@ static void a_start_shows_the_empty_grid(void **state)
     fly_watch_fini(&watch);
 }
 
-static void take_status(struct fly_watch *watch, int told, const char *mode, int held)
+/* mode NULL: without a word of steering; guard: its own words while it holds by itself. */
+static void take_status(struct fly_watch *watch, const char *mode, int held, const char *guard)
 {
     fly_pack_init(&pack, bytes, sizeof bytes);
-    fly_pack_map(&pack, told ? 2 : 1);
-    fly_pack_str(&pack, "state");
-    fly_pack_str(&pack, "running");
-    if (told) {
+    fly_pack_map(&pack, mode ? 2 : 1);
+    fly_pack_key_str(&pack, "state", "running");
+    if (mode) {
         fly_pack_str(&pack, "steer");
-        fly_pack_map(&pack, 6);
-        fly_pack_str(&pack, "mode");
-        fly_pack_str(&pack, mode);
-        fly_pack_str(&pack, "policy");
-        fly_pack_str(&pack, "adaptive");
-        fly_pack_str(&pack, "held");
-        fly_pack_bool(&pack, held);
-        fly_pack_str(&pack, "stop");
-        fly_pack_nil(&pack);
-        fly_pack_str(&pack, "pending");
-        fly_pack_int(&pack, 2);
-        fly_pack_str(&pack, "expected_error");
-        fly_pack_f64(&pack, 0.25);
+        fly_pack_map(&pack, 7);
+        fly_pack_key_str(&pack, "mode", mode);
+        fly_pack_key_str(&pack, "policy", "adaptive");
+        fly_pack_key_bool(&pack, "held", held);
+        fly_pack_key_text(&pack, "guard_held", guard);
+        fly_pack_key_text(&pack, "stop", NULL);
+        fly_pack_key_int(&pack, "pending", 2);
+        fly_pack_key_f64(&pack, "expected_error", 0.25);
     }
     fly_watch_take_status(watch, fly_value_root(bytes, pack.len));
 }
@@ -295,20 +290,22 @@ static void steering_is_what_the_last_status_told(void **state)
 
     (void)state;
     fly_watch_init(&watch, "fewshot", "ensemble");
-    take_status(&watch, 1, "ask", 1);
+    take_status(&watch, "ask", 1, NULL);
     assert_true(watch.view.steer.there && watch.view.steer.held && watch.changed);
     assert_string_equal(watch.view.steer.mode, "ask");
     assert_string_equal(watch.view.steer.policy, "adaptive");
     assert_string_equal(watch.view.steer.stop, "");
     assert_int_equal(watch.view.steer.pending, 2);
     assert_true(watch.view.steer.expected_error == 0.25);
-    take_status(&watch, 1, "off", 1); /* off, but held: that is worth a word */
+    take_status(&watch, "off", 1, NULL); /* off, but held: that is worth a word */
     assert_true(watch.view.steer.there);
-    take_status(&watch, 1, "off", 0);
+    take_status(&watch, "off", 0, NULL);
     assert_false(watch.view.steer.there);
-    take_status(&watch, 1, "advise", 0);
-    assert_true(watch.view.steer.there);
-    take_status(&watch, 0, NULL, 0); /* a plugin that does not steer */
+    take_status(&watch, "advise", 0, NULL);
+    assert_true(watch.view.steer.there && !watch.view.steer.held);
+    take_status(&watch, "auto", 0, "held by signal");
+    assert_true(watch.view.steer.held);
+    take_status(&watch, NULL, 0, NULL); /* a plugin that does not steer */
     assert_false(watch.view.steer.there);
     fly_watch_fini(&watch);
 }

@@ -9,11 +9,8 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "sim/acquire.h"
 #include "sim/stack.h"
-#include "sim/tool.h"
-#include "stream/disk.h"
-#include "stream/recording.h"
+#include "tests/support/recorded_stack.h"
 
 enum { H = 40, W = 64, FRAMES = 4, PHOTONS = 1 << 16 };
 
@@ -25,16 +22,6 @@ static struct fly_beam *beam;
 static uint16_t image[FRAMES][H * W];
 static uint32_t row_ptr[FRAMES][2][H * W + 1];
 static uint16_t channel[FRAMES][2][PHOTONS];
-
-static void append(struct fly_recorder *recorder, const struct fly_message *m)
-{
-    static uint64_t ticket;
-    int rc;
-
-    while ((rc = fly_recorder_append(recorder, FLY_REC_INGEST, 1, m->parts, m->n_parts, &ticket)) == FLY_EAGAIN)
-        assert_int_equal(fly_recorder_wait(recorder, ticket, 10000), FLY_OK);
-    assert_int_equal(rc, FLY_OK);
-}
 
 static int by_channel(const void *a, const void *b)
 {
@@ -54,37 +41,14 @@ static void sort_photons(void)
 /* A session of FRAMES frames in a layout, blocks shuffled; of the last frame only the lines above cut. */
 static void record(enum fly_photon_layout layout, int32_t cut)
 {
-    struct fly_recorder_config config = {.path = path, .disk = fly_disk_system(), .clock = fly_tool_clock(),
-                                         .ring_bytes = 1 << 24, .sync_ms = 5, .writers = 1, .wake_fd = -1};
-    struct fly_acquire_config scan = {.session = "recorded", .sample = "a sample", .frames = FRAMES, .dwell_us = 2.0,
-                                      .haadf = 1, .eds = 1, .layout = layout,
-                                      .scan = {.height_px = H, .block_px = 7, .order = FLY_ORDER_SHUFFLED, .seed = 4}};
-    struct fly_acquire *acquire = NULL;
-    struct fly_recorder *recorder = NULL;
-    struct fly_message m;
+    struct recorded_stack stack = {.path = path, .specimen = specimen, .beam = beam, .cut_px = cut, .backwards = 1,
+                                   .scan = {.session = "recorded", .sample = "a sample", .frames = FRAMES,
+                                            .dwell_us = 2.0, .haadf = 1, .eds = 1, .layout = layout,
+                                            .scan = {.height_px = H, .block_px = 7, .order = FLY_ORDER_SHUFFLED,
+                                                     .seed = 4}}};
 
     snprintf(path, sizeof path, "/tmp/flyback-stack-%d.fly", (int)getpid());
-    unlink(path);
-    assert_int_equal(fly_acquire_open(&acquire, specimen, beam, &scan), FLY_OK);
-    assert_int_equal(fly_recorder_open(&recorder, &config, 0), FLY_OK);
-    fly_acquire_start(acquire, 1000, &m);
-    append(recorder, &m);
-    for (int64_t frame = FRAMES - 1; frame >= 0; frame--)
-        for (int32_t step = 0; step < fly_scan_blocks(&scan.scan); step++) {
-            int32_t y0, lines;
-
-            fly_scan_block(&scan.scan, frame, step, &y0, &lines);
-            for (int32_t stream = 1; stream < fly_acquire_streams(acquire); stream++) {
-                if (frame == FRAMES - 1 && y0 + lines > cut)
-                    continue;
-                assert_int_equal(fly_acquire_block(acquire, frame, step, stream, 5, &m), FLY_OK);
-                append(recorder, &m);
-            }
-        }
-    fly_acquire_stop(acquire, 9000, "success", "", &m);
-    append(recorder, &m);
-    assert_int_equal(fly_recorder_close(&recorder), FLY_OK);
-    fly_acquire_close(&acquire);
+    record_stack(&stack);
 }
 
 static int setup(void **state)

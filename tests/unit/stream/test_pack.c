@@ -253,6 +253,47 @@ static void the_bytes_of_a_value_are_that_value_whole(void **state)
     assert_memory_equal(again, bytes, pack.len);
 }
 
+static void an_entry_is_its_key_and_its_value(void **state)
+{
+    unsigned char by_entry[256], by_item[256];
+    struct fly_pack entry, item;
+    static const char *const keys[] = {"str", "empty", "text", "none", "null", "int", "uint", "f64", "nan", "bool"};
+
+    (void)state;
+    fly_pack_init(&entry, by_entry, sizeof by_entry);
+    fly_pack_key_str(&entry, keys[0], "one");
+    fly_pack_key_str(&entry, keys[1], "");
+    fly_pack_key_text(&entry, keys[2], "one");
+    fly_pack_key_text(&entry, keys[3], "");
+    fly_pack_key_text(&entry, keys[4], NULL);
+    fly_pack_key_int(&entry, keys[5], -7);
+    fly_pack_key_uint(&entry, keys[6], UINT64_MAX);
+    fly_pack_key_f64(&entry, keys[7], 0.5);
+    fly_pack_key_f64(&entry, keys[8], NAN);
+    fly_pack_key_bool(&entry, keys[9], 1);
+
+    fly_pack_init(&item, by_item, sizeof by_item);
+    for (int i = 0; i < 10; i++) {
+        fly_pack_str(&item, keys[i]);
+        if (i == 0 || i == 2)
+            fly_pack_str(&item, "one");
+        else if (i == 1)
+            fly_pack_str(&item, "");
+        else if (i == 5)
+            fly_pack_int(&item, -7);
+        else if (i == 6)
+            fly_pack_uint(&item, UINT64_MAX);
+        else if (i == 7)
+            fly_pack_f64(&item, 0.5);
+        else if (i == 9)
+            fly_pack_bool(&item, 1);
+        else
+            fly_pack_nil(&item);
+    }
+    assert_int_equal(entry.len, item.len);
+    assert_memory_equal(by_entry, by_item, item.len);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -264,6 +305,7 @@ int main(void)
         cmocka_unit_test(a_full_pack_ends_at_a_whole_item_and_stays_full),
         cmocka_unit_test(cursors_walk_lists_and_maps),
         cmocka_unit_test(the_bytes_of_a_value_are_that_value_whole),
+        cmocka_unit_test(an_entry_is_its_key_and_its_value),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <math.h>
+
 #include "stream/request.h"
 #include "tests/unit/stream/wire_make.h"
 
@@ -55,6 +57,33 @@ static void id_and_args_may_be_left_out(void **state)
     made_set(&made, "args", v_nil());
     ASSERT_REFUSED(FLY_REFUSE_NONE, decode());
     assert_int_equal(fly_value_count(request.args), 0);
+}
+
+static void a_request_that_is_made_is_taken_apart(void **state)
+{
+    for (int with_args = 0; with_args < 2; with_args++) {
+        unsigned char header[128];
+        struct fly_pack pack;
+        struct fly_part part;
+        struct fly_value value;
+        int64_t number;
+
+        fly_pack_init(&pack, header, sizeof header);
+        fly_request_begin(&pack, 7, "status");
+        if (with_args) {
+            fly_pack_map(&pack, 1);
+            fly_pack_key_int(&pack, "r", 3);
+        } else {
+            fly_pack_nil(&pack);
+        }
+        part = (struct fly_part){header, pack.len};
+        ASSERT_REFUSED(FLY_REFUSE_NONE, fly_request_decode(&request, &part, 1));
+        assert_string_equal(request.op, "status");
+        assert_memory_equal(request.id.bytes, "\x07", 1);
+        assert_int_equal(fly_value_count(request.args), with_args);
+        if (with_args)
+            assert_true(fly_value_get(request.args, "r", &value) && fly_value_int(value, &number) && number == 3);
+    }
 }
 
 static void wrong_requests_are_refused_with_their_id(void **state)
@@ -291,11 +320,42 @@ static void chips_are_pairs_within_the_grid(void **state)
 #undef CHIPS
 }
 
+static void limits_are_numbers_above_nothing_or_not_there(void **state)
+{
+    static const char *const keys[] = {"dose_e_per_A2", "box_px", "rate_hz"};
+    double out[3];
+#define LIMITS(value) fly_arg_limits(args_of("limits", value), &out[0], &out[1], &out[2])
+#define ONE(i, value) LIMITS(v_map(1, &keys[i], (const struct made_value[]){value}))
+
+    ASSERT_REFUSED(FLY_REFUSE_NONE, LIMITS(v_map(3, keys, (const struct made_value[]){v_f64(0.5), v_int(30), v_f64(1e15)})));
+    assert_true(out[0] == 0.5 && out[1] == 30.0 && out[2] == 1e15);
+    ASSERT_REFUSED(FLY_REFUSE_NONE, LIMITS(v_nil()));
+    assert_true(isnan(out[0]) && isnan(out[1]) && isnan(out[2]));
+    ASSERT_REFUSED(FLY_REFUSE_NONE, fly_arg_limits(args_of("mode", v_nil()), &out[0], &out[1], &out[2]));
+    assert_true(isnan(out[0]) && isnan(out[1]) && isnan(out[2]));
+    ASSERT_REFUSED(FLY_REFUSE_BAD_TYPE, LIMITS(v_int(3)));
+    for (int i = 0; i < 3; i++) {
+        ASSERT_REFUSED(FLY_REFUSE_NONE, ONE(i, v_nil()));
+        assert_true(isnan(out[i]));
+        ASSERT_REFUSED(FLY_REFUSE_NONE, ONE(i, v_f64(1e-300)));
+        assert_true(out[i] == 1e-300 && isnan(out[(i + 1) % 3]));
+        ASSERT_REFUSED(FLY_REFUSE_BAD_VALUE, ONE(i, v_int(0)));
+        ASSERT_REFUSED(FLY_REFUSE_BAD_VALUE, ONE(i, v_f64(1.0000001e15)));
+        assert_non_null(strstr(fly_fail_text(), keys[i]));
+        ASSERT_REFUSED(FLY_REFUSE_BAD_TYPE, ONE(i, v_str("1")));
+        ASSERT_REFUSED(FLY_REFUSE_BAD_TYPE, ONE(i, v_bool(1)));
+        assert_non_null(strstr(fly_fail_text(), keys[i]));
+    }
+#undef ONE
+#undef LIMITS
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_request_is_taken_apart),
         cmocka_unit_test(id_and_args_may_be_left_out),
+        cmocka_unit_test(a_request_that_is_made_is_taken_apart),
         cmocka_unit_test(wrong_requests_are_refused_with_their_id),
         cmocka_unit_test(what_cannot_be_echoed_comes_back_as_nil),
         cmocka_unit_test(too_many_or_too_large_parts_are_refused),
@@ -305,6 +365,7 @@ int main(void)
         cmocka_unit_test(a_bool_argument_has_a_default),
         cmocka_unit_test(a_word_is_one_of_those_allowed),
         cmocka_unit_test(chips_are_pairs_within_the_grid),
+        cmocka_unit_test(limits_are_numbers_above_nothing_or_not_there),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
