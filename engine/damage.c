@@ -190,6 +190,14 @@ void fly_engine_damage_photons(struct fly_engine *engine, int64_t frame, uint64_
     }
 }
 
+void fly_engine_damage_finish(struct fly_engine *engine)
+{
+    while (fly_engine_measure_drift(engine))
+        continue;
+    note_moved(engine);
+    fly_damage_look(engine->damage.watch);
+}
+
 static void absorb(struct fly_engine *e)
 {
     struct fly_damage_state *s = &e->damage;

@@ -1,6 +1,6 @@
 /* engine/damage.h: does the specimen change under the beam? The damage watch (engine/steer/damage.h) within the engine.
  *
- * It is told of every exposure as chips take it in, looks at them when a frame of a higher number begins, and follows from
+ * It is told of every exposure as chips take it in, looks at them when a frame of a higher number begins or no more will come, and follows from
  * the data alone, whatever is thought, mapped or planned of them. Windows are those of the elements quantified, the first
  * FLY_DAMAGE_WINDOWS_MAX of them; photons below quantification's mask (a strobe peak, noise) do not count. Without
  * quantification rate and image are watched.

@@ -437,6 +437,7 @@ void fly_engine_finish(struct fly_engine *engine)
         fly_engine_eds_changed(engine, 0);
     }
     fly_engine_quality_finish(engine);
+    fly_engine_damage_finish(engine);
     engine->finished = 1;
 }
 

@@ -341,6 +341,7 @@ size_t fly_engine_damage_need(const struct fly_engine *engine);
 void fly_engine_damage_lines(struct fly_engine *engine, int64_t frame, uint64_t dwell_ns);
 void fly_engine_damage_photons(struct fly_engine *engine, int64_t frame, uint64_t dwell_ns);
 void fly_engine_damage_shift(struct fly_engine *engine, int64_t frame, int32_t dy_px, int32_t dx_px);
+void fly_engine_damage_finish(struct fly_engine *engine);
 void fly_engine_tell_damage(const struct fly_engine *engine, struct fly_quality_damage *told);
 
 /* engine/reliability.c: chips that assembly is to halve, how many (0: nothing is measured); what it reserves, after the

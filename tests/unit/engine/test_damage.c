@@ -160,6 +160,20 @@ static void lost_oxygen_is_told_by_its_name(void **state)
     rig_free(rig);
 }
 
+static void what_the_last_frame_shows_is_told_at_the_end(void **state)
+{
+    struct rig *rig = rig_make(1);
+    int64_t needed = lose_oxygen(rig, 20) - 1; /* frames, the one not counted that had to begin */
+
+    (void)state;
+    rig_free(rig);
+    rig = rig_make(1);
+    assert_int_equal(lose_oxygen(rig, needed), needed + 1);
+    fly_engine_finish(rig->engine);
+    assert_true(told(rig).chips > 0);
+    rig_free(rig);
+}
+
 static void segments_make_one_exposure(void **state)
 {
     struct rig *rig = rig_make(2);
@@ -253,6 +267,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(current_strobe_and_segments_are_no_damage),
         cmocka_unit_test(lost_oxygen_is_told_by_its_name),
+        cmocka_unit_test(what_the_last_frame_shows_is_told_at_the_end),
         cmocka_unit_test(segments_make_one_exposure),
         cmocka_unit_test(without_a_dwell_nothing_is_watched),
         cmocka_unit_test(a_frame_that_moves_far_begins_anew),
