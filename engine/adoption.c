@@ -37,18 +37,24 @@ static enum fly_adoption_verdict judge(const struct fly_engine *e, const struct 
 }
 
 /* Where the specimen is, as of this frame, and how far it goes from frame to frame. */
-static void keep_drift(struct fly_adoption_state *a, const struct fly_drift_shift *last)
+static void keep_drift(struct fly_engine *e, const struct fly_drift_shift *last)
 {
-    double frames = a->there && last->frame > a->frame ? (double)(last->frame - a->frame) : NAN;
+    struct fly_adoption_state *a = &e->quality.adoption;
     const double now[2] = {last->dy_px, last->dx_px}, sigma[2] = {last->sigma_dy_px, last->sigma_dx_px};
+    int64_t risen = e->quality.risen - (last->frame < e->quality.highest_frame), frames = risen - a->risen;
 
     for (int i = 0; i < 2; i++) {
-        if (isfinite(frames))
-            a->rate_px[i] = fabs(now[i] - a->drift_px[i]) / frames;
+        double rate = fabs(now[i] - a->drift_px[i]) / (double)frames;
+
+        if (!a->there)
+            a->rate_px[i] = FLY_ADOPT_RATE_PX;
+        else if (frames > 0) /* a drift that turns has not ended */
+            a->rate_px[i] = a->rated ? fmax(rate, 0.5 * a->rate_px[i]) : rate;
         a->drift_px[i] = now[i];
         a->sigma_px[i] = sigma[i];
     }
-    a->frame = last->frame;
+    a->rated |= a->there && frames > 0;
+    a->risen = risen;
     a->there = 1;
 }
 
@@ -70,7 +76,7 @@ void fly_engine_judge_drift(struct fly_engine *engine)
     if (to->verdict == FLY_ADOPT) {
         to->dy_px = (int32_t)lround(last->dy_px);
         to->dx_px = (int32_t)lround(last->dx_px);
-        keep_drift(a, last);
+        keep_drift(engine, last);
     }
 }
 
@@ -112,11 +118,17 @@ int fly_engine_adoption(struct fly_engine *engine, struct fly_adoption *adoption
     return 0;
 }
 
+void fly_engine_frame_begins(struct fly_engine *engine, int64_t frame)
+{
+    fly_engine_quality_begin(engine, frame);
+}
+
 int fly_engine_adoption_ahead(struct fly_engine *engine, int64_t frame, struct fly_adoption *adoption)
 {
     const struct fly_adoption_state *a = &engine->quality.adoption;
 
     *adoption = (struct fly_adoption){.frame = frame, .verdict = FLY_ADOPT};
+    fly_engine_frame_begins(engine, frame);
     while (a->on && fly_engine_measure_drift(engine))
         continue;
     if (fly_engine_drift_now(engine, frame, adoption->drift_px, adoption->sigma_px) < 0 ||
@@ -140,7 +152,8 @@ void fly_engine_adopted(struct fly_engine *engine, int64_t frame)
 int fly_engine_drift_now(const struct fly_engine *engine, int64_t frame, double drift_px[2], double sigma_px[2])
 {
     const struct fly_adoption_state *a = &engine->quality.adoption;
-    double frames = frame > a->frame ? (double)(frame - a->frame) : 0.0;
+    const struct fly_quality_state *q = &engine->quality;
+    double frames = (double)(q->risen - a->risen) + (frame > q->highest_frame ? (double)(frame - q->highest_frame) : 0.0);
 
     if (!a->on || !a->there)
         return FLY_EAGAIN;

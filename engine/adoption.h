@@ -4,7 +4,8 @@
  * caller gives it to fly_engine_shift, as it would a person's, after it has written it down: what is adopted is an
  * input like any other, and no replay measures it again. A frame that begins is given the last shift found at once:
  * its chips are then taken where they belong the first time, and re-scans of a part, which are never measured, are as
- * well. When its own shift is measured, and is another one, that is given instead.
+ * well. When its own shift is measured, and is another one, that is given instead. With config.box_drift that of a frame
+ * made of boxes is measured when the next frame begins: so it is known before that one's pixels are assembled.
  *
  * Good     measured; neither standard deviation above FLY_ADOPT_SIGMA_PX: else the nearest pixel is a guess; no lattice
  *          looks the same a cell farther; at least half of the scan lies on the first frame's.
@@ -25,6 +26,10 @@ struct fly_engine;
  * a drift between two of them from moving frame after frame to and fro. */
 #define FLY_ADOPT_NEAR_PX 0.6
 
+/* What a specimen is taken to drift by from frame to frame, px, until two frames have told: 0.2 nm/min at 0.03 nm
+ * a pixel and a frame a second, which is a stage that has settled. */
+#define FLY_ADOPT_RATE_PX 0.1
+
 enum fly_adoption_verdict {
     FLY_ADOPT = 0,        /* to be given to fly_engine_shift */
     FLY_ADOPT_UNMEASURED, /* constant, nothing in common with the first, or too noisy */
@@ -44,6 +49,11 @@ struct fly_adoption {
 
 /* On or off, from the next frame measured on; off at first. Without an image nothing is ever measured. */
 void fly_engine_set_adoption(struct fly_engine *engine, int on);
+
+/* Data of a frame are about to be put in, the first of it as far as the caller knows: boxes of the frame before are measured.
+ * fly_engine_lines and all else that takes data does so itself; who adopts has to know before, and what came of it by
+ * fly_engine_adoption. */
+void fly_engine_frame_begins(struct fly_engine *engine, int64_t frame);
 
 /* Measure what frames are ready, and tell what is to be done about the next of them: 1. What is near enough where
  * it is, or was put there by hand, is passed over. */

@@ -55,6 +55,7 @@ void fly_engine_book_photons(struct fly_engine *engine, const struct fly_photons
 void fly_engine_exposed(struct fly_engine *engine, int64_t frame, struct fly_rect rect, uint64_t dwell_ns,
                         int64_t stamp)
 {
+    fly_engine_quality_begin(engine, frame);
     book(engine, frame, (struct fly_cover_rect){rect.y0, rect.x0, rect.h, rect.w}, dwell_ns, 1, stamp);
 }
 

@@ -369,6 +369,7 @@ int fly_engine_lines(struct fly_engine *engine, int64_t frame, struct fly_rect r
                      uint64_t dwell_ns, int64_t stamp, struct fly_taken *taken)
 {
     FLY_ASSERT(engine->assembly);
+    fly_engine_quality_begin(engine, frame);
     int rc = fly_assembly_put(engine->assembly, frame, rect, pixels, dwell_ns, taken);
 
     fly_engine_book_lines(engine, frame, rect, dwell_ns, stamp, rc, taken);
@@ -390,6 +391,7 @@ int fly_engine_photons(struct fly_engine *engine, const struct fly_photons *phot
                        struct fly_eds_taken *taken)
 {
     FLY_ASSERT(engine->spectra);
+    fly_engine_quality_begin(engine, photons->frame);
     int rc = fly_spectra_put(engine->spectra, photons, taken);
 
     fly_engine_book_photons(engine, photons, stamp, rc, taken);

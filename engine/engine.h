@@ -130,6 +130,8 @@ struct fly_engine_config {
     const struct fly_tree_config *tree; /* NULL: no hierarchies. Lent for the call of open */
     struct fly_region_config region;    /* without an image it is not looked at */
 
+    int box_drift;            /* 1: the drift of frames made of boxes is measured, too (chip/box_drift.h) */
+
     int32_t frames_held;      /* engine/chip/assemble.h */
     int64_t frames_max;
     int64_t photons_held;     /* engine/eds/spectra.h */
@@ -458,7 +460,9 @@ struct fly_rect fly_engine_tile(const struct fly_engine *engine, const struct fl
 
 /* Where the specimen has drifted to as frame `frame` is measured, as far as the frames before tell: what lay at pixel
  * (y, x) in the first one is found at (y - dy, x - dx) of the scan, and fly_engine_shift will be given the nearest whole
- * numbers (adoption.h). sigma_px grows with each frame since, by as much as it moved from frame to frame before.
+ * numbers (adoption.h). sigma_px grows with each frame of lines that began since, and with each number from the highest of them
+ * to this, by as much as it moved from frame to frame before: the last step, or half the step before, or half of that, ...,
+ * whichever is most.
  * FLY_EAGAIN: no frame was found yet, or nothing is adopted: then nothing is to be moved. */
 int fly_engine_drift_now(const struct fly_engine *engine, int64_t frame, double drift_px[2], double sigma_px[2]);
 

@@ -25,7 +25,9 @@ size_t fly_engine_quality_need(const struct fly_engine *engine)
 {
     struct fly_drift_config drift = drift_config(engine);
 
-    return can_drift(engine) ? fly_drift_need(&drift) : 0;
+    if (!can_drift(engine))
+        return 0;
+    return fly_size_add(fly_drift_need(&drift), engine->config.box_drift ? fly_box_drift_need(&drift) : 0);
 }
 
 int fly_engine_open_quality(struct fly_engine *engine, const struct fly_quantify_config *quantify,
@@ -36,14 +38,18 @@ int fly_engine_open_quality(struct fly_engine *engine, const struct fly_quantify
     int rc = FLY_OK;
 
     q->counts_needed = engine->quantifier ? quantify->min_counts : 0;
-    q->newest_frame = -1;
+    q->newest_frame = q->highest_frame = -1;
     for (int i = 0; i < FLY_SHIFTS_KEPT; i++)
         q->applied[i].frame = -1;
     fly_saturation_init(&q->saturation, engine->config.dtype);
     if (!can_drift(engine))
         return FLY_OK;
-    rc = fly_arena_init(&q->arena, fly_drift_need(&drift), alloc, "drift");
-    return rc < 0 ? rc : fly_drift_open(&q->drift, &drift, &q->arena);
+    rc = fly_arena_init(&q->arena, fly_engine_quality_need(engine), alloc, "drift");
+    if (rc == FLY_OK)
+        rc = fly_drift_open(&q->drift, &drift, &q->arena);
+    if (rc == FLY_OK && engine->config.box_drift)
+        rc = fly_box_drift_init(&q->boxes, &drift, &q->arena);
+    return rc;
 }
 
 void fly_engine_close_quality(struct fly_engine *engine)
@@ -66,13 +72,27 @@ static void tell_applied(struct fly_quality_state *q)
         }
 }
 
+/* A frame is measured by its window, or by its boxes; each way learns from the other. */
+static int step(struct fly_quality_state *q, struct fly_drift_shift *shift)
+{
+    if (fly_drift_step(q->drift, shift) == FLY_OK) {
+        if (q->boxes)
+            fly_box_drift_told(q->boxes, shift);
+        return 1;
+    }
+    if (!q->boxes || fly_box_drift_step(q->boxes, shift) != FLY_OK)
+        return 0;
+    fly_drift_take(q->drift, shift);
+    return 1;
+}
+
 int fly_engine_measure_drift(struct fly_engine *engine)
 {
     struct fly_quality_state *q = &engine->quality;
     struct fly_quality_drift *told = &q->drifted;
     double far;
 
-    if (!q->drift || fly_drift_step(q->drift, &told->last) != FLY_OK)
+    if (!q->drift || !step(q, &told->last))
         return 0;
     tell_applied(q);
     far = told->last.measured ? hypot(told->last.dy_px, told->last.dx_px) : 0.0;
@@ -82,6 +102,28 @@ int fly_engine_measure_drift(struct fly_engine *engine)
     }
     fly_engine_judge_drift(engine);
     return 1;
+}
+
+/* Boxes that were gathered are to be measured, unless they cover the window. */
+static void end_boxes(struct fly_quality_state *q)
+{
+    if (fly_drift_has(q->drift, fly_box_drift_waiting(q->boxes)))
+        fly_box_drift_drop(q->boxes);
+}
+
+/* What is ready is measured before boxes end, and these at once: so the order does not hang on who asks when. */
+void fly_engine_quality_begin(struct fly_engine *engine, int64_t frame)
+{
+    struct fly_quality_state *q = &engine->quality;
+
+    if (!q->boxes || frame < 0)
+        return;
+    while (fly_engine_measure_drift(engine))
+        continue;
+    if (!fly_box_drift_begin(q->boxes, frame))
+        return;
+    end_boxes(q);
+    fly_engine_measure_drift(engine);
 }
 
 void fly_engine_quality_lines(struct fly_engine *engine, int64_t frame, struct fly_rect rect, const void *pixels,
@@ -94,6 +136,10 @@ void fly_engine_quality_lines(struct fly_engine *engine, int64_t frame, struct f
     fly_saturation_put(&q->saturation, pixels, (size_t)rect.h * (size_t)rect.w);
     if (!q->drift)
         return;
+    if (frame > q->highest_frame) {
+        q->highest_frame = frame;
+        q->risen++;
+    }
     if (frame != q->newest_frame) {
         /* Else, where nobody had the time, a third frame would push out one that waits. */
         while (fly_engine_measure_drift(engine))
@@ -101,6 +147,8 @@ void fly_engine_quality_lines(struct fly_engine *engine, int64_t frame, struct f
         q->newest_frame = frame;
     }
     fly_drift_put(q->drift, frame, rect, pixels);
+    if (q->boxes)
+        fly_box_drift_put(q->boxes, frame, rect, pixels);
 }
 
 void fly_engine_quality_shift(struct fly_engine *engine, int64_t frame, int32_t dy_px, int32_t dx_px)
@@ -118,8 +166,14 @@ void fly_engine_quality_shift(struct fly_engine *engine, int64_t frame, int32_t 
 
 void fly_engine_quality_finish(struct fly_engine *engine)
 {
-    if (engine->quality.drift)
-        fly_drift_finish(engine->quality.drift);
+    struct fly_quality_state *q = &engine->quality;
+
+    while (q->boxes && fly_engine_measure_drift(engine))
+        continue;
+    if (q->boxes && fly_box_drift_finish(q->boxes))
+        end_boxes(q);
+    if (q->drift)
+        fly_drift_finish(q->drift);
 }
 
 /* ---- chip size ----------------------------------------------------------------------------------- */

@@ -6,14 +6,17 @@
  * Results  a function of the calls of fly_engine_lines, _photons, _shift, _finish and _step, in their order, and of
  *          the advice that was made by then; the same for any number of threads.
  * Cost     of a line: that of saturation.h and drift.h. A frame is measured once (drift.h: 3 ms at most), by
- *          fly_engine_quality_step, or by the first line of the next frame where that was not called in time.
- * Memory   reserved by fly_engine_open: at most 8 MiB, with an image of FLY_DRIFT_WIDE_PX or more.
+ *          fly_engine_quality_step, or by the first line of the next frame where that was not called in time; one of
+ *          boxes (box_drift.h), where that was asked for, by the first data of the next.
+ * Memory   reserved by fly_engine_open: at most 8 MiB, with an image of FLY_DRIFT_WIDE_PX or more; with box_drift that of
+ *          box_drift.h beside it.
  */
 #ifndef FLY_ENGINE_QUALITY_H
 #define FLY_ENGINE_QUALITY_H
 
 #include <stdint.h>
 
+#include "engine/chip/box_drift.h"
 #include "engine/chip/drift.h"
 #include "engine/chip/saturation.h"
 #include "engine/damage.h"
@@ -39,7 +42,7 @@ struct fly_quality_saturation {
 
 struct fly_quality_drift {
     struct fly_drift_counts frames; /* measured: the first one, which all are compared with, among them */
-    struct fly_drift_shift last;    /* of the frame measured last; all zeros before; may say that it could not be */
+    struct fly_drift_shift last;    /* of the frame measured last, either way; all zeros before; may say that it could not be */
     double applied_px[2];           /* y, x: that fly_engine_shift was given for it; 0, 0 without */
     double largest_px;              /* of |(dy, dx)| of all frames measured, applied or not; 0 before */
     int64_t largest_frame;

@@ -56,10 +56,10 @@ enum { FLY_SHIFTS_KEPT = 16 }; /* those given last: only the frame measured last
 enum { FLY_ADOPTIONS_WAITING = 4 }; /* two frames are in flight, and who listens asks at every new one */
 struct fly_adoption_state {
     int on;
-    int there;                            /* a frame was found: */
-    int64_t frame;
+    int there, rated;                     /* a frame was found, and another after it: */
+    int64_t risen;                        /* when it was measured: commands are numbered far beyond the frames planned */
     double drift_px[2], sigma_px[2];
-    double rate_px[2];                    /* a frame */
+    double rate_px[2];                    /* a frame; FLY_ADOPT_RATE_PX until two were found */
     struct fly_adoption waiting[FLY_ADOPTIONS_WAITING];
     int32_t n;
 };
@@ -68,10 +68,12 @@ struct fly_adoption_state {
 struct fly_quality_state {
     struct fly_arena arena;          /* drift's */
     struct fly_drift *drift;         /* NULL: no image, or a scan too small */
+    struct fly_box_drift *boxes;     /* NULL: not asked for, or without drift */
     struct fly_quality_drift drifted;
     struct fly_quality_applied applied[FLY_SHIFTS_KEPT];
     int64_t shifts_given;
     int64_t newest_frame;            /* that lines came of last, -1: none */
+    int64_t highest_frame, risen;    /* of the numbers so far, -1: none; how often it was another */
     struct fly_saturation saturation;
     struct fly_advice advice;
     int32_t rows_there, rows_advised; /* topmost rows of chips that are complete; that the advice is from */
@@ -304,12 +306,13 @@ FLY_MUST_USE int fly_engine_open_regions(struct fly_engine *engine, const struct
 void fly_engine_close_regions(struct fly_engine *engine);
 size_t fly_engine_regions_need(const struct fly_engine *engine);
 
-/* engine/quality.c: what it reserves, after the quantifier, whose configuration is lent; lines that were taken; a shift
- * that was; no more will come. */
+/* engine/quality.c: what it reserves, after the quantifier, whose configuration is lent; data of a frame are about to be
+ * put in; lines that were taken; a shift that was; no more will come. */
 FLY_MUST_USE int fly_engine_open_quality(struct fly_engine *engine, const struct fly_quantify_config *quantify,
                                          const struct fly_alloc *alloc);
 void fly_engine_close_quality(struct fly_engine *engine);
 size_t fly_engine_quality_need(const struct fly_engine *engine);
+void fly_engine_quality_begin(struct fly_engine *engine, int64_t frame);
 void fly_engine_quality_lines(struct fly_engine *engine, int64_t frame, struct fly_rect rect, const void *pixels,
                               const struct fly_taken *taken);
 void fly_engine_quality_shift(struct fly_engine *engine, int64_t frame, int32_t dy_px, int32_t dx_px);

@@ -175,6 +175,8 @@ void fly_stage_adopt_ahead(struct fly_stage_engine *stage, int64_t frame)
         owe_shift(stage, frame);
         return;
     }
+    if (may_adopt(stage))
+        fly_engine_frame_begins(fly_session_engine(stage->session), frame);
     fly_stage_adopt_shifts(stage);
     if (may_adopt(stage))
         adopt_ahead(stage, frame);

@@ -239,15 +239,17 @@ static int bar_resting(struct fly_stage_engine *stage, int64_t now)
 }
 
 /* Where the specimen has drifted to by the frame that would be commanded now. */
-static void read_shift(struct fly_stage_engine *stage, int32_t shift_px[2])
+static void read_shift(struct fly_stage_engine *stage, struct fly_steering_inputs *in)
 {
     double drift_px[2], sigma_px[2];
 
-    shift_px[0] = shift_px[1] = 0;
+    in->shift_px[0] = in->shift_px[1] = 0;
+    in->sigma_px = 0.0;
     if (fly_engine_drift_now(fly_session_engine(stage->session), stage->steer.highest + 1, drift_px, sigma_px) < 0)
         return;
     for (int i = 0; i < 2; i++)
-        shift_px[i] = (int32_t)lround(drift_px[i]);
+        in->shift_px[i] = (int32_t)lround(drift_px[i]);
+    in->sigma_px = fmax(sigma_px[0], sigma_px[1]);
 }
 
 static void fill_inputs(struct fly_stage_engine *stage, struct fly_steering_inputs *in, int64_t now)
@@ -270,7 +272,7 @@ static void fill_inputs(struct fly_stage_engine *stage, struct fly_steering_inpu
     fly_as_of_copy(&in->as_of, &as_of);
     memset(s->barred, 0, (size_t)fly_grid_chips(&stage->info->plan.grid));
     fly_steering_bar(s->barred, &stage->info->plan.grid, s->orders.barred, s->orders.n_barred);
-    read_shift(stage, in->shift_px);
+    read_shift(stage, in);
     fly_steering_bar_gone(s->barred, &stage->info->plan.grid, in->shift_px);
     s->resting = bar_resting(stage, now);
     fly_steering_runs(in, s->barred, fly_grid_chips(&stage->info->plan.grid));

@@ -263,6 +263,7 @@ int fly_session_open(struct fly_session **out, struct fly_session_info *info,
                              .ev_per_channel = plan->ev_per_channel,
                              .region = {.pixel_nm = {plan->pixel_nm[0], plan->pixel_nm[1]},
                                         .d_nm = {o->region.d_range_nm[0], o->region.d_range_nm[1]}},
+                             .box_drift = o->drift.adopt,
                              .frames_held = o->engine.frames_held,
                              /* Commands have frames of their own beyond those planned. */
                              .frames_max = frames > o->engine.frames_max ? frames : o->engine.frames_max,

@@ -98,8 +98,16 @@ int fly_steering_plan(struct fly_session *session, const struct fly_steering_inp
                                .dose_left_us = INFINITY,
                                .time_left_us = INFINITY,
                                .beam_px = {inputs->beam_px[0], inputs->beam_px[1]}};
+    double side_px = fly_engine_grid(engine)->side_px;
     int rc;
 
+    if (inputs->sigma_px > 0.5 * side_px)
+        return fly_fail(FLY_EAGAIN, "the drift is known to %.2g px only, half a chip is %g px: a frame that covers the middle "
+                                    "of the scan will tell it", inputs->sigma_px, 0.5 * side_px);
+    if (inputs->sigma_px > 0.25 * side_px) {
+        config.explore = 1.0;
+        config.tiles = (config.tiles + 3) / 4;
+    }
     memset(scratch, 0, (size_t)chips);
     for (int32_t i = 0; i < inputs->n_barred; i++)
         if (inputs->barred[i][0] <= chips - inputs->barred[i][1]) /* what was read is not below 0 */
@@ -310,7 +318,7 @@ static void pack_inputs(struct fly_pack *pack, const struct fly_steering_inputs 
         as_of.names[i] = in->as_of.names[i];
         as_of.seq[i] = in->as_of.seq[i];
     }
-    fly_pack_map(pack, 10);
+    fly_pack_map(pack, 11);
     put_uint(pack, "epoch", in->epoch);
     put_str(pack, "mode", fly_steer_mode_name(in->mode));
     fly_pack_str(pack, "limits");
@@ -330,6 +338,7 @@ static void pack_inputs(struct fly_pack *pack, const struct fly_steering_inputs 
     fly_pack_array(pack, 2);
     fly_pack_int(pack, in->shift_px[0]);
     fly_pack_int(pack, in->shift_px[1]);
+    put_f64(pack, "shift_sigma_px", in->sigma_px);
     fly_pack_str(pack, "barred");
     fly_pack_array(pack, (uint32_t)in->n_barred * 2);
     for (int32_t i = 0; i < in->n_barred; i++) {
@@ -473,6 +482,7 @@ int fly_steering_unpack(struct fly_value args, struct fly_steering_inputs *input
     inputs->limits = (struct fly_steer_limits){number_of(limits, "dose_e_per_A2"), number_of(limits, "box_px"),
                                                number_of(limits, "rate_hz")};
     inputs->survey_us = number_of(map, "survey_us");
+    inputs->sigma_px = number_of(map, "shift_sigma_px"); /* NaN of older recordings: nothing hung on it */
     read_beam(map, inputs);
     return FLY_OK;
 }

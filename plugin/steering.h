@@ -28,6 +28,7 @@ struct fly_steering_inputs {
     int surveyed;
     double beam_px[2];              /* NaN: not known */
     int32_t shift_px[2];            /* y, x: what lies at a pixel of the first frame is found so far before it now */
+    double sigma_px;                /* of that, along the axis that is known worse; 0: nothing drifts */
     int32_t n_barred;               /* runs of chips */
     int32_t barred[FLY_STEERING_RUNS_MAX][2]; /* first, count */
     struct fly_as_of as_of;         /* of the maps it is made from */
@@ -47,7 +48,12 @@ void fly_steering_bar(uint8_t *barred, const struct fly_grid *grid, const struct
 void fly_steering_bar_gone(uint8_t *barred, const struct fly_grid *grid, const int32_t shift_px[2]);
 void fly_steering_runs(struct fly_steering_inputs *inputs, const uint8_t *barred, int32_t chips);
 
-/* Plan from the last epoch. scratch (K) bytes. Codes of fly_engine_plan. */
+/* Plan from the last epoch. scratch (K) bytes. Codes of fly_engine_plan.
+ *
+ * Where the specimen is has to be known to a quarter of a chip: a target that is off by more both ways shows another chip
+ * in half of its pixels. Beyond that only exploration is planned, a quarter as many chips as else, since what they show
+ * measures the drift (the uniform policies go on with as few); beyond half a chip nothing is: FLY_EAGAIN. Each of these frames
+ * that could not be measured brings sigma nearer to that; a frame that covers the middle of the scan ends it. */
 FLY_MUST_USE int fly_steering_plan(struct fly_session *session, const struct fly_steering_inputs *inputs,
                                    uint8_t *scratch, struct fly_steer_plan *plan);
 

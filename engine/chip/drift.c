@@ -556,6 +556,32 @@ int fly_drift_step(struct fly_drift *drift, struct fly_drift_shift *shift)
     return FLY_OK;
 }
 
+int fly_drift_has(const struct fly_drift *drift, int64_t frame)
+{
+    if (frame >= FLY_DRIFT_FRAMES_MAX || has_bit(drift->measured, frame) || has_bit(drift->given_up, frame))
+        return 1;
+    for (int32_t i = 0; i < IN_FLIGHT; i++)
+        if (drift->flights[i].frame == frame)
+            return drift->flights[i].there == (int64_t)drift->window.h * drift->window.w;
+    return 0;
+}
+
+void fly_drift_take(struct fly_drift *drift, const struct fly_drift_shift *shift)
+{
+    FLY_ASSERT(!fly_drift_has(drift, shift->frame));
+    for (int32_t i = 0; i < IN_FLIGHT; i++)
+        if (drift->flights[i].frame == shift->frame)
+            drift->flights[i].frame = -1;
+    drift->measured[shift->frame >> 6] |= UINT64_C(1) << (shift->frame & 63);
+    if (!shift->measured) {
+        drift->counts.unmeasurable++;
+        return;
+    }
+    drift->counts.measured++;
+    drift->last_y_px = shift->dy_px;
+    drift->last_x_px = shift->dx_px;
+}
+
 struct fly_drift_counts fly_drift_counts(const struct fly_drift *drift)
 {
     return drift->counts;

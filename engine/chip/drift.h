@@ -87,6 +87,13 @@ void fly_drift_put(struct fly_drift *drift, int64_t frame, struct fly_rect rect,
 /* 1: the frame was measured, whatever came of it. */
 int fly_drift_measured(const struct fly_drift *drift, int64_t frame);
 
+/* 1: its window is there, or it was measured or given up: it needs to be measured by nobody else. */
+int fly_drift_has(const struct fly_drift *drift, int64_t frame);
+
+/* A frame of which fly_drift_has says 0 was measured otherwise (box_drift.h), whatever came of it: it is done with and
+ * counted, and the next one is looked for from where it was. */
+void fly_drift_take(struct fly_drift *drift, const struct fly_drift_shift *shift);
+
 /* No more pixels will come. */
 void fly_drift_finish(struct fly_drift *drift);
 

@@ -2,6 +2,7 @@
  *
  *   quality.line    what a line of 512 px adds to assembly: saturation and drift's views; the reference is assembly
  *   quality.frame   a frame compared with the first
+ *   quality.boxes   64 boxes of 16 px compared with the first
  *   quality.advice  the chip size by the lattice in 512 x 512 px
  *   quality.tell    all numbers of 2601 chips, as for each `metrics`; the reference is a pass over their counts
  */
@@ -11,6 +12,7 @@
 #include "tests/bench/measure.h"
 
 #include "engine/base/rng.h"
+#include "engine/chip/box_drift.h"
 #include "engine/engine.h"
 
 enum { SCAN = 512, SIDE = 10, FRAMES = 15, ROUNDS = 9, CHANNELS = 64, LINE_PHOTONS = SCAN * 2,
@@ -99,6 +101,49 @@ static void bench_frames(uint16_t *pixels)
     fly_arena_fini(&arena);
 }
 
+static void put_boxes(struct fly_box_drift *drift, int64_t frame, const uint16_t *pixels)
+{
+    enum { BOX = 16 };
+
+    for (int b = 0; b < 64; b++) {
+        struct fly_rect r = {20 + b / 8 * 60 + b % 3, 20 + b % 8 * 60 + b % 5, BOX, BOX};
+        uint16_t px[BOX * BOX];
+
+        for (int y = 0; y < BOX; y++)
+            memcpy(px + y * BOX, pixels + (r.y0 + y) * SCAN + r.x0, BOX * sizeof *px);
+        fly_box_drift_put(drift, frame, r, px);
+    }
+}
+
+static void bench_boxes(uint16_t *pixels)
+{
+    struct fly_drift_config config = {SCAN, SCAN, FLY_U16};
+    struct fly_box_drift *drift;
+    struct fly_drift_shift shift = {.measured = 1};
+    struct fly_arena arena;
+    double compared[FRAMES];
+
+    bench_check(fly_arena_init(&arena, fly_box_drift_need(&config), NULL, "bench"));
+    bench_check(fly_box_drift_init(&drift, &config, &arena));
+    look(pixels, 0);
+    fly_box_drift_begin(drift, 0);
+    fly_box_drift_put(drift, 0, (struct fly_rect){0, 0, SCAN, SCAN}, pixels);
+    fly_box_drift_told(drift, &shift);
+    for (int f = 0; f < FRAMES; f++) {
+        look(pixels, f + 1);
+        fly_box_drift_begin(drift, f + 1);
+        put_boxes(drift, f + 1, pixels);
+        fly_box_drift_begin(drift, f + 2);
+        double begin = bench_now_s();
+
+        bench_check(fly_box_drift_step(drift, &shift));
+        compared[f] = 1e3 * (bench_now_s() - begin);
+        FLY_ASSERT(shift.measured && fabs(shift.dy_px - f - 1) < 0.5);
+    }
+    print("quality.boxes", 64, bench_median(compared, FRAMES), "ms", 0.0);
+    fly_arena_fini(&arena);
+}
+
 static struct fly_engine *engine_of(const uint16_t *pixels)
 {
     struct fly_engine_config config = {.has_image = 1, .dtype = FLY_U16, .range_rows = 1, .frames_held = 1,
@@ -170,6 +215,7 @@ int bench_quality(FILE *out)
 
     bench_out = out;
     bench_frames(pixels);
+    bench_boxes(pixels);
     bench_engine(pixels);
     free(pixels);
     return FLY_OK;

@@ -96,7 +96,10 @@ class Page:
         return wait_until(lambda: self.js("return " + script), timeout_s, what)
 
     def text(self, css):
-        return self.driver.find_element(By.CSS_SELECTOR, css).get_attribute("textContent")
+        """In one look: the page may make the element anew between two."""
+        told = self.js("const e = document.querySelector(arguments[0]); return e && e.textContent", css)
+        assert told is not None, "%s is not there" % css
+        return told
 
     def labels(self, key):
         """Labels that the page has of a map, or None."""

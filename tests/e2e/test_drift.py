@@ -5,13 +5,14 @@ import glob
 import json
 import math
 import os
+import subprocess
 import sys
 import tempfile
 
 import numpy as np
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from flyback_test import Flyback, flyback, run, same_map, wait_until  # noqa: E402
+from flyback_test import BINARY, Flyback, flyback, run, same_map, wait_until  # noqa: E402
 
 PX, CHIP, FRAMES = 128, 16, 8
 DRIFT_PX = 1.5  # a frame, along y
@@ -197,7 +198,52 @@ def a_part_goes_with_the_last_frame_also_after_a_kill():
         assert exact.labels.shape == (8, 8)
 
 
+# ---- steered ----------------------------------------------------------------------------------------
+
+SLOW_PX = 0.15  # a frame: after 30 of them less than a lap
+LIMITS = {"guard_limits": 1, "chip_dose_e_per_A2": 1e6, "total_dose_e_per_A2": 1e6, "dwell_min_us": 0.5, "dwell_max_us": 100,
+          "step_px": 1500, "slew_px_per_us": 10, "commands_per_s": 50, "open_commands": 2, "targets_per_command": 256,
+          "box_px": 1024, "frames_per_command": 4, "revisit_ms": 0, "valid_ahead_s": 10, "safe_state": "blank"}
+
+
+def single_tiles_are_followed_after_the_survey():
+    """Nothing but 40 chips of 100 at a time comes after the survey, through the guard: each command is measured by its boxes."""
+    settings = {"chip.size_px": 16, "graph.chips_max": 0, "steer.policy": "random", "steer.tiles": 40, "steer.cycle_ms": 100,
+                "steer.dose_cap": 60, "engine.frames_held": 16, "drift.adopt": "true"}
+    with Flyback(settings) as fly, fly.viewer() as viewer:
+        limits, listen = os.path.join(fly.folder, "limits.yaml"), "ipc://%s/guard" % fly.folder
+        with open(limits, "w") as file:
+            file.writelines("%s: %s\n" % item for item in LIMITS.items())
+        guard = subprocess.Popen([BINARY, "guard", "--guard.limits", limits, "--guard.listen", listen, "--guard.plugin", fly.control,
+                                  "--guard.journal", os.path.join(fly.folder, "journal.jsonl")],
+                                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            done = flyback("sim", "--ingest", fly.ingest, "--publish", fly.publish, "--control", fly.control, "--quiet", "--obey",
+                           "auto", "--steered-by", listen, "--size", "160x160", "--chip", 16, "--pace", 0, "--hysteresis", 0,
+                           "--drift-px", SLOW_PX, "--dose-budget", 10, "--session", "s")
+        finally:
+            guard.kill()
+            guard.wait()
+        viewer.wait(lambda: viewer.stop)
+        commands = json.loads(done.stdout)["steering"]["done"]
+        told, drift = said(viewer, "drift_adopted"), viewer.metrics["quality"]["drift"]
+        assert 10 < commands < 40, done.stdout
+        assert drift["frames"] >= 0.8 * (commands + 1) and drift["adopted"] >= 0.6 * commands, (commands, drift)
+        last = max(data["frame"] for data in told)
+        assert last > 0.6 * commands and told[-1]["shift_px"][0] >= 2, told
+        for data in told:
+            for i, axis in enumerate(("dy", "dx")):
+                right = (SLOW_PX, -0.6 * SLOW_PX)[i] * data["frame"]
+                assert abs(data[axis + "_px"] - right) < 0.15 + 3 * data["sigma_%s_px" % axis], (data, right)
+                assert abs(data["shift_px"][i] - right) < 1.0, (data, right)
+        assert fly.end() == 0
+        again = flyback("replay", fly.recording("s"), "--decisions").stdout.splitlines()[-1]
+        assert again.endswith("all come out as recorded"), again
+        return "%d commands, %d frames measured; %s" % (commands, drift["frames"], again)
+
+
 run(
+    single_tiles_are_followed_after_the_survey,
     strong_drift_costs_less_where_it_is_adopted,
     what_was_adopted_is_made_again_to_the_bit,
     what_is_not_known_is_refused_and_told,

@@ -230,6 +230,7 @@ static void a_decision_and_its_record_come_out_the_same_again(void **state)
     in.beam_px[0] = 3;
     in.beam_px[1] = 4.25;
     in.shift_px[0] = 1;
+    in.sigma_px = 0.3 * SIDE;
     for (int i = 0; i < 2; i++) {
         struct fly_session *session = session_new(embeddings);
 
@@ -243,6 +244,7 @@ static void a_decision_and_its_record_come_out_the_same_again(void **state)
         assert_false(pack[i].full);
         assert_int_equal(fly_wire_scan(bytes[i], pack[i].len), FLY_REFUSE_NONE);
         assert_int_equal(fly_steering_unpack(fly_value_root(bytes[i], pack[i].len), &back), FLY_OK);
+        assert_true(back.sigma_px == in.sigma_px);
         in = back; /* what was read serves as well as what was written: mode and as_of decide nothing */
         fly_session_close(&session);
     }
@@ -256,6 +258,38 @@ static void a_decision_and_its_record_come_out_the_same_again(void **state)
     free(plan);
     free(bytes[0]);
     free(bytes[1]);
+}
+
+/* To a quarter of a chip as ever, to half of one only to find out, else not at all. */
+static void where_the_specimen_is_has_to_be_known(void **state)
+{
+    float embeddings[CHIPS * WIDTH];
+    struct fly_session *session = session_new(embeddings);
+    struct fly_steering_inputs in = inputs_new();
+    struct fly_steer_plan *plan = calloc(1, sizeof *plan);
+    uint8_t scratch[CHIPS];
+    int32_t tiles;
+
+    (void)state;
+    assert_non_null(plan);
+    survey(session);
+    for (int i = 0; i < 2; i++) {
+        in.sigma_px = i ? NAN : 0.25 * SIDE; /* NaN: a record that does not say */
+        assert_int_equal(fly_steering_plan(session, &in, scratch, plan), FLY_OK);
+        tiles = fly_engine_steer_config(fly_session_engine(session))->tiles;
+        assert_true(plan->n_tiles > 0 && plan->queued > 0);
+    }
+    in.sigma_px = 0.26 * SIDE;
+    assert_int_equal(fly_steering_plan(session, &in, scratch, plan), FLY_OK);
+    assert_true(plan->n_tiles > 0);
+    assert_int_equal(fly_engine_steer_config(fly_session_engine(session))->tiles, (tiles + 3) / 4);
+    for (int t = 0; t < plan->n_tiles; t++)
+        assert_int_equal(plan->tiles[t].reason, FLY_STEER_FOR_EXPLORE);
+    in.sigma_px = 0.51 * SIDE;
+    assert_int_equal(fly_steering_plan(session, &in, scratch, plan), FLY_EAGAIN);
+    assert_non_null(strstr(fly_fail_text(), "the drift is known to 5.1 px only, half a chip is 5 px"));
+    free(plan);
+    fly_session_close(&session);
 }
 
 static void the_state_of_the_policy_goes_out_and_in(void **state)
@@ -360,6 +394,7 @@ int main(void)
         cmocka_unit_test(every_default_is_one_that_the_policy_takes),
         cmocka_unit_test(a_wide_tile_goes_in_pieces_no_wider_than_the_limit),
         cmocka_unit_test(a_decision_and_its_record_come_out_the_same_again),
+        cmocka_unit_test(where_the_specimen_is_has_to_be_known),
         cmocka_unit_test(the_state_of_the_policy_goes_out_and_in),
         cmocka_unit_test(a_plan_without_places_says_why),
         cmocka_unit_test(what_is_no_record_is_refused),

@@ -11,73 +11,7 @@
 
 #include "engine/base/rng.h"
 #include "engine/chip/drift.h"
-
-/* ---- scenes -------------------------------------------------------------------------------------------- */
-
-/* A specimen that can be looked at anywhere: a lattice of spots with a cell of pitch_y x pitch_x, each brighter or
- * darker by `uneven`, and particles. Where it is looked at is the drift. */
-enum { PARTICLES_MAX = 60 };
-struct scene {
-    double pitch_y, pitch_x; /* 0: no lattice */
-    double uneven;
-    int particles;
-    double y[PARTICLES_MAX], x[PARTICLES_MAX], width[PARTICLES_MAX], height[PARTICLES_MAX];
-};
-
-static struct scene scene(double pitch_y, double pitch_x, double uneven, int particles, int32_t h, int32_t w,
-                          uint64_t seed)
-{
-    struct scene s = {.pitch_y = pitch_y, .pitch_x = pitch_x, .uneven = uneven, .particles = particles};
-    struct fly_rng rng = {seed};
-
-    for (int i = 0; i < particles; i++) {
-        s.y[i] = h * fly_rng_uniform(&rng);
-        s.x[i] = w * fly_rng_uniform(&rng);
-        s.width[i] = 2.0 + 4.0 * fly_rng_uniform(&rng);
-        s.height[i] = 0.3 + 0.7 * fly_rng_uniform(&rng);
-    }
-    return s;
-}
-
-static double spot(double y, double x, double width)
-{
-    double q = (y * y + x * x) / (2.0 * width * width);
-
-    return q < 20.0 ? exp(-q) : 0.0;
-}
-
-static double seen(const struct scene *s, double y, double x)
-{
-    double sum = 0.0;
-
-    if (s->pitch_y > 0.0) {
-        double i0 = floor(y / s->pitch_y), j0 = floor(x / s->pitch_x);
-
-        for (double i = i0; i < i0 + 2.0; i++)
-            for (double j = j0; j < j0 + 2.0; j++) {
-                uint64_t z = fly_rng_at((uint64_t)(int64_t)(i * 4096.0 + j));
-
-                sum += (1.0 + s->uneven * ((double)(z >> 40) * 0x1p-23 - 1.0)) *
-                       spot(y - i * s->pitch_y, x - j * s->pitch_x, 0.18 * s->pitch_y);
-            }
-    }
-    for (int i = 0; i < s->particles; i++)
-        sum += s->height[i] * spot(y - s->y[i], x - s->x[i], s->width[i]);
-    return sum;
-}
-
-/* Counts of a frame whose pixel (y, x) shows the specimen at (y + dy, x + dx); brightest about `dose`. */
-static void look(const struct scene *s, int32_t h, int32_t w, double dy, double dx, double dose, struct fly_rng *rng,
-                 uint16_t *counts)
-{
-    for (int32_t y = 0; y < h; y++)
-        for (int32_t x = 0; x < w; x++) {
-            double mean = dose * (0.2 + seen(s, y + dy, x + dx));
-
-            counts[(size_t)y * (size_t)w + (size_t)x] =
-                (uint16_t)(rng ? (double)fly_rng_poisson(rng, mean) : floor(mean + 0.5));
-        }
-}
+#include "tests/support/drift_scene.h"
 
 /* ---- rig ----------------------------------------------------------------------------------------------- */
 
@@ -612,6 +546,39 @@ static void a_rescan_of_the_window_counts(void **state)
 }
 
 /* Two pixels a frame until half the window has gone by. */
+/* A frame of boxes that others have measured is done with, and where it was is where the next one is looked for. */
+static void a_frame_measured_otherwise_is_taken(void **state)
+{
+    struct scene s = scene(11.0, 11.0, 0.0, 0, 100, 100, 1);
+    struct fly_drift_shift shift;
+    struct fly_rng rng = {5};
+    struct rig rig;
+
+    (void)state;
+    rig_open(&rig, 100, 100, FLY_U16);
+    show(&rig, &s, 0, 0.0, 0.0, 30.0, &rng);
+    assert_true(fly_drift_has(rig.drift, 0));
+    assert_false(fly_drift_has(rig.drift, 7));
+    fly_drift_put(rig.drift, 7, (struct fly_rect){10, 10, 16, 16}, rig.counts);
+    assert_false(fly_drift_has(rig.drift, 7));
+    fly_drift_take(rig.drift, &(struct fly_drift_shift){.frame = 7, .measured = 1, .dy_px = 8.0, .dx_px = -7.0});
+    assert_true(fly_drift_has(rig.drift, 7) && fly_drift_measured(rig.drift, 7));
+    assert_false(fly_drift_has(rig.drift, 8));
+    fly_drift_take(rig.drift, &(struct fly_drift_shift){.frame = 8});
+    assert_int_equal(fly_drift_counts(rig.drift).measured, 2);
+    assert_int_equal(fly_drift_counts(rig.drift).unmeasurable, 1);
+    assert_int_equal(fly_drift_counts(rig.drift).given_up, 0);
+    look(&s, rig.h, rig.w, 9.0, -8.0, 30.0, &rng, rig.counts);
+    put_lines(&rig, 9, 0, rig.h - 1);
+    assert_false(fly_drift_has(rig.drift, 9));
+    put_lines(&rig, 9, rig.h - 1, rig.h);
+    assert_true(fly_drift_has(rig.drift, 9));
+    shift = measure(&rig);
+    assert_near(&shift, 9.0, -8.0, 0.15); /* not the cell of (-2, 3) */
+    assert_true(fabs(shift.since_dy_px - 1.0) < 0.15 && fabs(shift.since_dx_px + 1.0) < 0.15);
+    rig_close(&rig);
+}
+
 static void drift_is_followed_far(void **state)
 {
     struct scene s = scene(0.0, 0.0, 0.0, 60, 220, 100, 12);
@@ -778,6 +745,7 @@ int main(void)
         cmocka_unit_test(a_frame_that_stays_partial_is_given_up),
         cmocka_unit_test(commanded_frames_leave_the_others_their_places),
         cmocka_unit_test(a_rescan_of_the_window_counts),
+        cmocka_unit_test(a_frame_measured_otherwise_is_taken),
         cmocka_unit_test(drift_is_followed_far),
         cmocka_unit_test(constant_pictures_are_not_measured),
         cmocka_unit_test(what_has_nothing_in_common_is_not_measured),
