@@ -23,7 +23,8 @@ the mean dose of the map at the first of HOLD looks in a row (or of all that are
 least 0.95 of the reference's, a map of the same specimen by one uniform frame of the whole budget. A run that never
 gets there counts as infinite. Of a recorded session the criterion is agreement with the map of all its frames; by the
 truth it stands beside itself, as NAME_truth. Ratios are paired, seed by seed, to interlaced; a seed in which neither
-gets there has none. Intervals are 95 % percentiles of the median over 10000 resamplings of the seeds.
+gets there has none. Intervals are 95 % percentiles of the median over 10000 resamplings of the seeds; of several
+specimens together a seed is drawn with all of them.
 """
 import argparse
 import concurrent.futures
@@ -63,6 +64,7 @@ JUDGES = range(101, 121)
 FROZEN = ("sim", "engine", "tests/bench")
 HOLD = 5
 RESAMPLINGS = 10000
+ACROSS = 3  # specimens side by side in the picture
 SETUP = ("judge", "options", "budget", "survey_us", "hits", "photons", "shots")
 OF_BEAM = ("hits", "photons", "shots")
 COLOURS = {"adaptive": "#c1272d", "margin": "#e6a13a", "interlaced": "#1f5fa8", "raster": "#6fa8dc", "random": "#7f7f7f"}
@@ -281,6 +283,12 @@ def medians_of(ordered):
     return (ordered[..., (n - 1) // 2] + ordered[..., n // 2]) / 2
 
 
+def median_of(values):
+    """Of all of them; NaN left out."""
+    there = np.sort(values[~np.isnan(values)])
+    return medians_of(there) if len(there) else math.nan
+
+
 def interval(values):
     """Median and its 95 % interval; NaN left out."""
     values = np.array([v for v in values if not math.isnan(v)])
@@ -332,6 +340,20 @@ class Runs:
     def ratios(self, specimen, policy, level, what, setting=None):
         return interval([ratio(a, b) for _, a, b in self.paired(specimen, policy, level, what, setting)])
 
+    def pooled(self, specimens, policy, level, what):
+        """Median of the ratios of several specimens together; a seed is drawn with all of them."""
+        of = {}
+        for specimen in specimens:
+            for seed, ours, theirs in self.paired(specimen, policy, level, what):
+                of.setdefault(seed, []).append(ratio(ours, theirs))
+        width = max(map(len, of.values()), default=0)
+        values = np.array([row + [math.nan] * (width - len(row)) for row in of.values()])
+        if np.isnan(values).all():
+            return math.nan, math.nan, math.nan
+        picks = np.random.default_rng(1).integers(0, len(values), (RESAMPLINGS, len(values)))
+        medians = np.sort([median_of(values[pick]) for pick in picks])
+        return median_of(values), medians[int(0.025 * RESAMPLINGS)], medians[int(0.975 * RESAMPLINGS) - 1]
+
     def many(self, specimen, policy, pick, setting=None):
         return interval([pick(self.curve(specimen, s, policy, setting)) for s in self.seeds(specimen, policy, setting)])
 
@@ -367,6 +389,17 @@ def tell_times(out, runs):
     rows = [[specimen, policy] + [said(runs.ratios(specimen, policy, v, "time_ms")) for v in LEVELS]
             for specimen in runs.specimens for policy in runs.policies if policy != BASE]
     table(out, ["specimen", "policy"] + ["at %g %%" % (100 * v) for v in LEVELS], rows)
+
+
+def tell_pools(out, runs):
+    groups = {"Table II": SPECIMENS[:4], "Table II, rare": SPECIMENS[:5], "simulated": SPECIMENS, "recorded": tuple(SESSIONS),
+              "Table II, rare, recorded": SPECIMENS[:5] + tuple(SESSIONS)}
+    out.append("### Several specimens together: ratio to %s" % BASE)
+    out.append("")
+    rows = [[name, policy] + [said(runs.pooled(group, policy, v, what)) for what in ("dose", "time_ms") for v in LEVELS]
+            for name, group in groups.items() if set(group) <= set(runs.specimens)
+            for policy in runs.policies if policy != BASE]
+    table(out, ["specimens", "policy"] + ["%s at %g %%" % (what, 100 * v) for what in ("dose", "time") for v in LEVELS], rows)
 
 
 def tell_ends(out, runs):
@@ -425,10 +458,15 @@ def draw(path, runs):
     from matplotlib import pyplot
 
     n = len(runs.specimens)
-    figure, axes = pyplot.subplots(2, n, figsize=(3.2 * n, 6.2), squeeze=False, height_ratios=(3, 2))
+    across, down = min(n, ACROSS), -(-n // ACROSS)
+    figure, axes = pyplot.subplots(2 * down, across, figsize=(3.2 * across, 4.6 * down), squeeze=False,
+                                   height_ratios=(3, 2) * down)
     grid = np.geomspace(1.0, max(c.last("dose") for c in runs.curves.values()), 200)
-    for column, specimen in enumerate(runs.specimens):
-        top, low = axes[0][column], axes[1][column]
+    for spare in axes[-2:, n - across * (down - 1):].flat:
+        spare.axis("off")
+    for at_specimen, specimen in enumerate(runs.specimens):
+        row, column = divmod(at_specimen, across)
+        top, low = axes[2 * row][column], axes[2 * row + 1][column]
         full = runs.many(specimen, runs.policies[0], lambda c: c.full)[0]
         for level in LEVELS[1:]:
             top.axhline(level * full, color="#bbbbbb", lw=0.8, ls=":")
@@ -452,11 +490,12 @@ def draw(path, runs):
         low.set_xticks(range(len(LEVELS)), ["%g %%" % (100 * v) for v in LEVELS])
         low.set_yticks([0.125, 0.25, 0.5, 1, 2, 4, 8], ["1/8", "1/4", "1/2", "1", "2", "4", "8"])
         low.minorticks_off()
-    axes[0][0].set_ylabel("chips right (median, quartiles)")
-    axes[1][0].set_ylabel("dose, of interlaced's")
+    for row in range(down):
+        axes[2 * row][0].set_ylabel("chips right (median, quartiles)")
+        axes[2 * row + 1][0].set_ylabel("dose, of %s's" % BASE)
     axes[0][0].legend(frameon=False, fontsize=8, loc="lower right")
     figure.tight_layout()
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=90)
 
 
 def report(args):
@@ -472,7 +511,7 @@ def report(args):
         setup["survey_us"], setup["hits"], setup["photons"], setup["shots"],
         "judged, frozen in " + setup["judge"] if setup["judge"] else "tuning, no judgement"))
     out.append("")
-    for tell in (tell_doses, tell_times, tell_ends, tell_losses, tell_ablations):
+    for tell in (tell_doses, tell_times, tell_pools, tell_ends, tell_losses, tell_ablations):
         tell(out, runs)
     text = "\n".join(out)
     if args.markdown:

@@ -128,6 +128,21 @@ def ratios_are_paired_and_their_interval_holds_the_median():
     assert math.isnan(never.ratios("pristine_0", "adaptive", 0.95, "dose")[0])
 
 
+def specimens_are_pooled_seed_by_seed():
+    late, soon = [0.0] * 3 + [1.0] * 9, [0.0] + [1.0] * 11
+    lines = [line_of(policy, seed, accuracy, specimen=specimen)
+             for specimen, ours in (("pristine_0", soon), ("defective_0", late)) for seed in (1, 2, 3)
+             for policy, accuracy in (("adaptive", ours), ("interlaced", late))]
+    runs = sb.Runs(lines, "accuracy", "")
+    better = runs.ratios("pristine_0", "adaptive", 0.95, "dose")[0]
+    assert better < 1.0
+    # half of them at each: the median is between the two, whichever seeds are drawn
+    middle, least, most = runs.pooled(("pristine_0", "defective_0"), "adaptive", 0.95, "dose")
+    assert middle == least == most == (better + 1.0) / 2, (middle, least, most, better)
+    assert runs.pooled(("pristine_0",), "adaptive", 0.95, "dose")[0] == better
+    assert math.isnan(runs.pooled(("rare",), "adaptive", 0.95, "dose")[0])
+
+
 def a_median_is_between_the_two_in_the_middle():
     assert sb.interval([4.0, 1.0, 2.0, 3.0])[0] == 2.5 and sb.interval([3.0, 1.0, 2.0])[0] == 2.0
     assert math.isinf(sb.interval([1.0, 2.0, math.inf, math.inf])[0])
@@ -173,6 +188,7 @@ if __name__ == "__main__":
         recorded_sessions_stand_beside_the_others,
         a_level_is_reached_when_it_is_held,
         ratios_are_paired_and_their_interval_holds_the_median,
+        specimens_are_pooled_seed_by_seed,
         a_median_is_between_the_two_in_the_middle,
         runs_of_two_setups_are_not_one_file,
         seeds_that_judge_need_a_commit_that_the_tree_equals,
