@@ -34,6 +34,7 @@ class Opened:
         self.raw.send("start", "control", **START)
         self.counters = Counters(self.viewer)
         self.counters.wait_messages(1)
+        self.viewer.wait(lambda: self.viewer.start)  # counted as it comes, and opened after
 
     def grew(self, *keys, **want):
         """Exactly these counters have grown since last asked, by so much: those of order and refusals, and keys."""
