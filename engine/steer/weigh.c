@@ -65,10 +65,13 @@ static int is_unknown(const struct fly_steer_task *t, int32_t k)
     return t->config->again > 0.0 && novelty(t->view, k) >= 0.5;
 }
 
-/* Asked for until it is as far ahead of the others as anybody may be. */
+/* Asked for until it is as far ahead of the others as anybody may be. One that is barred asks for nothing: a class that lost
+ * a chip to damage or a veto has others, and nobody is to wait for it. */
 static int is_support(const struct fly_steer_task *t, int32_t k)
 {
-    return t->config->support > 0.0 && t->view->taught && t->view->taught[k];
+    const struct fly_steer_view *v = t->view;
+
+    return t->config->support > 0.0 && v->taught && v->taught[k] && !(v->barred && v->barred[k]);
 }
 
 static int differs(const struct fly_steer_task *t, int32_t k, int32_t other)

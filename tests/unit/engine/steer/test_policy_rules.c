@@ -248,6 +248,13 @@ static void a_support_chip_is_looked_at_until_it_is_ahead_of_the_others(void **s
     rig_plan(rig);
     assert_int_equal(rig_chips(rig, in), 1);
     assert_true(in[20]);
+    rig->view.barred = rig->barred; /* for good: the others are not to wait for it */
+    rig->barred[8] = rig->barred[20] = 1;
+    rig->config.explore = 0.1;
+    rig_plan(rig);
+    assert_int_equal(rig->plan.barred, 0);
+    assert_true(rig_chips(rig, in) > 0);
+    assert_false(in[8] || in[20]);
     rig_free(rig);
 }
 
