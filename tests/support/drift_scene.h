@@ -1,4 +1,5 @@
-/* tests/support/drift_scene.h: specimens that drift, for tests of what measures it. */
+/* tests/support/drift_scene.h: specimens that drift, for tests of what measures it, and what is asked of a shift. To be included after
+ * cmocka's headers. */
 #ifndef FLY_TEST_DRIFT_SCENE_H
 #define FLY_TEST_DRIFT_SCENE_H
 
@@ -6,6 +7,7 @@
 #include <stdint.h>
 
 #include "engine/base/rng.h"
+#include "engine/chip/drift.h"
 
 /* A specimen that can be looked at anywhere: a lattice of spots with a cell of pitch_y x pitch_x, each brighter or
  * darker by `uneven`, and particles. Where it is looked at is the drift. */
@@ -70,6 +72,22 @@ static inline void look(const struct scene *s, int32_t h, int32_t w, double dy, 
             counts[(size_t)y * (size_t)w + (size_t)x] =
                 (uint16_t)(rng ? (double)fly_rng_poisson(rng, mean) : floor(mean + 0.5));
         }
+}
+
+static inline void assert_near(const struct fly_drift_shift *shift, double dy, double dx, double px)
+{
+    assert_true(shift->measured);
+    if (!(fabs(shift->dy_px - dy) < px && fabs(shift->dx_px - dx) < px))
+        fail_msg("frame %d: (%.3f, %.3f) px measured, (%.3f, %.3f) true", (int)shift->frame, shift->dy_px,
+                 shift->dx_px, dy, dx);
+}
+
+static inline void assert_not_measured(const struct fly_drift_shift *shift)
+{
+    assert_false(shift->measured);
+    assert_true(isnan(shift->dy_px) && isnan(shift->dx_px) && isnan(shift->since_dy_px) && isnan(shift->sigma_dy_px) &&
+                isnan(shift->correlation) && isnan(shift->rival_dy_px));
+    assert_false(shift->ambiguous);
 }
 
 #endif

@@ -114,22 +114,6 @@ static struct fly_drift_shift show(struct rig *rig, const struct scene *s, int64
     return measure(rig, frame);
 }
 
-static void assert_near(const struct fly_drift_shift *shift, double dy, double dx, double px)
-{
-    assert_true(shift->measured);
-    if (!(fabs(shift->dy_px - dy) < px && fabs(shift->dx_px - dx) < px))
-        fail_msg("frame %d: (%.3f, %.3f) px measured, (%.3f, %.3f) true", (int)shift->frame, shift->dy_px,
-                 shift->dx_px, dy, dx);
-}
-
-static void assert_not_measured(const struct fly_drift_shift *shift)
-{
-    assert_false(shift->measured);
-    assert_true(isnan(shift->dy_px) && isnan(shift->dx_px) && isnan(shift->since_dy_px) && isnan(shift->sigma_dy_px) &&
-                isnan(shift->correlation) && isnan(shift->rival_dy_px));
-    assert_false(shift->ambiguous);
-}
-
 /* ---- how well ------------------------------------------------------------------------------------------ */
 
 /* Uneven lattices with particles. Each trial has its own survey, so that errors are independent. */
